@@ -1,0 +1,2 @@
+//! The `bbq` binary.
+fn main() {}

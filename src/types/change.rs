@@ -1,0 +1,61 @@
+//! Changes: what applying a command did to messages. The store keeps them until the next checkpoint.
+
+use super::{Content, Epoch, QueueId, Sequence, Timestamp, Touch};
+
+/// One thing that applying a command did to the messages of a queue. Queue records are not changes: the engine hands
+/// over those that changed when a checkpoint begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Messages were stored, numbered from `first`.
+    Stored {
+        /// Where.
+        queue: QueueId,
+        /// The number of the first.
+        first: Sequence,
+        /// When.
+        published_at: Timestamp,
+        /// What.
+        messages: Vec<Content>,
+    },
+    /// A message was leased, its lease changed, or it was given back.
+    Touched {
+        /// Where.
+        queue: QueueId,
+        /// Which.
+        sequence: Sequence,
+        /// Its delivery state from now on.
+        touch: Touch,
+    },
+    /// A message is gone.
+    Settled {
+        /// Where.
+        queue: QueueId,
+        /// Which.
+        sequence: Sequence,
+    },
+    /// The untouched messages from `from` up to, but not including, `until` are gone.
+    Purged {
+        /// Where.
+        queue: QueueId,
+        /// The first that is gone.
+        from: Sequence,
+        /// The first that is not.
+        until: Sequence,
+    },
+    /// A queue and all that was in it is gone.
+    Deleted {
+        /// Which.
+        queue: QueueId,
+    },
+}
+
+/// What is kept of the engine besides its queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EngineRecord {
+    /// The id that the next queue gets.
+    pub next_queue: QueueId,
+    /// How many times the engine was started on this data.
+    pub epoch: Epoch,
+    /// The time of the latest entry that was applied.
+    pub now: Timestamp,
+}

@@ -1,0 +1,118 @@
+//! Commands: everything that can happen to the state. The journal is a list of them.
+//!
+//! A command is a proposal. It carries every fact about messages that `apply` needs, because bodies may be cold, and
+//! `apply` skips what no longer holds.
+
+use std::sync::Arc;
+
+use super::{
+    Attempt, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName, QueueSettings,
+    Receipt, Sequence,
+};
+
+/// A message chosen for delivery, with the one fact about it that the engine does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The message.
+    pub sequence: Sequence,
+    /// Its size in bytes.
+    pub size: u32,
+}
+
+/// A receipt whose queue is known: what a consumer claims to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The message.
+    pub sequence: Sequence,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The epoch that granted it.
+    pub epoch: Epoch,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The engine starts on existing data: streams are dead, so their leases end; those of Receive stay.
+    StartEpoch,
+    /// A queue is made.
+    CreateQueue {
+        /// Its name.
+        name: QueueName,
+        /// How it behaves.
+        settings: QueueSettings,
+    },
+    /// A queue and all that is in it goes.
+    DeleteQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Every message that nobody holds goes.
+    PurgeQueue {
+        /// Where.
+        queue: QueueId,
+    },
+    /// Messages are stored, numbered in order.
+    Publish {
+        /// Where.
+        queue: QueueId,
+        /// What; at least one.
+        messages: Vec<Content>,
+    },
+    /// Messages are leased to a consumer, or, in an at-most-once queue, handed out and gone.
+    Grant {
+        /// From where.
+        queue: QueueId,
+        /// What the leases are bound to.
+        holder: Holder,
+        /// How long they last.
+        duration: Duration,
+        /// Who takes them.
+        consumer: Arc<Consumer>,
+        /// Which messages, in the order of delivery.
+        picks: Vec<Pick>,
+    },
+    /// Messages are done.
+    Ack {
+        /// In which queue.
+        queue: QueueId,
+        /// Which.
+        claims: Vec<Claim>,
+    },
+    /// Messages are to be tried again.
+    Nack {
+        /// In which queue.
+        queue: QueueId,
+        /// Which.
+        claims: Vec<Claim>,
+    },
+    /// Leases are to last `duration` from now.
+    Extend {
+        /// In which queue.
+        queue: QueueId,
+        /// Which.
+        claims: Vec<Claim>,
+        /// How long, from now.
+        duration: Duration,
+    },
+    /// A holder is gone: all that it holds is ready again. `counted` says whether the attempts count.
+    Release {
+        /// In which queue.
+        queue: QueueId,
+        /// Who.
+        holder: HolderId,
+        /// False if the server itself ended the stream.
+        counted: bool,
+    },
+    /// Leases whose deadline has come end, earliest first, at most `limit` of them.
+    Expire {
+        /// The most to end.
+        limit: u32,
+    },
+}
+
+impl From<Receipt> for Claim {
+    fn from(receipt: Receipt) -> Self {
+        Self { sequence: receipt.sequence, attempt: receipt.attempt, epoch: receipt.epoch }
+    }
+}

@@ -1,0 +1,23 @@
+//! The words that every layer shares: ids, names, times, settings, commands, changes.
+//!
+//! Nothing here does I/O or reads a clock. A value that exists is valid: what comes from outside is parsed once.
+
+mod change;
+mod command;
+mod id;
+mod lease;
+mod message;
+mod name;
+mod queue;
+mod receipt;
+mod time;
+
+pub use change::{Change, EngineRecord};
+pub use command::{Claim, Command, Pick};
+pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
+pub use lease::{Consumer, Holder, Lease, Touch};
+pub use message::{Content, StoredMessage};
+pub use name::{NameError, QueueName};
+pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings, SettingsError};
+pub use receipt::{Receipt, ReceiptFailure};
+pub use time::{Duration, Timestamp};
