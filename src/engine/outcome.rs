@@ -1,0 +1,83 @@
+//! What applying a command gives back: an outcome for who asked, effects for everyone else.
+
+use crate::types::{Attempt, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence};
+
+/// What a command did, for who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The queue is not, or no longer, there. Nothing changed.
+    NoQueue,
+    /// A new epoch has begun.
+    Started {
+        /// Its number.
+        epoch: Epoch,
+        /// How many leases of dead streams it ended.
+        released: u64,
+    },
+    /// See [`Created`].
+    Created(Created),
+    /// The queue is gone.
+    Deleted {
+        /// How many messages went with it.
+        messages: u64,
+    },
+    /// The queue holds only what is leased.
+    Purged {
+        /// How many messages went.
+        messages: u64,
+    },
+    /// The messages are in the queue.
+    Published {
+        /// The number of the first; the others follow.
+        first: Sequence,
+    },
+    /// These of the picks were leased, or handed out; the others were not to be had.
+    Granted(Vec<Granted>),
+    /// Claims were settled or extended, but for these: their place in the command, and why.
+    Claimed(Vec<(usize, ReceiptFailure)>),
+    /// Leases ended and their messages are ready again.
+    Returned {
+        /// How many.
+        messages: u64,
+    },
+}
+
+/// What became of a queue that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was made.
+    New(QueueId),
+    /// It is there already, with the same settings.
+    Existed(QueueId),
+    /// It is there already, with other settings. Nothing changed.
+    Conflict,
+}
+
+/// A message that was leased, or handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The message.
+    pub sequence: Sequence,
+    /// Which lease of it this is.
+    pub attempt: Attempt,
+}
+
+/// A lease that ended: credit comes back to its holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freed {
+    /// In which queue.
+    pub queue: QueueId,
+    /// Whose lease.
+    pub holder: HolderId,
+    /// The message's size in bytes.
+    pub size: u32,
+}
+
+/// What commands did besides their outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// What the store must keep.
+    pub changes: Vec<Change>,
+    /// Leases that ended, in order.
+    pub freed: Vec<Freed>,
+}

@@ -1,0 +1,279 @@
+//! Leases: how they begin, move and end.
+//!
+//! A receipt is a fencing token. Only the latest attempt's receipt settles a message; an ack, and only an ack, that
+//! comes after its lease ended still counts as long as nobody else got the message.
+
+use std::sync::Arc;
+
+use super::outcome::{Effects, Freed, Granted, Outcome};
+use super::{Engine, Queue};
+use crate::types::{
+    Attempt, Change, Claim, Consumer, Duration, Epoch, Holder, HolderId, Lease, Pick, QueueId,
+    ReceiptFailure, Sequence, Timestamp, Touch,
+};
+
+/// The terms of a grant.
+pub(super) struct Offer {
+    pub(super) holder: Holder,
+    pub(super) duration: Duration,
+    pub(super) consumer: Arc<Consumer>,
+    pub(super) since: Timestamp,
+    pub(super) epoch: Epoch,
+}
+
+/// Whether an attempt that ends counts towards `max_attempts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    Yes,
+    No,
+}
+
+/// What a claim says of a message that may be settled by it.
+enum Standing {
+    /// It holds the message.
+    Leased,
+    /// It held the message last, and nobody has got it since.
+    Returned,
+}
+
+impl Engine {
+    pub(super) fn grant(
+        &mut self,
+        id: QueueId,
+        offer: &Offer,
+        picks: &[Pick],
+        effects: &mut Effects,
+    ) -> Outcome {
+        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
+        let mut granted = Vec::with_capacity(picks.len());
+        let mut leased = Vec::new();
+        for &pick in picks {
+            let Some(touch) = lease(queue, pick, offer) else { continue };
+            granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
+            if queue.at_most_once() {
+                effects.changes.push(Change::Settled { queue: id, sequence: pick.sequence });
+            } else {
+                queue.put(pick.sequence, touch.clone());
+                leased.push((pick.sequence, touch));
+            }
+        }
+        self.dirty.insert(id);
+        for (sequence, touch) in leased {
+            self.index(id, sequence, &touch);
+            effects.changes.push(Change::Touched { queue: id, sequence, touch });
+        }
+        Outcome::Granted(granted)
+    }
+
+    pub(super) fn ack(&mut self, id: QueueId, claims: &[Claim], effects: &mut Effects) -> Outcome {
+        self.claim(id, claims, |engine, sequence, _| match engine {
+            Acting::On(engine) => {
+                engine.settle(id, sequence, effects);
+                Ok(())
+            }
+            Acting::Gone => Ok(()),
+        })
+    }
+
+    pub(super) fn nack(&mut self, id: QueueId, claims: &[Claim], effects: &mut Effects) -> Outcome {
+        self.claim(id, claims, |engine, sequence, standing| match (engine, standing) {
+            (Acting::On(engine), Standing::Leased) => {
+                engine.give_back(id, sequence, Counts::Yes, effects);
+                Ok(())
+            }
+            (Acting::On(_), Standing::Returned) => Err(ReceiptFailure::Expired),
+            (Acting::Gone, _) => Err(ReceiptFailure::Gone),
+        })
+    }
+
+    pub(super) fn extend(
+        &mut self,
+        id: QueueId,
+        claims: &[Claim],
+        duration: Duration,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let now = self.record.now;
+        self.claim(id, claims, |engine, sequence, standing| match (engine, standing) {
+            (Acting::On(engine), Standing::Leased) => engine.prolong(id, sequence, now, duration, effects),
+            (Acting::On(_), Standing::Returned) => Err(ReceiptFailure::Expired),
+            (Acting::Gone, _) => Err(ReceiptFailure::Gone),
+        })
+    }
+
+    pub(super) fn release(
+        &mut self,
+        id: QueueId,
+        holder: HolderId,
+        counted: bool,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let held: Vec<_> = self.holders.get(&holder).into_iter().flatten().copied().collect();
+        let counts = if counted { Counts::Yes } else { Counts::No };
+        let mut messages = 0;
+        for (queue, sequence) in held {
+            if queue == id {
+                self.give_back(queue, sequence, counts, effects);
+                messages += 1;
+            }
+        }
+        Outcome::Returned { messages }
+    }
+
+    pub(super) fn expire(&mut self, limit: u32, effects: &mut Effects) -> Outcome {
+        let mut messages = 0;
+        while messages < u64::from(limit)
+            && let Some((queue, sequence)) = self.timers.due(self.record.now)
+        {
+            self.give_back(queue, sequence, Counts::Yes, effects);
+            messages += 1;
+        }
+        Outcome::Returned { messages }
+    }
+
+    /// Ends the lease of a message: it is ready again, in its old place.
+    pub(super) fn give_back(
+        &mut self,
+        id: QueueId,
+        sequence: Sequence,
+        counts: Counts,
+        effects: &mut Effects,
+    ) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let Some(old) = queue.touch(sequence).cloned() else { return };
+        let uncounted = old.uncounted + u32::from(counts == Counts::No);
+        let touch = Touch { uncounted, lease: None, ..old.clone() };
+        queue.put(sequence, touch.clone());
+        self.unindex(id, sequence, &old);
+        free(id, &old, effects);
+        effects.changes.push(Change::Touched { queue: id, sequence, touch });
+    }
+
+    fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
+        let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
+        self.unindex(id, sequence, &touch);
+        free(id, &touch, effects);
+        effects.changes.push(Change::Settled { queue: id, sequence });
+    }
+
+    fn prolong(
+        &mut self,
+        id: QueueId,
+        sequence: Sequence,
+        now: Timestamp,
+        duration: Duration,
+        effects: &mut Effects,
+    ) -> Result<(), ReceiptFailure> {
+        let queue = self.queues.get_mut(&id).ok_or(ReceiptFailure::Gone)?;
+        let mut touch = queue.touch(sequence).cloned().ok_or(ReceiptFailure::Gone)?;
+        let lease = touch.lease.as_mut().ok_or(ReceiptFailure::Expired)?;
+        if lease.deadline <= now {
+            return Err(ReceiptFailure::Expired);
+        }
+        self.timers.remove(lease.deadline, id, sequence);
+        lease.deadline = now.after(duration);
+        self.timers.insert(lease.deadline, id, sequence);
+        queue.put(sequence, touch.clone());
+        effects.changes.push(Change::Touched { queue: id, sequence, touch });
+        Ok(())
+    }
+
+    /// Checks each claim and lets `act` do what it may; collects why it may not.
+    fn claim(
+        &mut self,
+        id: QueueId,
+        claims: &[Claim],
+        mut act: impl FnMut(Acting<'_>, Sequence, Standing) -> Result<(), ReceiptFailure>,
+    ) -> Outcome {
+        if !self.queues.contains_key(&id) {
+            return Outcome::NoQueue;
+        }
+        let mut failures = Vec::new();
+        for (place, &claim) in claims.iter().enumerate() {
+            let standing =
+                self.queues.get(&id).map_or(Err(ReceiptFailure::Gone), |queue| stand(queue, claim));
+            let done = match standing {
+                Ok(standing) => act(Acting::On(self), claim.sequence, standing),
+                Err(ReceiptFailure::Gone) => act(Acting::Gone, claim.sequence, Standing::Returned),
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = done {
+                failures.push((place, failure));
+            }
+        }
+        Outcome::Claimed(failures)
+    }
+
+    pub(super) fn index(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
+        let Some(lease) = &touch.lease else { return };
+        self.timers.insert(lease.deadline, id, sequence);
+        self.holders.entry(holder_id(lease.holder)).or_default().insert((id, sequence));
+    }
+
+    pub(super) fn unindex(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
+        let Some(lease) = &touch.lease else { return };
+        self.timers.remove(lease.deadline, id, sequence);
+        let holder = holder_id(lease.holder);
+        if let Some(held) = self.holders.get_mut(&holder) {
+            held.remove(&(id, sequence));
+            if held.is_empty() {
+                self.holders.remove(&holder);
+            }
+        }
+    }
+}
+
+/// What an action may act on.
+enum Acting<'a> {
+    /// The message is there.
+    On(&'a mut Engine),
+    /// The message is gone.
+    Gone,
+}
+
+/// Takes a picked message for its next attempt, if it can still be had.
+fn lease(queue: &mut Queue, pick: Pick, offer: &Offer) -> Option<Touch> {
+    let fresh = pick.sequence == queue.untouched().start && pick.sequence < queue.untouched().end;
+    let (attempt, uncounted) = if fresh {
+        queue.advance(pick.size);
+        (Attempt(1), 0)
+    } else {
+        let touch = queue.touch(pick.sequence).filter(|touch| touch.lease.is_none())?;
+        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted)
+    };
+    let lease = Lease {
+        holder: offer.holder,
+        epoch: offer.epoch,
+        since: offer.since,
+        deadline: offer.since.after(offer.duration),
+        duration: offer.duration,
+        consumer: Arc::clone(&offer.consumer),
+    };
+    Some(Touch { attempt, uncounted, epoch: offer.epoch, size: pick.size, lease: Some(lease) })
+}
+
+fn stand(queue: &Queue, claim: Claim) -> Result<Standing, ReceiptFailure> {
+    let Some(touch) = queue.touch(claim.sequence) else {
+        let granted = claim.sequence < queue.untouched().start && claim.sequence.0 > 0 && claim.attempt.0 > 0;
+        return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
+    };
+    match claim.attempt.cmp(&touch.attempt) {
+        std::cmp::Ordering::Less => Err(ReceiptFailure::Superseded),
+        std::cmp::Ordering::Greater => Err(ReceiptFailure::Unknown),
+        std::cmp::Ordering::Equal if claim.epoch != touch.epoch => Err(ReceiptFailure::Unknown),
+        std::cmp::Ordering::Equal if touch.lease.is_some() => Ok(Standing::Leased),
+        std::cmp::Ordering::Equal => Ok(Standing::Returned),
+    }
+}
+
+fn free(queue: QueueId, touch: &Touch, effects: &mut Effects) {
+    if let Some(lease) = &touch.lease {
+        effects.freed.push(Freed { queue, holder: holder_id(lease.holder), size: touch.size });
+    }
+}
+
+fn holder_id(holder: Holder) -> HolderId {
+    match holder {
+        Holder::Stream(id) | Holder::Receive(id) => id,
+    }
+}
