@@ -1,1 +1,31 @@
-//! (being written)
+//! The broker: one task owns the engine and the store, and turns calls into journal entries.
+//!
+//! It drains its inbox into a batch, lets the engine apply it, hands the entry to the journal, and keeps everything
+//! that came of it until the journal says that the entry is durable. While one entry is being synced the next one
+//! fills, so batches form by themselves.
+//!
+//! Never: a lock, a wait for the disk, a reply before its entry is durable (but the confirm of a BUFFERED queue, which
+//! waits for write(2) only).
+
+mod answers;
+mod batch;
+mod clock;
+mod consumers;
+mod dispatching;
+mod gauges;
+mod handle;
+mod hashes;
+mod outbox;
+mod read_ahead;
+mod recovery;
+mod request;
+mod settings;
+mod task;
+
+pub use handle::{Handle, Handout, Subscription};
+pub use recovery::{StartError, start};
+pub use request::{
+    BrokerError, Delivery, LeaseView, Page, PeekFilter, Peeked, QueueView, Refused, Settlement, Terms, Window,
+};
+pub use settings::Settings;
+pub use task::{Broker, Stopped};

@@ -23,8 +23,8 @@ pub use outcome::{Created, Effects, Freed, Granted, Outcome};
 pub use queue::{Depth, Queue};
 
 use crate::types::{
-    Change, Command, EngineRecord, Epoch, HolderId, QueueId, QueueName, QueueRecord, Sequence, Timestamp,
-    Touch,
+    Change, Command, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
+    Timestamp, Touch,
 };
 use timer::Timers;
 
@@ -88,6 +88,14 @@ impl Engine {
     /// All queues, by id.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.queues.values()
+    }
+
+    /// What a holder's leases are bound to and in which queue, if it holds any.
+    #[must_use]
+    pub fn holding(&self, holder: HolderId) -> Option<(QueueId, Holder)> {
+        let &(id, sequence) = self.holders.get(&holder)?.first()?;
+        let lease = self.queues.get(&id)?.touch(sequence)?.lease.as_ref()?;
+        Some((id, lease.holder))
     }
 
     /// When the first lease ends, if any stands.

@@ -1,0 +1,374 @@
+//! What is asked, one method each.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::batch::Batch;
+use super::consumers::{Consumer, Line};
+use super::outbox::{Answer, Departure, Found, PeekJob};
+use super::request::{
+    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
+    Settlement, Terms, Window,
+};
+use super::task::{Broker, Stopped};
+use crate::engine::{Created, Outcome, Queue};
+use crate::store::Lookup;
+use crate::types::{
+    Claim, Command, Durability, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
+    Sequence,
+};
+
+impl Broker {
+    pub(super) fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
+        let Publish { queue: name, messages, reply, _room } = publish;
+        let Some(queue) = self.engine.named(&name) else {
+            let answer = Answer::new(reply, Err(BrokerError::NoQueue(name)));
+            return batch.departures.push(Departure::Published(answer));
+        };
+        let record = queue.record();
+        let (id, durability) = (record.id, record.settings.durability);
+        metrics::counter!("bbq_messages_published_total").increment(messages.len() as u64);
+        let result = match self.act(batch, Command::Publish { queue: id, messages }) {
+            Outcome::Published { first } => Ok(first),
+            _ => Err(BrokerError::NoQueue(name)),
+        };
+        let departure = Departure::Published(Answer::new(reply, result));
+        match durability {
+            Durability::Synced => batch.departures.push(departure),
+            Durability::Buffered => batch.early.push(departure),
+        }
+    }
+
+    pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
+        let departure = match request {
+            Request::Subscribe { queue, holder, terms, reply } => {
+                Departure::Opened(Answer::new(reply, self.open(queue, holder, terms)))
+            }
+            Request::Receive { queue, holder, terms, reply } => {
+                return self.receive(batch, queue, holder, terms, reply);
+            }
+            Request::Settle { queue, receipts, what, reply } => {
+                Departure::Settled(Answer::new(reply, self.settle(batch, queue, &receipts, what)))
+            }
+            Request::Create { queue, settings, reply } => {
+                Departure::Queue(Answer::new(reply, self.create(batch, queue, settings)))
+            }
+            Request::Delete { queue, reply } => {
+                Departure::Counted(Answer::new(reply, self.delete(batch, queue)))
+            }
+            Request::Purge { queue, reply } => {
+                Departure::Counted(Answer::new(reply, self.purge(batch, queue)))
+            }
+            Request::Show { queue, reply } => {
+                let view = self.named(&queue).map(|queue| self.view(queue));
+                Departure::Queue(Answer::new(reply, view))
+            }
+            Request::List { window, prefix, reply } => {
+                Departure::Queues(Answer::new(reply, Ok(self.list(&window, &prefix))))
+            }
+            Request::Leases { queue, window, reply } => {
+                let page = self.named(&queue).map(|queue| leases(queue, &window));
+                Departure::Leases(Answer::new(reply, page))
+            }
+            Request::Peek { queue, window, filter, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, reply)),
+                Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
+            },
+        };
+        batch.departures.push(departure);
+    }
+
+    pub(super) fn on_notice(&mut self, batch: &mut Batch, notice: Notice) -> Result<(), Stopped> {
+        match notice {
+            Notice::Left(holder) => {
+                self.consumers.leave(holder);
+                self.release(batch, holder, true);
+            }
+            Notice::LastCall(holder) => self.last_call(holder),
+            Notice::Taken(holder, sizes) => {
+                let queue = self.consumers.consumer(holder).map(|consumer| consumer.queue);
+                if let Some((queue, counter)) =
+                    queue.and_then(|queue| Some((queue, self.consumers.counter_mut(queue)?)))
+                {
+                    for size in sizes {
+                        counter.dispatch.freed(holder, size);
+                    }
+                    self.restless.insert(queue);
+                }
+            }
+            Notice::Loaded(loaded) => {
+                let messages = loaded.messages.map_err(|error| Stopped(error.to_string().into()))?;
+                if let Some(counter) = self.consumers.counter_mut(loaded.queue) {
+                    counter.ahead.finished(messages);
+                    self.restless.insert(loaded.queue);
+                }
+            }
+            Notice::Drain(done) => {
+                self.draining = true;
+                for holder in self.consumers.ids() {
+                    self.end(batch, holder, BrokerError::Draining);
+                    self.release(batch, holder, false);
+                }
+                batch.departures.push(Departure::Drained(done));
+            }
+            Notice::Stop => self.finish(),
+        }
+        Ok(())
+    }
+
+    fn named(&self, name: &QueueName) -> Result<&Queue, BrokerError> {
+        self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
+    }
+
+    fn id(&self, name: &QueueName) -> Result<QueueId, BrokerError> {
+        self.named(name).map(|queue| queue.record().id)
+    }
+
+    fn view(&self, queue: &Queue) -> QueueView {
+        let id = queue.record().id;
+        let consumers = self.consumers.counter(id).map_or(0, |counter| counter.dispatch.len() as u64);
+        QueueView { record: queue.record().clone(), depth: queue.depth(), consumers }
+    }
+
+    fn open(
+        &mut self,
+        name: QueueName,
+        holder: HolderId,
+        terms: Terms,
+    ) -> Result<mpsc::UnboundedReceiver<Feed>, BrokerError> {
+        let (line, feed) = mpsc::unbounded_channel();
+        self.join(&name, holder, terms, Line::Stream(line)).map_err(|(error, _)| error)?;
+        Ok(feed)
+    }
+
+    fn receive(
+        &mut self,
+        batch: &mut Batch,
+        name: QueueName,
+        holder: HolderId,
+        terms: Terms,
+        reply: Reply<Vec<super::Delivery>>,
+    ) {
+        if let Err((error, Line::Receive { reply })) =
+            self.join(&name, holder, terms, Line::Receive { reply })
+        {
+            batch.departures.push(Departure::Received(Answer::new(reply, Err(error))));
+        }
+    }
+
+    fn join(
+        &mut self,
+        name: &QueueName,
+        holder: HolderId,
+        terms: Terms,
+        line: Line,
+    ) -> Result<(), (BrokerError, Line)> {
+        if self.draining {
+            return Err((BrokerError::Draining, line));
+        }
+        let queue = match self.id(name) {
+            Ok(queue) => queue,
+            Err(error) => return Err((error, line)),
+        };
+        let Terms { credit, lease_duration, consumer: who } = terms;
+        self.consumers.join(holder, credit, Consumer { queue, lease_duration, who, line });
+        self.restless.insert(queue);
+        Ok(())
+    }
+
+    fn last_call(&mut self, holder: HolderId) {
+        let Some(queue) = self.consumers.consumer(holder).map(|consumer| consumer.queue) else { return };
+        if let Some(counter) = self.consumers.counter_mut(queue) {
+            counter.last_calls.push(holder);
+            self.restless.insert(queue);
+        }
+    }
+
+    /// Gives back what a holder that is gone holds. Attempts of streams count, unless the server ended them; those of
+    /// Receive never do, because only calls whose answer was not handed over give anything back.
+    fn release(&mut self, batch: &mut Batch, holder: HolderId, counted: bool) {
+        let Some((queue, kind)) = self.engine.holding(holder) else { return };
+        let counted = match kind {
+            Holder::Stream(_) => counted,
+            Holder::Receive(_) => false,
+        };
+        self.act(batch, Command::Release { queue, holder, counted });
+    }
+
+    fn end(&mut self, batch: &mut Batch, holder: HolderId, why: BrokerError) {
+        match self.consumers.leave(holder).map(|consumer| consumer.line) {
+            Some(Line::Stream(line)) => batch.departures.push(Departure::Fed(line, Feed::End(why))),
+            Some(Line::Receive { reply }) => {
+                batch.departures.push(Departure::Received(Answer::new(reply, Err(why))));
+            }
+            None => {}
+        }
+    }
+
+    fn settle(
+        &mut self,
+        batch: &mut Batch,
+        name: QueueName,
+        receipts: &[Result<Receipt, ReceiptFailure>],
+        what: Settlement,
+    ) -> Result<Vec<Refused>, BrokerError> {
+        let queue = self.named(&name)?;
+        let (id, standard) = (queue.record().id, queue.record().settings.lease_duration);
+        let (mut claims, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, receipt) in receipts.iter().enumerate() {
+            match receipt {
+                Ok(receipt) if receipt.queue == id => {
+                    claims.push(Claim::from(*receipt));
+                    places.push(place);
+                }
+                Ok(_) => refused.push((place, ReceiptFailure::Unknown)),
+                Err(failure) => refused.push((place, *failure)),
+            }
+        }
+        let asked = claims.len();
+        let (name, command) = match what {
+            Settlement::Ack => ("ack", Command::Ack { queue: id, claims }),
+            Settlement::Nack => ("nack", Command::Nack { queue: id, claims }),
+            Settlement::Extend(duration) => {
+                ("extend", Command::Extend { queue: id, claims, duration: duration.unwrap_or(standard) })
+            }
+        };
+        if asked > 0
+            && let Outcome::Claimed(failures) = self.act(batch, command)
+        {
+            metrics::counter!("bbq_messages_settled_total", "how" => name)
+                .increment((asked - failures.len()) as u64);
+            refused.extend(
+                failures.into_iter().filter_map(|(place, why)| places.get(place).map(|&place| (place, why))),
+            );
+            refused.sort_by_key(|&(place, _)| place);
+        }
+        Ok(refused)
+    }
+
+    fn create(
+        &mut self,
+        batch: &mut Batch,
+        name: QueueName,
+        settings: QueueSettings,
+    ) -> Result<QueueView, BrokerError> {
+        match self.act(batch, Command::CreateQueue { name: name.clone(), settings }) {
+            Outcome::Created(Created::New(_) | Created::Existed(_)) => {
+                self.named(&name).map(|queue| self.view(queue))
+            }
+            _ => Err(BrokerError::OtherSettings(name)),
+        }
+    }
+
+    fn delete(&mut self, batch: &mut Batch, name: QueueName) -> Result<u64, BrokerError> {
+        let queue = self.id(&name)?;
+        let holders = self.consumers.at(queue);
+        let outcome = self.act(batch, Command::DeleteQueue { queue });
+        for holder in holders {
+            self.end(batch, holder, BrokerError::NoQueue(name.clone()));
+        }
+        match outcome {
+            Outcome::Deleted { messages } => Ok(messages),
+            _ => Err(BrokerError::NoQueue(name)),
+        }
+    }
+
+    fn purge(&mut self, batch: &mut Batch, name: QueueName) -> Result<u64, BrokerError> {
+        let queue = self.id(&name)?;
+        match self.act(batch, Command::PurgeQueue { queue }) {
+            Outcome::Purged { messages } => Ok(messages),
+            _ => Err(BrokerError::NoQueue(name)),
+        }
+    }
+
+    fn list(&self, window: &Window<String>, prefix: &str) -> Page<QueueView, QueueName> {
+        let from = if window.from.as_str() < prefix { prefix } else { &window.from };
+        let mut queues = self
+            .engine
+            .queues_from(from)
+            .skip_while(|queue| queue.record().name.as_str() < from)
+            .take_while(|queue| queue.record().name.as_str().starts_with(prefix));
+        let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
+        Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
+    }
+
+    fn peek(
+        &self,
+        queue: &Queue,
+        window: &Window<Sequence>,
+        filter: PeekFilter,
+        reply: Reply<Page<super::Peeked, Sequence>>,
+    ) -> PeekJob {
+        let id = queue.record().id;
+        let untouched = queue.untouched();
+        let touched = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
+            let shown = match filter {
+                PeekFilter::All => true,
+                PeekFilter::Ready => touch.lease.is_none(),
+                PeekFilter::Leased => touch.lease.is_some(),
+            };
+            shown.then(|| (sequence, Some(touch.clone())))
+        });
+        let fresh = (untouched.start.max(window.from).0..untouched.end.0).map(|n| (Sequence(n), None));
+        let fresh = fresh.take_while(|_| filter != PeekFilter::Leased);
+        let mut shown = touched.chain(fresh);
+        let found = shown
+            .by_ref()
+            .take(window.count)
+            .map(|(sequence, touch)| {
+                let message = match self.store.lookup(id, sequence) {
+                    Lookup::Hot(message) => Some(message),
+                    Lookup::Cold | Lookup::Gone => None,
+                };
+                Found { sequence, touch, message }
+            })
+            .collect();
+        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id }
+    }
+}
+
+impl PeekJob {
+    /// Reads the bodies that are on disk, on a thread for that, and answers.
+    pub(super) fn start(self, reader: crate::store::Reader) {
+        tokio::task::spawn_blocking(move || {
+            let cold: Vec<_> = self
+                .found
+                .iter()
+                .filter(|found| found.message.is_none())
+                .map(|found| found.sequence)
+                .collect();
+            let read = if cold.is_empty() { Ok(Vec::new()) } else { reader.messages(self.queue, &cold) };
+            let result = read
+                .map_err(|error| BrokerError::Read(Arc::from(error.to_string())))
+                .map(|read| self::page(self.found, read, self.next));
+            Answer::new(self.reply, result).send();
+        });
+    }
+}
+
+/// Joins what was in memory and what was read. What is gone by now is left out.
+fn page(
+    found: Vec<Found>,
+    read: Vec<Option<crate::types::StoredMessage>>,
+    next: Option<Sequence>,
+) -> Page<super::Peeked, Sequence> {
+    let mut read = read.into_iter();
+    let items = found
+        .into_iter()
+        .filter_map(|Found { touch, message, .. }| {
+            let message = message.or_else(|| read.next().flatten())?;
+            Some(super::Peeked { message, touch })
+        })
+        .collect();
+    Page { items, next }
+}
+
+fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
+    let mut leases = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
+        let lease = touch.lease.clone()?;
+        Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
+    });
+    let items = leases.by_ref().take(window.count).collect();
+    Page { items, next: leases.next().map(|lease| lease.sequence) }
+}

@@ -1,0 +1,109 @@
+//! Consumers: Subscribe streams and waiting Receive calls, and the queues they wait at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::read_ahead::ReadAhead;
+use super::request::{BrokerError, Delivery, Feed, Reply};
+use crate::engine::{Credit, Dispatch};
+use crate::types::{Consumer as Who, Duration, Holder, HolderId, QueueId};
+
+/// One consumer.
+pub(super) struct Consumer {
+    pub(super) queue: QueueId,
+    pub(super) lease_duration: Option<Duration>,
+    pub(super) who: Arc<Who>,
+    pub(super) line: Line,
+}
+
+/// How a consumer gets its messages. The channel of a stream needs no bound of its own: credit bounds what is in it.
+pub(super) enum Line {
+    Stream(mpsc::UnboundedSender<Feed>),
+    Receive { reply: Reply<Vec<Delivery>> },
+}
+
+/// A queue that has consumers.
+#[derive(Default)]
+pub(super) struct Counter {
+    pub(super) dispatch: Dispatch,
+    pub(super) ahead: ReadAhead,
+    /// Receive calls that want an answer now, even an empty one.
+    pub(super) last_calls: Vec<HolderId>,
+}
+
+/// All consumers, by queue. Always true: a queue has a counter if and only if it has a consumer.
+#[derive(Default)]
+pub(super) struct Consumers {
+    all: HashMap<HolderId, Consumer>,
+    counters: HashMap<QueueId, Counter>,
+}
+
+impl Consumer {
+    pub(super) fn holder(&self, id: HolderId) -> Holder {
+        match self.line {
+            Line::Stream(_) => Holder::Stream(id),
+            Line::Receive { .. } => Holder::Receive(id),
+        }
+    }
+}
+
+impl Consumers {
+    pub(super) fn join(&mut self, id: HolderId, credit: Credit, consumer: Consumer) {
+        self.counters.entry(consumer.queue).or_default().dispatch.join(id, credit);
+        self.all.insert(id, consumer);
+    }
+
+    /// Takes a consumer out of its queue.
+    pub(super) fn leave(&mut self, id: HolderId) -> Option<Consumer> {
+        let consumer = self.all.remove(&id)?;
+        if let Some(counter) = self.counters.get_mut(&consumer.queue) {
+            counter.dispatch.leave(id);
+            if counter.dispatch.is_empty() {
+                self.counters.remove(&consumer.queue);
+            }
+        }
+        Some(consumer)
+    }
+
+    pub(super) fn consumer(&self, id: HolderId) -> Option<&Consumer> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn counter(&self, queue: QueueId) -> Option<&Counter> {
+        self.counters.get(&queue)
+    }
+
+    pub(super) fn counter_mut(&mut self, queue: QueueId) -> Option<&mut Counter> {
+        self.counters.get_mut(&queue)
+    }
+
+    pub(super) fn at(&self, queue: QueueId) -> Vec<HolderId> {
+        self.counters.get(&queue).map(|counter| counter.dispatch.holders().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn ids(&self) -> Vec<HolderId> {
+        self.all.keys().copied().collect()
+    }
+
+    /// Tells every consumer why it ends.
+    pub(super) fn end_all(&mut self, why: &BrokerError) {
+        for (_, consumer) in self.all.drain() {
+            // Whoever is gone needs no reason.
+            match consumer.line {
+                Line::Stream(line) => _ = line.send(Feed::End(why.clone())),
+                Line::Receive { reply } => _ = reply.send(Err(why.clone())),
+            }
+        }
+        self.counters.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn read_ahead_bytes(&self) -> usize {
+        self.counters.values().map(|counter| counter.ahead.bytes()).sum()
+    }
+}

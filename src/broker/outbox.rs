@@ -1,0 +1,80 @@
+//! What waits for the journal: replies and deliveries, with the index that must be durable before they leave.
+
+use std::collections::VecDeque;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
+use crate::types::{QueueId, QueueName, Sequence, StoredMessage, Touch};
+
+/// A reply and what it says.
+pub(super) struct Answer<T> {
+    reply: Reply<T>,
+    result: Result<T, BrokerError>,
+}
+
+/// One thing that leaves the broker.
+pub(super) enum Departure {
+    Published(Answer<Sequence>),
+    Settled(Answer<Vec<Refused>>),
+    Counted(Answer<u64>),
+    Queue(Answer<QueueView>),
+    Queues(Answer<Page<QueueView, QueueName>>),
+    Leases(Answer<Page<LeaseView, Sequence>>),
+    Received(Answer<Vec<Delivery>>),
+    Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
+    Peeked(Answer<Page<Peeked, Sequence>>),
+    Peek(PeekJob),
+    Fed(mpsc::UnboundedSender<Feed>, Feed),
+    Drained(oneshot::Sender<()>),
+}
+
+impl<T> Answer<T> {
+    pub(super) fn new(reply: Reply<T>, result: Result<T, BrokerError>) -> Self {
+        Self { reply, result }
+    }
+
+    /// Nobody may be waiting any more; what was done stays done.
+    pub(super) fn send(self) {
+        let _ = self.reply.send(self.result);
+    }
+}
+
+/// A peek whose bodies are still to be read from disk, by a reader of its own.
+pub(super) struct PeekJob {
+    pub(super) reply: Reply<Page<Peeked, Sequence>>,
+    pub(super) found: Vec<Found>,
+    pub(super) next: Option<Sequence>,
+    pub(super) queue: QueueId,
+}
+
+/// A message that a peek is to show.
+pub(super) struct Found {
+    pub(super) sequence: Sequence,
+    pub(super) touch: Option<Touch>,
+    pub(super) message: Option<StoredMessage>,
+}
+
+/// Departures in the order of their entries.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<(u64, Vec<Departure>)>,
+}
+
+impl Outbox {
+    pub(super) fn add(&mut self, index: u64, departures: Vec<Departure>) {
+        if departures.is_empty() {
+            return;
+        }
+        match self.waiting.back_mut() {
+            Some((last, more)) if *last == index => more.extend(departures),
+            Some(_) | None => self.waiting.push_back((index, departures)),
+        }
+    }
+
+    /// Takes what may leave once `index` is reached.
+    pub(super) fn take(&mut self, index: u64) -> impl Iterator<Item = Departure> {
+        let ready = self.waiting.partition_point(|&(at, _)| at <= index);
+        self.waiting.drain(..ready).flat_map(|(_, departures)| departures).collect::<Vec<_>>().into_iter()
+    }
+}

@@ -1,0 +1,217 @@
+//! What may be asked of the broker, and what it answers.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::engine::{Credit, Depth};
+use crate::types::{
+    Consumer, Content, Duration, HolderId, Lease, QueueName, QueueRecord, QueueSettings, Receipt,
+    ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
+};
+
+/// Why the broker did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// There is no such queue.
+    #[error("there is no queue {0}; create it with CreateQueue (`bbq queue create {0}`)")]
+    NoQueue(QueueName),
+    /// There is one, but it is another.
+    #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
+    OtherSettings(QueueName),
+    /// The server is going down.
+    #[error("the server is shutting down; connect again in a moment")]
+    Draining,
+    /// The store failed; the process is about to end.
+    #[error("the store failed: {0}; the server stops, and can be started again when the cause is gone")]
+    StoreFailed(Arc<str>),
+    /// A message could not be read back.
+    #[error("reading from the store failed: {0}")]
+    Read(Arc<str>),
+}
+
+/// A reply's way back to who asked.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
+
+/// A message on its way to a consumer.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Names this attempt; none if the message is gone with its delivery.
+    pub receipt: Receipt,
+    /// When the lease ends; none in an at-most-once queue.
+    pub lease_expires_at: Option<Timestamp>,
+    /// The message.
+    pub message: StoredMessage,
+}
+
+/// What to do with what receipts name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done.
+    Ack,
+    /// It is to be tried again.
+    Nack,
+    /// It is still being worked on: so long from now, or as long as the queue says.
+    Extend(Option<Duration>),
+}
+
+/// A receipt that settled nothing: its place in the call, and why.
+pub type Refused = (usize, ReceiptFailure);
+
+/// How a consumer wants its messages.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The most it holds.
+    pub credit: Credit,
+    /// How long a lease lasts; as the queue says if none.
+    pub lease_duration: Option<Duration>,
+    /// Who it is.
+    pub consumer: Arc<Consumer>,
+}
+
+/// A queue as it stands.
+#[derive(Clone, Debug)]
+pub struct QueueView {
+    /// What is kept of it.
+    pub record: QueueRecord,
+    /// What is in it.
+    pub depth: Depth,
+    /// Subscribe streams and waiting Receive calls.
+    pub consumers: u64,
+}
+
+/// A message as it lies in its queue.
+#[derive(Clone, Debug)]
+pub struct Peeked {
+    /// The message.
+    pub message: StoredMessage,
+    /// Its delivery state, if it was ever leased.
+    pub touch: Option<Touch>,
+}
+
+/// A lease that stands.
+#[derive(Clone, Debug)]
+pub struct LeaseView {
+    /// The message.
+    pub sequence: Sequence,
+    /// Which attempt it is.
+    pub attempt: u32,
+    /// The lease.
+    pub lease: Lease,
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug)]
+pub struct Page<T, K> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins, if there is one.
+    pub next: Option<K>,
+}
+
+/// Which messages a peek wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeekFilter {
+    /// All of them.
+    All,
+    /// Those that the next consumer gets.
+    Ready,
+    /// Those that a consumer holds.
+    Leased,
+}
+
+/// A range of a listing that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window<K> {
+    /// The first that is wanted.
+    pub from: K,
+    /// The most that are wanted.
+    pub count: usize,
+}
+
+/// A publish, with its share of the inbox.
+pub(super) struct Publish {
+    pub(super) queue: QueueName,
+    pub(super) messages: Vec<Content>,
+    pub(super) reply: Reply<Sequence>,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// Everything else that is asked.
+pub(super) enum Request {
+    Subscribe {
+        queue: QueueName,
+        holder: HolderId,
+        terms: Terms,
+        reply: Reply<mpsc::UnboundedReceiver<Feed>>,
+    },
+    Receive {
+        queue: QueueName,
+        holder: HolderId,
+        terms: Terms,
+        reply: Reply<Vec<Delivery>>,
+    },
+    Settle {
+        queue: QueueName,
+        receipts: Vec<Result<Receipt, ReceiptFailure>>,
+        what: Settlement,
+        reply: Reply<Vec<Refused>>,
+    },
+    Create {
+        queue: QueueName,
+        settings: QueueSettings,
+        reply: Reply<QueueView>,
+    },
+    Delete {
+        queue: QueueName,
+        reply: Reply<u64>,
+    },
+    Purge {
+        queue: QueueName,
+        reply: Reply<u64>,
+    },
+    Show {
+        queue: QueueName,
+        reply: Reply<QueueView>,
+    },
+    List {
+        window: Window<String>,
+        prefix: String,
+        reply: Reply<Page<QueueView, QueueName>>,
+    },
+    Peek {
+        queue: QueueName,
+        window: Window<Sequence>,
+        filter: PeekFilter,
+        reply: Reply<Page<Peeked, Sequence>>,
+    },
+    Leases {
+        queue: QueueName,
+        window: Window<Sequence>,
+        reply: Reply<Page<LeaseView, Sequence>>,
+    },
+}
+
+/// What reaches a stream.
+#[derive(Debug)]
+pub(super) enum Feed {
+    Deliveries(Vec<Delivery>),
+    End(BrokerError),
+}
+
+/// What consumers and the broker's own readers tell it. It can't be refused, so it has a channel of its own; each
+/// holder sends one `Left`, one `LastCall` and one `Taken` for each delivery at most.
+pub(super) enum Notice {
+    /// A consumer is gone.
+    Left(HolderId),
+    /// A Receive call has waited long enough.
+    LastCall(HolderId),
+    /// The transport took messages that were gone when they were handed out: their credit comes back.
+    Taken(HolderId, Vec<u32>),
+    /// Messages were read from disk.
+    Loaded(super::read_ahead::Loaded),
+    /// End all streams and refuse what comes.
+    Drain(oneshot::Sender<()>),
+    /// Finish: nothing more will be asked.
+    Stop,
+}

@@ -1,0 +1,43 @@
+//! The broker's bounds.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The broker's bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Calls that may wait for the engine. More smooth bursts and cost memory and latency when overloaded.
+    pub inbox_calls: usize,
+    /// Bytes of publishes that may wait for the engine. More smooth bursts and cost that much memory.
+    pub inbox_bytes: u32,
+    /// A journal entry takes no more commands beyond this size. More make larger writes and longer waits for each.
+    pub entry_bytes: usize,
+    /// Journal entries that may be under way. More hide a slow disk's latency and make entries smaller.
+    pub entries_in_flight: u64,
+    /// Bytes that are read ahead for a queue whose next messages lie on disk.
+    pub read_ahead_bytes: usize,
+    /// Bytes read ahead for all queues together; beyond it, messages are read one at a time.
+    pub read_ahead_total_bytes: usize,
+    /// How often, in milliseconds, what has changed goes into a checkpoint even if it is little. Longer intervals
+    /// write less and lengthen the start after a kill.
+    pub checkpoint_interval_ms: u64,
+    /// Where to write a hash of the state after each entry; only tests have a use for it.
+    pub state_hashes: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            inbox_calls: 4096,
+            inbox_bytes: 64 << 20,
+            entry_bytes: 1 << 20,
+            entries_in_flight: 3,
+            read_ahead_bytes: 1 << 20,
+            read_ahead_total_bytes: 64 << 20,
+            checkpoint_interval_ms: 5000,
+            state_hashes: None,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The broker's task: wait for something, put all that has come into one entry, hand it to the journal, let go what
+//! has become durable.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::batch::Batch;
+use super::clock::Clock;
+use super::consumers::Consumers;
+use super::gauges;
+use super::handle::Handle;
+use super::hashes::Hashes;
+use super::outbox::{Departure, Outbox};
+use super::request::{BrokerError, Notice, Publish, Request};
+use super::settings::Settings;
+use crate::engine::{Effects, Engine, Outcome};
+use crate::store::{Pressure, Store, StoreEvent};
+use crate::types::{Change, Command, LogId, QueueId};
+
+/// Why the broker ended before it was told to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store failed: {0}; nothing that was confirmed is lost: remove the cause and start again")]
+pub struct Stopped(pub Arc<str>);
+
+/// The most leases that one entry ends for their deadlines.
+const EXPIRE_LIMIT: u32 = 10_000;
+
+/// What reaches the broker.
+pub(super) struct Inbox {
+    pub(super) publishes: mpsc::Receiver<Publish>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
+    pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
+}
+
+/// The broker, to be run by one task.
+pub struct Broker {
+    pub(super) engine: Engine,
+    pub(super) store: Store,
+    pub(super) consumers: Consumers,
+    pub(super) settings: Settings,
+    /// Where readers of the broker's own report.
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    /// Queues where a consumer may get something that it could not get before.
+    pub(super) restless: BTreeSet<QueueId>,
+    pub(super) draining: bool,
+    clock: Clock,
+    hashes: Option<Hashes>,
+    inbox: Inbox,
+    stopped: Arc<OnceLock<BrokerError>>,
+    durable: Outbox,
+    written: Outbox,
+    last: LogId,
+    /// The last entry whose changes a checkpoint has, or is taking.
+    checkpointed: u64,
+    finishing: bool,
+}
+
+/// What woke the broker.
+enum Wake {
+    Store(Option<StoreEvent>),
+    Notice(Option<Notice>),
+    Request(Option<Request>),
+    Publish(Option<Publish>),
+    Checkpoint,
+    Deadline,
+}
+
+impl Broker {
+    pub(super) fn new(
+        engine: Engine,
+        store: Store,
+        clock: Clock,
+        hashes: Option<Hashes>,
+        inbox: Inbox,
+        handle: &Handle,
+        settings: Settings,
+    ) -> Self {
+        let last = store.last();
+        Self {
+            engine,
+            store,
+            consumers: Consumers::default(),
+            settings,
+            notices: handle.notices.clone(),
+            restless: BTreeSet::new(),
+            draining: false,
+            clock,
+            hashes,
+            inbox,
+            stopped: Arc::clone(&handle.stopped),
+            durable: Outbox::default(),
+            written: Outbox::default(),
+            last,
+            checkpointed: 0,
+            finishing: false,
+        }
+    }
+
+    /// Serves until it is told to stop, then takes a last checkpoint.
+    ///
+    /// # Errors
+    /// If the store failed. Whoever was waiting has been told; the process must end.
+    pub async fn run(mut self) -> Result<(), Stopped> {
+        let ended = self.serve().await;
+        let why = match &ended {
+            Ok(()) => BrokerError::Draining,
+            Err(Stopped(what)) => BrokerError::StoreFailed(Arc::clone(what)),
+        };
+        // Set before the channels close, so that whoever sees them closed can say why.
+        let _ = self.stopped.set(why.clone());
+        self.consumers.end_all(&why);
+        ended
+    }
+
+    async fn serve(&mut self) -> Result<(), Stopped> {
+        let mut first = Batch::new(&mut self.store, self.clock.now());
+        self.act(&mut first, Command::StartEpoch);
+        self.commit(first)?;
+        let every = Duration::from_millis(self.settings.checkpoint_interval_ms.max(1));
+        let mut checkpoints = tokio::time::interval(every);
+        checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.finished() {
+            let wake = self.wait(&mut checkpoints).await;
+            self.handle(wake)?;
+        }
+        Ok(())
+    }
+
+    /// Whether everything is in a checkpoint and nothing more is to come.
+    fn finished(&self) -> bool {
+        let saved = self.checkpointed == self.last.index && !self.store.checkpoint_running();
+        self.finishing && saved && self.store.durable_index() >= self.last.index
+    }
+
+    fn busy(&self) -> bool {
+        self.last.index.saturating_sub(self.store.durable_index()) >= self.settings.entries_in_flight
+    }
+
+    async fn wait(&mut self, checkpoints: &mut Interval) -> Wake {
+        let ready = !self.busy();
+        let publishers = ready && matches!(self.store.pressure(), Pressure::None);
+        let now = self.clock.now();
+        let deadline = self.engine.next_deadline();
+        let pause = deadline.map_or(Duration::MAX, |at| at.since(now).into());
+        let inbox = &mut self.inbox;
+        tokio::select! {
+            biased;
+            event = inbox.events.recv() => Wake::Store(event),
+            _ = checkpoints.tick() => Wake::Checkpoint,
+            notice = inbox.notices.recv(), if ready => Wake::Notice(notice),
+            request = inbox.requests.recv(), if ready => Wake::Request(request),
+            publish = inbox.publishes.recv(), if publishers => Wake::Publish(publish),
+            () = tokio::time::sleep(pause), if ready && deadline.is_some() => Wake::Deadline,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) -> Result<(), Stopped> {
+        let mut batch = Batch::new(&mut self.store, self.clock.now());
+        match wake {
+            Wake::Store(event) => self.on_event(event)?,
+            Wake::Notice(Some(notice)) => self.on_notice(&mut batch, notice)?,
+            Wake::Request(Some(request)) => self.on_request(&mut batch, request),
+            Wake::Publish(Some(publish)) => self.on_publish(&mut batch, publish),
+            Wake::Checkpoint => {
+                gauges::set(&self.engine, &self.store, &self.consumers);
+                self.checkpoint();
+            }
+            Wake::Deadline => {}
+            // The broker holds a sender of notices; the other two close only when every handle is gone.
+            Wake::Notice(None) | Wake::Request(None) | Wake::Publish(None) => self.finishing = true,
+        }
+        while let Ok(event) = self.inbox.events.try_recv() {
+            self.on_event(Some(event))?;
+        }
+        if !self.busy() {
+            self.fill(&mut batch)?;
+        }
+        self.commit(batch)
+    }
+
+    /// Puts everything that waits into the entry, then what follows from it.
+    fn fill(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
+        if self.engine.next_deadline().is_some_and(|at| at <= batch.now) {
+            self.act(batch, Command::Expire { limit: EXPIRE_LIMIT });
+        }
+        let admit = matches!(self.store.pressure(), Pressure::None);
+        while batch.bytes() < self.settings.entry_bytes {
+            let notice = self.inbox.notices.try_recv();
+            let request = self.inbox.requests.try_recv();
+            let publish = if admit { self.inbox.publishes.try_recv().ok() } else { None };
+            if notice.is_err() && request.is_err() && publish.is_none() {
+                break;
+            }
+            if let Ok(notice) = notice {
+                self.on_notice(batch, notice)?;
+            }
+            if let Ok(request) = request {
+                self.on_request(batch, request);
+            }
+            if let Some(publish) = publish {
+                self.on_publish(batch, publish);
+            }
+        }
+        self.dispatch(batch);
+        Ok(())
+    }
+
+    /// Carries out a command as part of the batch.
+    pub(super) fn act(&mut self, batch: &mut Batch, command: Command) -> Outcome {
+        let mut effects = Effects::default();
+        let outcome = batch.act(&mut self.engine, command, &mut effects);
+        for freed in &effects.freed {
+            if let Some(counter) = self.consumers.counter_mut(freed.queue) {
+                counter.dispatch.freed(freed.holder, freed.size);
+            }
+            self.restless.insert(freed.queue);
+        }
+        for change in &effects.changes {
+            match change {
+                Change::Stored { queue, .. } => _ = self.restless.insert(*queue),
+                Change::Touched { queue, touch, .. } if touch.lease.is_none() => {
+                    _ = self.restless.insert(*queue)
+                }
+                Change::Touched { .. }
+                | Change::Settled { .. }
+                | Change::Purged { .. }
+                | Change::Deleted { .. } => {}
+            }
+        }
+        self.store.apply(effects.changes);
+        outcome
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Stopped> {
+        let changed = !batch.is_empty();
+        let (entry, departures, early) = batch.into_parts();
+        if changed {
+            self.last = self.store.append(entry);
+            if let Some(hashes) = &mut self.hashes {
+                hashes
+                    .note(self.last.index, &self.engine)
+                    .map_err(|error| Stopped(error.to_string().into()))?;
+            }
+        }
+        self.durable.add(self.last.index, departures);
+        self.written.add(self.last.index, early);
+        self.let_go();
+        if self.store.checkpoint_due() || self.finishing {
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Begins a checkpoint of all that was appended so far, unless one is running or nothing has changed.
+    fn checkpoint(&mut self) {
+        if self.store.checkpoint_running() || self.last.index == self.checkpointed {
+            return;
+        }
+        self.checkpointed = self.last.index;
+        let dirty = self.engine.take_dirty();
+        self.store.begin_checkpoint(self.last, self.engine.record(), dirty);
+    }
+
+    fn on_event(&mut self, event: Option<StoreEvent>) -> Result<(), Stopped> {
+        let Some(event) = event else {
+            return Err(Stopped("the journal's thread ended unexpectedly".into()));
+        };
+        gauges::note(&event);
+        self.store.handle(&event);
+        match event {
+            StoreEvent::Failed { what } => Err(Stopped(what.into())),
+            StoreEvent::Written { .. } | StoreEvent::Durable { .. } | StoreEvent::Checkpointed { .. } => {
+                self.let_go();
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets go what waited for entries that have become durable, or written.
+    fn let_go(&mut self) {
+        let durable = self.store.durable_index();
+        let written = self.store.written_index().max(durable);
+        let early = self.written.take(written);
+        let due = self.durable.take(durable);
+        for departure in early.chain(due) {
+            self.depart(departure);
+        }
+    }
+
+    fn depart(&self, departure: Departure) {
+        match departure {
+            Departure::Published(answer) => answer.send(),
+            Departure::Settled(answer) => answer.send(),
+            Departure::Counted(answer) => answer.send(),
+            Departure::Queue(answer) => answer.send(),
+            Departure::Queues(answer) => answer.send(),
+            Departure::Leases(answer) => answer.send(),
+            Departure::Received(answer) => answer.send(),
+            Departure::Opened(answer) => answer.send(),
+            Departure::Peeked(answer) => answer.send(),
+            Departure::Peek(job) => job.start(self.store.reader()),
+            // A stream that is gone has said so, or is about to: its messages go back with that.
+            Departure::Fed(line, feed) => _ = line.send(feed),
+            Departure::Drained(done) => _ = done.send(()),
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.finishing = true;
+    }
+}

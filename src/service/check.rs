@@ -1,0 +1,281 @@
+//! What comes over the wire, checked. What passes is valid for every layer below.
+
+use std::time::Duration as StdDuration;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::proto;
+use super::settings::Limits;
+use super::status::Invalid;
+use crate::types::{
+    Content, DeliveryMode, Durability, Duration, LEASE_MAX, LEASE_MIN, QueueName, QueueSettings, Receipt,
+    ReceiptFailure,
+};
+
+/// The most attributes of a message.
+const ATTRIBUTES_MAX: usize = 64;
+/// The most bytes of all attributes of a message, keys and values.
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+/// The longest name that a consumer may give itself.
+const CONSUMER_NAME_MAX: usize = 128;
+
+/// The message as it is checked: the form that clients know, without copying the body.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Checked {
+    #[prost(bytes = "bytes", tag = "1")]
+    body: Bytes,
+    #[prost(btree_map = "string, string", tag = "2")]
+    attributes: std::collections::BTreeMap<String, String>,
+    #[prost(string, tag = "3")]
+    ordering_key: String,
+    #[prost(uint32, tag = "4")]
+    priority: u32,
+    #[prost(message, optional, tag = "5")]
+    delay: Option<prost_types::Duration>,
+    #[prost(message, optional, tag = "6")]
+    time_to_live: Option<prost_types::Duration>,
+    #[prost(string, tag = "7")]
+    deduplication_id: String,
+}
+
+/// A queue's name.
+pub(super) fn queue_name(field: &str, name: &str) -> Result<QueueName, Invalid> {
+    name.parse().map_err(|error: crate::types::NameError| Invalid::new(field, error.to_string()))
+}
+
+/// Encoded messages.
+pub(super) fn messages(messages: Vec<Bytes>, limits: &Limits) -> Result<Vec<Content>, Invalid> {
+    count("messages", messages.len(), limits.batch_items)?;
+    messages.into_iter().enumerate().map(|(place, encoded)| message(place, encoded, limits)).collect()
+}
+
+fn message(place: usize, encoded: Bytes, limits: &Limits) -> Result<Content, Invalid> {
+    let field = |name: &str| format!("messages[{place}].{name}");
+    let checked = Checked::decode(encoded.clone())
+        .map_err(|error| Invalid::new(format!("messages[{place}]"), format!("is not a Message: {error}")))?;
+    let (size, limit) = (checked.body.len(), limits.message_bytes);
+    if size > limit {
+        let problem = format!("the body is {size} bytes, the limit is {limit} (limits.message_bytes)");
+        return Err(Invalid::over_limit(field("body"), problem));
+    }
+    attributes(&field("attributes"), &checked.attributes)?;
+    let unsupported = [
+        ("ordering_key", !checked.ordering_key.is_empty(), "BY_KEY queues are"),
+        ("priority", checked.priority != 0, "priorities are"),
+        ("delay", checked.delay.is_some(), "delays are"),
+        ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
+        ("deduplication_id", !checked.deduplication_id.is_empty(), "deduplication is"),
+    ];
+    for (name, set, what) in unsupported {
+        if set {
+            return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
+        }
+    }
+    Ok(Content(encoded))
+}
+
+fn attributes(field: &str, attributes: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
+    if attributes.len() > ATTRIBUTES_MAX {
+        let problem = format!("there are {}, the limit is {ATTRIBUTES_MAX}", attributes.len());
+        return Err(Invalid::new(field, problem));
+    }
+    let bytes: usize = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > ATTRIBUTE_BYTES_MAX {
+        let problem =
+            format!("they are {bytes} bytes, the limit is {ATTRIBUTE_BYTES_MAX}; put more into the body");
+        return Err(Invalid::new(field, problem));
+    }
+    for key in attributes.keys() {
+        if key.is_empty() {
+            return Err(Invalid::new(field, "a key must not be empty"));
+        }
+        if key.starts_with("bbq-") {
+            return Err(Invalid::new(field, format!("{key:?}: keys that begin with bbq- are the server's")));
+        }
+    }
+    Ok(())
+}
+
+/// Receipts of a settlement. Those that are none fail one by one, not the call.
+pub(super) fn receipts(
+    receipts: &[String],
+    limits: &Limits,
+) -> Result<Vec<Result<Receipt, ReceiptFailure>>, Invalid> {
+    count("receipts", receipts.len(), limits.batch_items)?;
+    Ok(receipts.iter().map(|receipt| receipt.parse()).collect())
+}
+
+fn count(field: &str, count: usize, limit: usize) -> Result<(), Invalid> {
+    match count {
+        0 => Err(Invalid::new(field, "there must be at least one")),
+        count if count > limit => {
+            let problem =
+                format!("there are {count}, the limit is {limit} (limits.batch_items); send more calls");
+            Err(Invalid::over_limit(field, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A number that means a default when it is 0 and has a maximum.
+pub(super) fn bounded<T: Copy + PartialOrd + Default + std::fmt::Display>(
+    field: &str,
+    value: T,
+    standard: T,
+    max: T,
+) -> Result<T, Invalid> {
+    if value == T::default() {
+        Ok(standard)
+    } else if value > max {
+        Err(Invalid::new(field, format!("{value} is more than {max}")))
+    } else {
+        Ok(value)
+    }
+}
+
+/// A length of time that is zero or more.
+pub(super) fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration, Invalid> {
+    let duration = StdDuration::try_from(duration)
+        .map_err(|_| Invalid::new(field, "a duration must be positive and in range"))?;
+    let ms = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(ms).map(Duration).map_err(|_| Invalid::new(field, "the duration is too long"))
+}
+
+/// How long a lease lasts.
+pub(super) fn lease_duration(
+    field: &str,
+    lease: Option<prost_types::Duration>,
+) -> Result<Option<Duration>, Invalid> {
+    let Some(lease) = lease else { return Ok(None) };
+    let lease = duration(field, lease)?;
+    if lease < LEASE_MIN || lease > LEASE_MAX {
+        return Err(Invalid::new(field, format!("a lease of {} ms; it must be 1 s to 12 h", lease.0)));
+    }
+    Ok(Some(lease))
+}
+
+/// The name that a consumer gives itself.
+pub(super) fn consumer_name(name: String) -> Result<String, Invalid> {
+    if name.len() > CONSUMER_NAME_MAX {
+        let problem = format!("it is {} bytes, the limit is {CONSUMER_NAME_MAX}", name.len());
+        return Err(Invalid::new("consumer_name", problem));
+    }
+    Ok(name)
+}
+
+/// A queue's settings. What does not work yet is refused.
+pub(super) fn queue_settings(settings: Option<proto::QueueSettings>) -> Result<QueueSettings, Invalid> {
+    let Some(wire) = settings else { return Ok(QueueSettings::default()) };
+    refuse_unbuilt(&wire)?;
+    let delivery = match proto::DeliveryMode::try_from(wire.delivery) {
+        Ok(proto::DeliveryMode::Unspecified | proto::DeliveryMode::AtLeastOnce) => DeliveryMode::AtLeastOnce,
+        Ok(proto::DeliveryMode::AtMostOnce) => DeliveryMode::AtMostOnce,
+        Err(unknown) => return Err(Invalid::new("settings.delivery", unknown.to_string())),
+    };
+    let durability = match proto::Durability::try_from(wire.durability) {
+        Ok(proto::Durability::Unspecified | proto::Durability::Synced) => Durability::Synced,
+        Ok(proto::Durability::Buffered) => Durability::Buffered,
+        Err(unknown) => return Err(Invalid::new("settings.durability", unknown.to_string())),
+    };
+    let lease_duration = lease_duration("settings.lease_duration", wire.lease_duration)?
+        .unwrap_or(QueueSettings::default().lease_duration);
+    Ok(QueueSettings { delivery, durability, lease_duration })
+}
+
+fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
+    let ordering = proto::Ordering::try_from(wire.ordering);
+    if let Err(unknown) = ordering {
+        return Err(Invalid::new("settings.ordering", unknown.to_string()));
+    }
+    let overflow = proto::Overflow::try_from(wire.overflow);
+    if let Err(unknown) = overflow {
+        return Err(Invalid::new("settings.overflow", unknown.to_string()));
+    }
+    let unordered = matches!(ordering, Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered));
+    let rejecting = matches!(overflow, Ok(proto::Overflow::Unspecified | proto::Overflow::Reject));
+    let unbuilt = [
+        ("ordering", !unordered),
+        ("max_attempts", wire.max_attempts != 0),
+        ("retry_backoff", wire.retry_backoff.is_some()),
+        ("dead_letter_queue", !wire.dead_letter_queue.is_empty()),
+        ("time_to_live", wire.time_to_live.is_some()),
+        ("max_messages", wire.max_messages != 0),
+        ("max_bytes", wire.max_bytes != 0),
+        ("overflow", !rejecting),
+        ("deduplication_window", wire.deduplication_window.is_some()),
+        ("single_active_consumer", wire.single_active_consumer),
+        ("paused", wire.paused),
+    ];
+    match unbuilt.into_iter().find(|&(_, set)| set) {
+        Some((name, _)) => {
+            let problem = "this setting is not built yet; only its default works: leave it unset";
+            Err(Invalid::new(format!("settings.{name}"), problem))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(message: &Checked) -> Vec<Bytes> {
+        vec![message.encode_to_vec().into()]
+    }
+
+    fn check(message: &Checked) -> Result<Vec<Content>, Invalid> {
+        messages(encoded(message), &Limits { message_bytes: 8, ..Limits::default() })
+    }
+
+    #[test]
+    fn a_message_passes_unchanged_with_fields_that_are_unknown() {
+        let mut bytes = Checked { body: "12345678".into(), ..Checked::default() }.encode_to_vec();
+        bytes.extend([0xfa, 0x7f, 0x01, b'x']);
+        let passed = messages(vec![bytes.clone().into()], &Limits::default()).unwrap();
+        assert_eq!(passed, [Content(bytes.into())]);
+    }
+
+    #[test]
+    fn a_bad_message_is_refused_by_place_field_and_bound() {
+        let error = check(&Checked { body: "123456789".into(), ..Checked::default() }).unwrap_err();
+        assert_eq!(error.field, "messages[0].body");
+        assert!(error.over_limit && error.problem.contains("limits.message_bytes"), "{error:?}");
+        let reserved = [("bbq-x".to_owned(), String::new())].into();
+        for (bad, field) in [
+            (Checked { attributes: reserved, ..Checked::default() }, "attributes"),
+            (Checked { ordering_key: "k".into(), ..Checked::default() }, "ordering_key"),
+            (Checked { priority: 1, ..Checked::default() }, "priority"),
+            (Checked { delay: Some(prost_types::Duration::default()), ..Checked::default() }, "delay"),
+            (
+                Checked { time_to_live: Some(prost_types::Duration::default()), ..Checked::default() },
+                "time_to_live",
+            ),
+            (Checked { deduplication_id: "d".into(), ..Checked::default() }, "deduplication_id"),
+        ] {
+            assert_eq!(check(&bad).unwrap_err().field, format!("messages[0].{field}"));
+        }
+        assert!(messages(vec![Bytes::from_static(b"\xff")], &Limits::default()).is_err());
+        assert!(messages(Vec::new(), &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn settings_that_do_not_work_yet_are_refused() {
+        let settings = proto::QueueSettings { max_attempts: 3, ..Default::default() };
+        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.max_attempts");
+        let settings = proto::QueueSettings { ordering: 2, ..Default::default() };
+        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.ordering");
+        let settings = proto::QueueSettings { delivery: 9, ..Default::default() };
+        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.delivery");
+        assert_eq!(queue_settings(None), Ok(QueueSettings::default()));
+    }
+
+    #[test]
+    fn leases_last_a_second_to_half_a_day() {
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        for bad in [0, -1, 43_201, i64::MAX] {
+            assert!(lease_duration("lease_duration", seconds(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(lease_duration("lease_duration", seconds(43_200)), Ok(Some(LEASE_MAX)));
+    }
+}

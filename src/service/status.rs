@@ -1,0 +1,140 @@
+//! Errors as gRPC statuses with `google.rpc` details. With the middleware's refusals the only maker of a `Status`.
+//!
+//! Every status has an ErrorInfo with a stable reason in the domain `bbq.v1`; a bad field has a BadRequest, what may be
+//! tried again a RetryInfo.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::tokens::TokenError;
+use crate::broker::BrokerError;
+
+/// The domain of all reasons.
+pub const DOMAIN: &str = "bbq.v1";
+
+/// When to try again what the server could not do now.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A field that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Its name on the wire, such as `messages[3].body`.
+    pub field: String,
+    /// What is wrong, the bound, and the way out.
+    pub problem: String,
+    /// Whether it is well formed but more than a limit allows.
+    pub over_limit: bool,
+}
+
+impl Invalid {
+    /// A field that is wrong.
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into(), over_limit: false }
+    }
+
+    /// A field that is more than a limit allows.
+    pub(super) fn over_limit(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { over_limit: true, ..Self::new(field, problem) }
+    }
+}
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        let Invalid { field, problem, over_limit } = invalid;
+        let (code, reason) = if over_limit {
+            (Code::ResourceExhausted, "LIMIT_EXCEEDED")
+        } else {
+            (Code::InvalidArgument, "INVALID_FIELD")
+        };
+        let message = format!("{field}: {problem}");
+        let mut details = info(reason, [("field", field.as_str())]);
+        details.add_bad_request_violation(field, problem);
+        Status::with_error_details(code, message, details)
+    }
+}
+
+impl From<BrokerError> for Status {
+    fn from(error: BrokerError) -> Self {
+        let message = error.to_string();
+        match error {
+            BrokerError::NoQueue(queue) => {
+                let details = info("QUEUE_NOT_FOUND", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::NotFound, message, details)
+            }
+            BrokerError::OtherSettings(queue) => {
+                let details = info("QUEUE_EXISTS", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::AlreadyExists, message, details)
+            }
+            BrokerError::Draining => unavailable("DRAINING", message),
+            BrokerError::StoreFailed(_) => unavailable("STORE_FAILED", message),
+            BrokerError::Read(_) => unavailable("STORE_READ_FAILED", message),
+        }
+    }
+}
+
+impl From<TokenError> for Status {
+    fn from(error: TokenError) -> Self {
+        let message = error.to_string();
+        match error {
+            TokenError::NotFound(id) => Status::with_error_details(
+                Code::NotFound,
+                message,
+                info("TOKEN_NOT_FOUND", [("token", id.as_str())]),
+            ),
+            TokenError::LastAdmin(id) => {
+                let details = info("LAST_ADMIN_TOKEN", [("token", id.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            TokenError::Store(_) => unavailable("TOKEN_NOT_STORED", message),
+        }
+    }
+}
+
+/// An RPC that this version does not have.
+pub(super) fn not_built(rpc: &str) -> Status {
+    let message = format!("{rpc} is not built yet; this version has no such call");
+    Status::with_error_details(Code::Unimplemented, message, info("NOT_BUILT", [("rpc", rpc)]))
+}
+
+/// A caller that is known but may not do this.
+pub(super) fn denied(caller: &str, wanted: &str, queue: Option<&str>) -> Status {
+    let on = queue.map_or(String::new(), |queue| format!(" on queue {queue}"));
+    let message = format!("token {caller} lacks the permission {wanted}{on}; ask for a token that has it");
+    let details = info("PERMISSION_MISSING", [("permission", wanted), ("queue", queue.unwrap_or_default())]);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// A request that came past the middleware that names callers.
+pub(super) fn no_caller() -> Status {
+    let message = "the call carries no identity; send `authorization: Bearer <token>`";
+    Status::with_error_details(Code::Unauthenticated, message, info("NO_IDENTITY", []))
+}
+
+/// Whether tonic refused a request for its size, which it calls OUT_OF_RANGE.
+#[must_use]
+pub fn is_oversize(code: Code, message: &str) -> bool {
+    code == Code::OutOfRange && message.contains("message length too large")
+}
+
+/// What such a request is told instead.
+#[must_use]
+pub fn oversize(limit: usize) -> Status {
+    let message =
+        format!("the request is larger than {limit} bytes (limits.request_bytes); send it in parts");
+    Status::with_error_details(Code::ResourceExhausted, message, info("REQUEST_TOO_LARGE", []))
+}
+
+fn unavailable(reason: &str, message: String) -> Status {
+    let mut details = info(reason, []);
+    details.set_retry_info(Some(RETRY));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+fn info<const N: usize>(reason: &str, metadata: [(&str, &str); N]) -> ErrorDetails {
+    let metadata: HashMap<String, String> =
+        metadata.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}

@@ -1,0 +1,133 @@
+//! The broker's words as protobuf messages.
+
+use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
+
+use super::proto;
+use super::tokens::TokenRecord;
+use crate::broker::{Delivery, LeaseView, Peeked, QueueView, Refused};
+use crate::types::{DeliveryMode, Durability, Duration, Holder, ReceiptFailure, Timestamp};
+
+pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    WireTimestamp { seconds, nanos: nanos(at.0) }
+}
+
+fn duration(lasts: Duration) -> WireDuration {
+    let seconds = i64::try_from(lasts.0 / 1000).unwrap_or(i64::MAX);
+    WireDuration { seconds, nanos: nanos(lasts.0) }
+}
+
+fn nanos(ms: u64) -> i32 {
+    i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0)
+}
+
+pub(super) fn delivery(delivery: Delivery) -> proto::Delivery {
+    let Delivery { receipt, lease_expires_at, message } = delivery;
+    proto::Delivery {
+        receipt: if lease_expires_at.is_some() { receipt.to_string() } else { String::new() },
+        sequence: message.sequence.0,
+        attempt: receipt.attempt.0,
+        published_at: Some(timestamp(message.published_at)),
+        lease_expires_at: lease_expires_at.map(timestamp),
+        message: message.content.0,
+    }
+}
+
+/// The failures of a settlement, with the receipts as they were sent.
+pub(super) fn failures(refused: &[Refused], receipts: &[String]) -> Vec<proto::ReceiptFailure> {
+    let reason = |why| match why {
+        ReceiptFailure::Superseded => proto::ReceiptFailureReason::Superseded,
+        ReceiptFailure::Expired => proto::ReceiptFailureReason::Expired,
+        ReceiptFailure::Gone => proto::ReceiptFailureReason::Gone,
+        ReceiptFailure::Unknown => proto::ReceiptFailureReason::Unknown,
+    };
+    refused
+        .iter()
+        .map(|&(place, why)| proto::ReceiptFailure {
+            receipt: receipts.get(place).cloned().unwrap_or_default(),
+            reason: reason(why).into(),
+        })
+        .collect()
+}
+
+pub(super) fn queue(view: &QueueView) -> proto::Queue {
+    let QueueView { record, depth, consumers } = view;
+    let settings = &record.settings;
+    let delivery = match settings.delivery {
+        DeliveryMode::AtLeastOnce => proto::DeliveryMode::AtLeastOnce,
+        DeliveryMode::AtMostOnce => proto::DeliveryMode::AtMostOnce,
+    };
+    let durability = match settings.durability {
+        Durability::Synced => proto::Durability::Synced,
+        Durability::Buffered => proto::Durability::Buffered,
+    };
+    proto::Queue {
+        name: record.name.to_string(),
+        settings: Some(proto::QueueSettings {
+            ordering: proto::Ordering::Unordered.into(),
+            delivery: delivery.into(),
+            durability: durability.into(),
+            lease_duration: Some(duration(settings.lease_duration)),
+            overflow: proto::Overflow::Reject.into(),
+            ..Default::default()
+        }),
+        created_at: Some(timestamp(record.created_at)),
+        stats: Some(proto::QueueStats {
+            ready: depth.ready,
+            delayed: 0,
+            leased: depth.leased,
+            bytes: depth.bytes,
+            consumers: *consumers,
+            oldest_published_at: None,
+        }),
+    }
+}
+
+pub(super) fn peeked(peeked: Peeked) -> proto::PeekedMessage {
+    let Peeked { message, touch } = peeked;
+    let leased = touch.as_ref().is_some_and(|touch| touch.lease.is_some());
+    let state = if leased { proto::MessageState::Leased } else { proto::MessageState::Ready };
+    proto::PeekedMessage {
+        sequence: message.sequence.0,
+        state: state.into(),
+        attempts: touch.map_or(0, |touch| touch.attempt.0),
+        published_at: Some(timestamp(message.published_at)),
+        message: message.content.0,
+    }
+}
+
+pub(super) fn lease(view: LeaseView) -> proto::Lease {
+    let LeaseView { sequence, attempt, lease } = view;
+    proto::Lease {
+        sequence: sequence.0,
+        attempt,
+        consumer_name: lease.consumer.name.clone(),
+        peer: lease.consumer.peer.clone(),
+        transport: lease.consumer.transport.clone(),
+        leased_at: Some(timestamp(lease.since)),
+        expires_at: Some(timestamp(lease.deadline)),
+        received: matches!(lease.holder, Holder::Receive(_)),
+    }
+}
+
+pub(super) fn token(record: TokenRecord) -> proto::Token {
+    use super::access::Permission;
+    let permission = |permission| match permission {
+        Permission::Publish => proto::Permission::Publish,
+        Permission::Consume => proto::Permission::Consume,
+        Permission::Manage => proto::Permission::Manage,
+        Permission::Admin => proto::Permission::Admin,
+    };
+    let grants = record
+        .grants
+        .into_iter()
+        .map(|grant| proto::Grant { permission: permission(grant.permission).into(), queues: grant.queues })
+        .collect();
+    proto::Token {
+        id: record.id,
+        name: record.name,
+        grants,
+        created_at: Some(timestamp(record.created_at)),
+        expires_at: record.expires_at.map(timestamp),
+    }
+}
