@@ -29,7 +29,8 @@ fn broken_links(page: &Path, text: &str) -> Vec<String> {
         let path = page.parent().expect("a page is in a directory").join(file);
         let path = if file.is_empty() { page.to_owned() } else { path };
         let there = path.exists();
-        let text = if file.is_empty() { text.to_owned() } else { fs::read_to_string(&path).unwrap_or_default() };
+        let text =
+            if file.is_empty() { text.to_owned() } else { fs::read_to_string(&path).unwrap_or_default() };
         there && (heading.is_empty() || headings(&text).any(|anchor| anchor == heading))
     };
     links(text)
