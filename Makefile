@@ -30,7 +30,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
 
 test: tools lint ## Everything that must hold before a commit: formats, lints, licences, all tests
-	$(STEP) 'tests' cargo test --locked --workspace
+	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
 	@printf 'ok      all of make test       %7s\n' "$$(($$(date +%s) - $(STARTED)))s"
 
 lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
