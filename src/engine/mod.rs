@@ -14,6 +14,7 @@ mod outcome;
 mod queue;
 mod settle;
 mod timer;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};

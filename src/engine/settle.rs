@@ -272,7 +272,7 @@ fn free(queue: QueueId, touch: &Touch, effects: &mut Effects) {
     }
 }
 
-fn holder_id(holder: Holder) -> HolderId {
+pub(super) fn holder_id(holder: Holder) -> HolderId {
     match holder {
         Holder::Stream(id) | Holder::Receive(id) => id,
     }
