@@ -166,7 +166,10 @@ impl Queue {
         assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
         assert!(frontier < next || self.record.untouched_bytes == 0, "no message, but bytes of it");
         let returned = self.touched.iter().filter(|(_, touch)| touch.lease.is_none());
-        assert!(self.returned.iter().eq(returned.map(|(sequence, _)| sequence)), "returned is touched, not leased");
+        assert!(
+            self.returned.iter().eq(returned.map(|(sequence, _)| sequence)),
+            "returned is touched, not leased"
+        );
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use super::settle::holder_key;
 use super::timer::Timers;
 
 impl Engine {
@@ -27,7 +28,7 @@ impl Engine {
                 assert_eq!(lease.epoch, touch.epoch, "a lease is that of the latest attempt");
                 assert!(lease.since <= self.record.now, "{sequence} was leased in times to come");
                 timers.insert(lease.deadline, id, sequence);
-                holders.entry(super::settle::holder_id(lease.holder)).or_default().insert((id, sequence));
+                holders.entry(holder_key(lease)).or_default().insert((id, sequence));
             }
         }
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
