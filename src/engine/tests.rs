@@ -2,8 +2,9 @@
 
 mod credit;
 mod life;
+mod names;
 mod queues;
 mod receipts;
 mod restarts;
-pub(crate) mod script;
-pub(crate) mod shadow;
+mod script;
+mod shadow;

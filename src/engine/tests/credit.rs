@@ -135,7 +135,7 @@ mod of_scripts {
     use super::super::script::check;
 
     #[test]
-    #[should_panic(expected = "`lease q -> b#1` is the last line of")]
+    #[should_panic(expected = "`lease q -> b#1` gave a#1")]
     fn a_script_that_is_wrong_fails() {
         check(
             "queue q

@@ -156,7 +156,8 @@ fn queues_are_listed_by_name_from_any_name_on() {
         let command = Command::CreateQueue { name, settings: QueueSettings::default() };
         engine.apply(Timestamp(1), command, &mut Effects::default());
     }
-    let from = |first| engine.queues_from(first).map(|queue| queue.record().name.as_str()).collect::<Vec<_>>();
+    let from =
+        |first| engine.queues_from(first).map(|queue| queue.record().name.as_str()).collect::<Vec<_>>();
     assert_eq!(from(""), ["a", "b", "c", "team/a"]);
     assert_eq!(from("b"), ["b", "c", "team/a"]);
     assert_eq!(from("bb"), ["c", "team/a"]);

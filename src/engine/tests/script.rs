@@ -26,17 +26,18 @@
 //! A receipt is `message#attempt`, with the epoch that granted it, or `message#attempt@epoch`. A message is its label or
 //! `queue/sequence`. Without `->` a line must succeed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
 use crate::types::{
-    Attempt, Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Epoch, Holder, HolderId,
-    Pick, QueueId, QueueSettings, ReceiptFailure, Sequence, Timestamp,
+    Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Pick, QueueId,
+    QueueSettings, ReceiptFailure, Sequence, Timestamp,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -49,23 +50,16 @@ pub fn check(text: &str) {
 
 /// A script as far as it ran.
 pub struct Script<K> {
-    engine: Engine,
+    /// The engine that it drives.
+    pub engine: Engine,
+    /// The time.
+    pub now: Timestamp,
+    /// All lines so far.
+    pub text: String,
     keep: K,
-    now: Timestamp,
-    done: String,
-    queues: HashMap<String, QueueId>,
-    labels: HashMap<String, (QueueId, Sequence)>,
-    messages: BTreeMap<(QueueId, Sequence), Published>,
-    epochs: BTreeMap<(QueueId, Sequence, Attempt), Epoch>,
-    holders: HashMap<String, HolderId>,
+    names: Names,
     dispatches: BTreeMap<QueueId, Dispatch>,
     effects: Effects,
-}
-
-struct Published {
-    label: String,
-    at: Timestamp,
-    content: Content,
 }
 
 /// What came of a line.
@@ -75,6 +69,7 @@ struct Reply {
     plain: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     Stream,
     Receive,
@@ -93,14 +88,10 @@ impl<K: Keep> Script<K> {
     pub fn new(keep: K) -> Self {
         let mut script = Self {
             engine: Engine::default(),
-            keep,
             now: Timestamp(1_000_000),
-            done: String::new(),
-            queues: HashMap::new(),
-            labels: HashMap::new(),
-            messages: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-            holders: HashMap::new(),
+            text: String::new(),
+            keep,
+            names: Names::default(),
             dispatches: BTreeMap::new(),
             effects: Effects::default(),
         };
@@ -108,44 +99,16 @@ impl<K: Keep> Script<K> {
         script
     }
 
-    /// The engine that the script drives.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The time.
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// All lines so far.
-    pub fn text(&self) -> &str {
-        &self.done
-    }
-
-    /// The id of the latest queue of that name.
-    pub fn id(&self, queue: &str) -> QueueId {
-        *self.queues.get(queue).unwrap_or_else(|| panic!("no line made a queue {queue}"))
-    }
-
-    /// The number of a consumer in this epoch.
-    pub fn holder(&mut self, name: &str) -> HolderId {
-        let next = HolderId(self.holders.len() as u64 + 1);
-        *self.holders.entry(name.to_owned()).or_insert(next)
-    }
-
     /// Runs one line; panics if it does not do as it says.
     pub fn step(&mut self, line: &str) {
-        writeln!(self.done, "{line}").expect("a string takes everything");
+        writeln!(self.text, "{line}").expect("a string takes everything");
         let (command, expected) = match line.split_once("->") {
             Some((command, expected)) => (command, Some(words(expected).join(" "))),
             None => (line, None),
         };
         let reply = self.run(&words(command));
-        match expected {
-            Some(expected) => assert_eq!(reply.text, expected, "`{line}` is the last line of\n{}", self.done),
-            None => assert!(reply.plain, "`{line}` gave {}; it is the last line of\n{}", reply.text, self.done),
-        }
+        let holds = expected.as_ref().map_or(reply.plain, |expected| *expected == reply.text);
+        assert!(holds, "`{line}` gave {}; it is the last line of\n{}", reply.text, self.text);
         self.engine.verify();
         self.keep.verify(&self.engine);
     }
@@ -169,8 +132,8 @@ impl<K: Keep> Script<K> {
             }
             ["release", queue, name] => self.release(queue, name, true),
             ["release", queue, name, "uncounted"] => self.release(queue, name, false),
-            ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.id(queue) }),
-            ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.id(queue) }),
+            ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.names.queue(queue) }),
+            ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.names.queue(queue) }),
             ["wait", duration] => {
                 self.now = self.now.after(time(duration));
                 plain("ok")
@@ -215,7 +178,9 @@ impl<K: Keep> Script<K> {
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
-            Outcome::Granted(_) | Outcome::Claimed(_) => unreachable!("those who grant and claim apply themselves"),
+            Outcome::Granted(_) | Outcome::Claimed(_) => {
+                unreachable!("those who grant and claim apply themselves")
+            }
         }
     }
 
@@ -231,13 +196,13 @@ impl<K: Keep> Script<K> {
         let next = self.engine.record().next_queue;
         let reply = self.tell(Command::CreateQueue { name: name.parse().expect(name), settings });
         if reply.plain {
-            self.queues.insert(name.to_owned(), next);
+            self.names.made(name, next);
         }
         reply
     }
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
-        let queue = self.id(queue);
+        let queue = self.names.queue(queue);
         let next = self.engine.queue(queue).map(|queue| queue.untouched().end);
         let mut messages = Vec::new();
         for (place, word) in words.iter().enumerate() {
@@ -248,9 +213,8 @@ impl<K: Keep> Script<K> {
             let content = Content(Bytes::from(format!("{label:.<size$}")));
             messages.push(content.clone());
             let Some(next) = next else { continue };
-            let key = (queue, next.plus(place as u64));
-            assert_eq!(self.labels.insert(label.to_owned(), key), None, "there are two messages {label}");
-            self.messages.insert(key, Published { label: label.to_owned(), at: self.now, content });
+            let message = Published { label: label.to_owned(), at: self.now, content };
+            self.names.published(queue, next.plus(place as u64), message);
         }
         self.tell(Command::Publish { queue, messages })
     }
@@ -265,28 +229,27 @@ impl<K: Keep> Script<K> {
                 (_, Err(_)) => duration = Some(time(term)),
             }
         }
-        let id = self.id(queue);
+        let id = self.names.queue(queue);
         let picks = self.candidates(id).take(count).collect();
         let holder = match kind {
-            Kind::Stream => Holder::Stream(self.holder(name)),
-            Kind::Receive => Holder::Receive(self.holder(name)),
+            Kind::Stream => Holder::Stream(self.names.holder(name)),
+            Kind::Receive => Holder::Receive(self.names.holder(name)),
         };
         match self.grant(id, holder, duration, name, picks) {
-            Some(granted) => fact(list(granted.iter().map(|granted| self.receipt(id, *granted)))),
+            Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
             None => fact("no-queue"),
         }
     }
 
     fn propose(&mut self, queue: &str, name: &str, words: &[&str]) -> Reply {
-        let id = self.id(queue);
-        let pick = |word: &&str| {
-            let key = self.message(word);
-            Pick { sequence: key.1, size: self.messages.get(&key).map_or(1, |message| message.content.size()) }
-        };
-        let picks = words.iter().map(pick).collect();
-        let holder = Holder::Stream(self.holder(name));
+        let id = self.names.queue(queue);
+        let sequences = words.iter().map(|word| self.names.message(word).1);
+        let size =
+            |sequence| self.names.published_as(id, sequence).map_or(1, |message| message.content.size());
+        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence) }).collect();
+        let holder = Holder::Stream(self.names.holder(name));
         match self.grant(id, holder, None, name, picks) {
-            Some(granted) => fact(list(granted.iter().map(|granted| self.receipt(id, *granted)))),
+            Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
             None => fact("no-queue"),
         }
     }
@@ -297,7 +260,7 @@ impl<K: Keep> Script<K> {
             let untouched = queue.untouched().start.0..queue.untouched().end.0;
             queue.returned().chain(untouched.map(move |sequence| {
                 let sequence = Sequence(sequence);
-                Pick { sequence, size: self.messages[&(id, sequence)].content.size() }
+                Pick { sequence, size: self.names.size(id, sequence) }
             }))
         })
     }
@@ -320,7 +283,7 @@ impl<K: Keep> Script<K> {
             Outcome::NoQueue => None,
             Outcome::Granted(granted) => {
                 let epoch = self.engine.record().epoch;
-                self.epochs.extend(granted.iter().map(|it| ((queue, it.sequence, it.attempt), epoch)));
+                granted.iter().for_each(|&granted| self.names.granted(queue, granted, epoch));
                 Some(granted)
             }
             other => panic!("a grant gave {other:?}"),
@@ -329,10 +292,11 @@ impl<K: Keep> Script<K> {
 
     /// Whoever gets a message gets what was published.
     fn read(&mut self, queue: QueueId, sequence: Sequence) {
-        let Some(published) = self.messages.get(&(queue, sequence)) else { return };
-        let there = self.engine.queue(queue).is_some_and(|queue| {
-            queue.touch(sequence).is_some() || queue.untouched().contains(&sequence)
-        });
+        let Some(published) = self.names.published_as(queue, sequence) else { return };
+        let there = self
+            .engine
+            .queue(queue)
+            .is_some_and(|queue| queue.touch(sequence).is_some() || queue.untouched().contains(&sequence));
         let kept = self.keep.content(queue, sequence);
         assert_eq!(kept.is_some(), there, "{} is kept if and only if it is there", published.label);
         if let Some(kept) = kept {
@@ -350,13 +314,13 @@ impl<K: Keep> Script<K> {
                 _ => panic!("not a credit: {pair:?}"),
             }
         }
-        let (queue, holder) = (self.id(queue), self.holder(name));
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
         self.dispatches.entry(queue).or_default().join(holder, limit);
         plain("ok")
     }
 
     fn dispatch(&mut self, queue: &str) -> Reply {
-        let id = self.id(queue);
+        let id = self.names.queue(queue);
         let mut dispatch = self.dispatches.remove(&id).expect("someone joined");
         let mut grants = Vec::new();
         for pick in self.candidates(id) {
@@ -366,24 +330,27 @@ impl<K: Keep> Script<K> {
         self.dispatches.insert(id, dispatch);
         let mut given = Vec::new();
         for run in grants.chunk_by(|a, b| a.0 == b.0) {
-            let name = self.name(run[0].0);
+            let name = self.names.holder_name(run[0].0).to_owned();
             let picks = run.iter().map(|&(_, pick)| pick).collect();
-            let granted = self.grant(id, Holder::Stream(run[0].0), None, &name, picks).expect("the queue is there");
+            let granted =
+                self.grant(id, Holder::Stream(run[0].0), None, &name, picks).expect("the queue is there");
             assert_eq!(granted.len(), run.len(), "what is ready can be leased");
-            given.extend(granted.iter().map(|granted| format!("{name}:{}", self.receipt(id, *granted))));
+            given
+                .extend(granted.iter().map(|granted| format!("{name}:{}", self.names.receipt(id, *granted))));
         }
         fact(list(given))
     }
 
     fn took(&mut self, queue: &str, name: &str, message: &str) -> Reply {
-        let size = self.messages[&self.message(message)].content.size();
-        let (queue, holder) = (self.id(queue), self.holder(name));
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
+        let size = self.names.size(queue, self.names.message(message).1);
         self.dispatches.get_mut(&queue).expect("someone joined").freed(holder, size);
         plain("ok")
     }
 
     fn claim(&mut self, words: &[&str], command: impl FnOnce(QueueId, Vec<Claim>) -> Command) -> Reply {
-        let named: Vec<_> = words.iter().map(|word| self.claimed(word)).collect();
+        let epoch = self.engine.record().epoch;
+        let named: Vec<_> = words.iter().map(|word| self.names.claim(word, epoch)).collect();
         let queue = named.first().expect("a receipt").0;
         assert!(named.iter().all(|(other, _)| *other == queue), "one command settles in one queue");
         match self.apply(command(queue, named.iter().map(|(_, claim)| *claim).collect())) {
@@ -401,7 +368,7 @@ impl<K: Keep> Script<K> {
     }
 
     fn release(&mut self, queue: &str, name: &str, counted: bool) -> Reply {
-        let (queue, holder) = (self.id(queue), self.holder(name));
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
         if let Some(dispatch) = self.dispatches.get_mut(&queue) {
             dispatch.leave(holder);
         }
@@ -418,60 +385,36 @@ impl<K: Keep> Script<K> {
     fn restart(&mut self) -> Reply {
         let before = digest(&self.engine);
         self.engine = self.keep.restart();
-        assert_eq!(digest(&self.engine), before, "another engine came back after\n{}", self.done);
-        self.holders.clear();
+        assert_eq!(digest(&self.engine), before, "another engine came back after\n{}", self.text);
+        self.names.restarted();
         self.dispatches.clear();
         self.tell(Command::StartEpoch)
     }
 
     fn depth(&mut self, queue: &str) -> Reply {
-        let depth = self.engine.queue(self.id(queue)).map(crate::engine::Queue::depth);
+        let depth = self.engine.queue(self.names.queue(queue)).map(crate::engine::Queue::depth);
         fact(depth.map_or("no-queue".to_owned(), |depth| {
             format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes)
         }))
     }
 
     fn ready(&mut self, queue: &str) -> Reply {
-        let id = self.id(queue);
+        let id = self.names.queue(queue);
         let attempt = |sequence| self.engine.queue(id)?.touch(sequence).map(|touch| touch.attempt);
         let ready = self.candidates(id).map(|Pick { sequence, .. }| match attempt(sequence) {
-            Some(attempt) => self.receipt(id, Granted { sequence, attempt }),
-            None => self.messages[&(id, sequence)].label.clone(),
+            Some(attempt) => self.names.receipt(id, Granted { sequence, attempt }),
+            None => self.names.label(id, sequence),
         });
         fact(list(ready))
     }
 
     fn freed(&mut self) -> Reply {
-        fact(list(self.effects.freed.iter().map(|freed| format!("{}:{}", self.name(freed.holder), freed.size))))
-    }
-
-    fn name(&self, holder: HolderId) -> String {
-        let known = self.holders.iter().find(|&(_, &id)| id == holder);
-        known.map_or(format!("?{}", holder.0), |(name, _)| name.clone())
-    }
-
-    fn receipt(&self, queue: QueueId, granted: Granted) -> String {
-        format!("{}#{}", self.messages[&(queue, granted.sequence)].label, granted.attempt.0)
-    }
-
-    fn message(&self, word: &str) -> (QueueId, Sequence) {
-        match word.rsplit_once('/') {
-            Some((queue, sequence)) => (self.id(queue), Sequence(sequence.parse().expect("a sequence"))),
-            None => *self.labels.get(word).unwrap_or_else(|| panic!("no line published {word}")),
-        }
-    }
-
-    fn claimed(&self, word: &str) -> (QueueId, Claim) {
-        let (message, attempt) = word.split_once('#').expect("message#attempt");
-        let (queue, sequence) = self.message(message);
-        let (attempt, epoch) = match attempt.split_once('@') {
-            Some((attempt, epoch)) => (attempt, Some(Epoch(epoch.parse().expect("an epoch")))),
-            None => (attempt, None),
-        };
-        let attempt = Attempt(attempt.parse().expect("an attempt"));
-        let granted = self.epochs.get(&(queue, sequence, attempt)).copied();
-        let epoch = epoch.or(granted).unwrap_or(self.engine.record().epoch);
-        (queue, Claim { sequence, attempt, epoch })
+        fact(list(
+            self.effects
+                .freed
+                .iter()
+                .map(|freed| format!("{}:{}", self.names.holder_name(freed.holder), freed.size)),
+        ))
     }
 }
 
@@ -505,5 +448,9 @@ fn time(word: &str) -> Duration {
 
 /// A time as scripts write it.
 pub fn show(duration: Duration) -> String {
-    if duration.0.is_multiple_of(1000) { format!("{}s", duration.0 / 1000) } else { format!("{}ms", duration.0) }
+    if duration.0.is_multiple_of(1000) {
+        format!("{}s", duration.0 / 1000)
+    } else {
+        format!("{}ms", duration.0)
+    }
 }

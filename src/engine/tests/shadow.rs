@@ -50,7 +50,11 @@ impl Shadow {
             Change::Stored { queue, mut first, published_at, messages } => {
                 for content in messages {
                     let message = StoredMessage { sequence: first, published_at, content };
-                    assert_eq!(self.messages.insert((queue, first), message), None, "{first} is stored twice");
+                    assert_eq!(
+                        self.messages.insert((queue, first), message),
+                        None,
+                        "{first} is stored twice"
+                    );
                     first = first.next();
                 }
             }
@@ -109,7 +113,8 @@ impl Keep for Shadow {
             let id = queue.record().id;
             expected.extend(queue.touched().map(|(&sequence, _)| (id, sequence)));
             expected.extend((queue.untouched().start.0..queue.untouched().end.0).map(|n| (id, Sequence(n))));
-            let bytes = expected.range((id, Sequence(0))..).map(|key| u64::from(self.messages[key].content.size()));
+            let bytes =
+                expected.range((id, Sequence(0))..).map(|key| u64::from(self.messages[key].content.size()));
             assert_eq!(queue.depth().bytes, bytes.sum::<u64>(), "bytes are the sum of sizes");
         }
         assert!(expected.iter().eq(self.messages.keys()), "the messages kept are not those in the queues");
