@@ -14,6 +14,7 @@ mod outcome;
 mod queue;
 mod settle;
 mod timer;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -35,7 +36,9 @@ pub struct Engine {
     queues: BTreeMap<QueueId, Queue>,
     names: BTreeMap<QueueName, QueueId>,
     timers: Timers,
-    holders: BTreeMap<HolderId, BTreeSet<(QueueId, Sequence)>>,
+    /// Who holds what. With the epoch, because holders are numbered anew in each: a Receive of an earlier one may still
+    /// hold something under the number of a stream of this one.
+    holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
     dirty: BTreeSet<QueueId>,
 }
 

@@ -62,7 +62,7 @@ pub struct Granted {
     pub attempt: Attempt,
 }
 
-/// A lease that ended: credit comes back to its holder.
+/// A lease of this epoch that ended: credit comes back to its holder. Leases that outlived their epoch free nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freed {
     /// In which queue.

@@ -159,6 +159,26 @@ impl Queue {
         self.touched_bytes -= u64::from(touch.size);
         Some(touch)
     }
+
+    /// Checks what must always be true of a queue by itself.
+    pub(super) fn verify(&self) {
+        let Range { start: frontier, end: next } = self.untouched();
+        assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
+        assert!(frontier < next || self.record.untouched_bytes == 0, "no message, but bytes of it");
+        let returned = self.touched.iter().filter(|(_, touch)| touch.lease.is_none());
+        assert!(
+            self.returned.iter().eq(returned.map(|(sequence, _)| sequence)),
+            "returned is touched, not leased"
+        );
+        let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
+        assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
+        for (&sequence, touch) in &self.touched {
+            assert!(sequence.0 >= 1 && sequence < frontier, "{sequence} is touched and untouched");
+            assert!(touch.attempt.0 >= 1, "{sequence} is touched, but was never leased");
+            assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
+            assert!(!self.at_most_once(), "{sequence} should have been gone when it was leased");
+        }
+    }
 }
 
 impl Hash for Queue {

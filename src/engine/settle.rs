@@ -3,6 +3,7 @@
 //! A receipt is a fencing token. Only the latest attempt's receipt settles a message; an ack, and only an ack, that
 //! comes after its lease ended still counts as long as nobody else got the message.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::outcome::{Effects, Freed, Granted, Outcome};
@@ -32,8 +33,9 @@ pub(super) enum Counts {
 enum Standing {
     /// It holds the message.
     Leased,
-    /// It held the message last, and nobody has got it since.
-    Returned,
+    /// It held the message last, and nobody has got it since: the lease ended, or its deadline has come and only the
+    /// `Expire` that says so has not.
+    Over,
 }
 
 impl Engine {
@@ -81,7 +83,7 @@ impl Engine {
                 engine.give_back(id, sequence, Counts::Yes, effects);
                 Ok(())
             }
-            (Acting::On(_), Standing::Returned) => Err(ReceiptFailure::Expired),
+            (Acting::On(_), Standing::Over) => Err(ReceiptFailure::Expired),
             (Acting::Gone, _) => Err(ReceiptFailure::Gone),
         })
     }
@@ -96,7 +98,7 @@ impl Engine {
         let now = self.record.now;
         self.claim(id, claims, |engine, sequence, standing| match (engine, standing) {
             (Acting::On(engine), Standing::Leased) => engine.prolong(id, sequence, now, duration, effects),
-            (Acting::On(_), Standing::Returned) => Err(ReceiptFailure::Expired),
+            (Acting::On(_), Standing::Over) => Err(ReceiptFailure::Expired),
             (Acting::Gone, _) => Err(ReceiptFailure::Gone),
         })
     }
@@ -108,7 +110,8 @@ impl Engine {
         counted: bool,
         effects: &mut Effects,
     ) -> Outcome {
-        let held: Vec<_> = self.holders.get(&holder).into_iter().flatten().copied().collect();
+        let held: Vec<_> =
+            self.holders.get(&(self.record.epoch, holder)).into_iter().flatten().copied().collect();
         let counts = if counted { Counts::Yes } else { Counts::No };
         let mut messages = 0;
         for (queue, sequence) in held {
@@ -145,14 +148,14 @@ impl Engine {
         let touch = Touch { uncounted, lease: None, ..old.clone() };
         queue.put(sequence, touch.clone());
         self.unindex(id, sequence, &old);
-        free(id, &old, effects);
+        self.free(id, &old, effects);
         effects.changes.push(Change::Touched { queue: id, sequence, touch });
     }
 
     fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
         self.unindex(id, sequence, &touch);
-        free(id, &touch, effects);
+        self.free(id, &touch, effects);
         effects.changes.push(Change::Settled { queue: id, sequence });
     }
 
@@ -167,9 +170,6 @@ impl Engine {
         let queue = self.queues.get_mut(&id).ok_or(ReceiptFailure::Gone)?;
         let mut touch = queue.touch(sequence).cloned().ok_or(ReceiptFailure::Gone)?;
         let lease = touch.lease.as_mut().ok_or(ReceiptFailure::Expired)?;
-        if lease.deadline <= now {
-            return Err(ReceiptFailure::Expired);
-        }
         self.timers.remove(lease.deadline, id, sequence);
         lease.deadline = now.after(duration);
         self.timers.insert(lease.deadline, id, sequence);
@@ -190,11 +190,10 @@ impl Engine {
         }
         let mut failures = Vec::new();
         for (place, &claim) in claims.iter().enumerate() {
-            let standing =
-                self.queues.get(&id).map_or(Err(ReceiptFailure::Gone), |queue| stand(queue, claim));
+            let standing = self.stand(id, claim);
             let done = match standing {
                 Ok(standing) => act(Acting::On(self), claim.sequence, standing),
-                Err(ReceiptFailure::Gone) => act(Acting::Gone, claim.sequence, Standing::Returned),
+                Err(ReceiptFailure::Gone) => act(Acting::Gone, claim.sequence, Standing::Over),
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = done {
@@ -204,16 +203,46 @@ impl Engine {
         Outcome::Claimed(failures)
     }
 
+    /// What a claim is worth at this moment.
+    fn stand(&self, id: QueueId, claim: Claim) -> Result<Standing, ReceiptFailure> {
+        let queue = self.queues.get(&id).ok_or(ReceiptFailure::Gone)?;
+        if claim.attempt.0 == 0 || claim.sequence.0 == 0 || claim.epoch > self.record.epoch {
+            return Err(ReceiptFailure::Unknown);
+        }
+        let Some(touch) = queue.touch(claim.sequence) else {
+            let granted = claim.sequence < queue.untouched().start;
+            return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
+        };
+        match claim.attempt.cmp(&touch.attempt) {
+            Ordering::Less if claim.epoch > touch.epoch => Err(ReceiptFailure::Unknown),
+            Ordering::Less => Err(ReceiptFailure::Superseded),
+            Ordering::Greater => Err(ReceiptFailure::Unknown),
+            Ordering::Equal if claim.epoch != touch.epoch => Err(ReceiptFailure::Unknown),
+            Ordering::Equal => match &touch.lease {
+                Some(lease) if lease.deadline > self.record.now => Ok(Standing::Leased),
+                Some(_) | None => Ok(Standing::Over),
+            },
+        }
+    }
+
+    /// Credit of an earlier epoch went with its consumers.
+    fn free(&self, queue: QueueId, touch: &Touch, effects: &mut Effects) {
+        let Some((epoch, holder)) = touch.lease.as_ref().map(holder_key) else { return };
+        if epoch == self.record.epoch {
+            effects.freed.push(Freed { queue, holder, size: touch.size });
+        }
+    }
+
     pub(super) fn index(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
         let Some(lease) = &touch.lease else { return };
         self.timers.insert(lease.deadline, id, sequence);
-        self.holders.entry(holder_id(lease.holder)).or_default().insert((id, sequence));
+        self.holders.entry(holder_key(lease)).or_default().insert((id, sequence));
     }
 
     pub(super) fn unindex(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
         let Some(lease) = &touch.lease else { return };
         self.timers.remove(lease.deadline, id, sequence);
-        let holder = holder_id(lease.holder);
+        let holder = holder_key(lease);
         if let Some(held) = self.holders.get_mut(&holder) {
             held.remove(&(id, sequence));
             if held.is_empty() {
@@ -234,12 +263,12 @@ enum Acting<'a> {
 /// Takes a picked message for its next attempt, if it can still be had.
 fn lease(queue: &mut Queue, pick: Pick, offer: &Offer) -> Option<Touch> {
     let fresh = pick.sequence == queue.untouched().start && pick.sequence < queue.untouched().end;
-    let (attempt, uncounted) = if fresh {
+    let (attempt, uncounted, size) = if fresh {
         queue.advance(pick.size);
-        (Attempt(1), 0)
+        (Attempt(1), 0, pick.size)
     } else {
         let touch = queue.touch(pick.sequence).filter(|touch| touch.lease.is_none())?;
-        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted)
+        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size)
     };
     let lease = Lease {
         holder: offer.holder,
@@ -249,31 +278,11 @@ fn lease(queue: &mut Queue, pick: Pick, offer: &Offer) -> Option<Touch> {
         duration: offer.duration,
         consumer: Arc::clone(&offer.consumer),
     };
-    Some(Touch { attempt, uncounted, epoch: offer.epoch, size: pick.size, lease: Some(lease) })
+    Some(Touch { attempt, uncounted, epoch: offer.epoch, size, lease: Some(lease) })
 }
 
-fn stand(queue: &Queue, claim: Claim) -> Result<Standing, ReceiptFailure> {
-    let Some(touch) = queue.touch(claim.sequence) else {
-        let granted = claim.sequence < queue.untouched().start && claim.sequence.0 > 0 && claim.attempt.0 > 0;
-        return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
-    };
-    match claim.attempt.cmp(&touch.attempt) {
-        std::cmp::Ordering::Less => Err(ReceiptFailure::Superseded),
-        std::cmp::Ordering::Greater => Err(ReceiptFailure::Unknown),
-        std::cmp::Ordering::Equal if claim.epoch != touch.epoch => Err(ReceiptFailure::Unknown),
-        std::cmp::Ordering::Equal if touch.lease.is_some() => Ok(Standing::Leased),
-        std::cmp::Ordering::Equal => Ok(Standing::Returned),
-    }
-}
-
-fn free(queue: QueueId, touch: &Touch, effects: &mut Effects) {
-    if let Some(lease) = &touch.lease {
-        effects.freed.push(Freed { queue, holder: holder_id(lease.holder), size: touch.size });
-    }
-}
-
-fn holder_id(holder: Holder) -> HolderId {
-    match holder {
-        Holder::Stream(id) | Holder::Receive(id) => id,
+pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {
+    match lease.holder {
+        Holder::Stream(id) | Holder::Receive(id) => (lease.epoch, id),
     }
 }

@@ -1,1 +1,10 @@
+//! What the engine must do, as scripts; [`script`] has their language.
 
+mod credit;
+mod life;
+mod names;
+mod queues;
+mod receipts;
+mod restarts;
+mod script;
+mod shadow;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::types::{QueueId, Sequence, Timestamp};
 
 /// All deadlines that stand. Insert, remove and pop are O(log n) in the leases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Timers(BTreeSet<(Timestamp, QueueId, Sequence)>);
 
 impl Timers {
@@ -24,10 +24,5 @@ impl Timers {
     /// The earliest that is due at `now`; it stays until it is removed.
     pub(super) fn due(&self, now: Timestamp) -> Option<(QueueId, Sequence)> {
         self.0.first().filter(|&&(at, ..)| at <= now).map(|&(_, queue, sequence)| (queue, sequence))
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 }

@@ -1,0 +1,456 @@
+//! Scripts: what happens to queues, one command a line, and what must come of it after `->`.
+//!
+//! ```text
+//! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
+//! publish q a b:100                             two messages, b of 100 bytes    -> no-queue
+//! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
+//! receive q [2] [30s] [by r]                    the same for a Receive call
+//! grant q a b [by s]                            proposes just these picks       -> a#1
+//! join q s [2 messages] [100 bytes]             a stream with credit comes
+//! dispatch q                                    leases to who has credit        -> s:a#1 t:b#1, none
+//! took q s a                                    the transport took a for s: its credit returns
+//! ack a#1 b#1, nack a#1                         settle                          -> ok gone
+//! extend 10s a#1                                the lease ends in 10 s          -> expired
+//! release q s [uncounted]                       the stream s ended              -> 2 released
+//! purge q, delete q                                                             -> 3 gone
+//! advance 30s                                   time goes on; due leases end
+//! wait 30s                                      time goes on; nothing else happens
+//! expire 2                                      at most 2 due leases end        -> 1 expired
+//! restart                                       from what was kept              -> 1 released
+//! depth q                                                                       -> 1 ready 2 leased 3 bytes
+//! ready q                                       in the order of delivery        -> a#2 b c
+//! deadline                                      of the first lease to end       -> 30s, none
+//! freed                                         credit, by the line before      -> s:1
+//! ```
+//!
+//! A receipt is `message#attempt`, with the epoch that granted it, or `message#attempt@epoch`. A message is its label or
+//! `queue/sequence`. Without `->` a line must succeed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::names::{Names, Published};
+use super::shadow::{Keep, Shadow, digest};
+use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
+use crate::types::{
+    Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Pick, QueueId,
+    QueueSettings, ReceiptFailure, Sequence, Timestamp,
+};
+
+/// Runs a script; panics with the line that did not do as it says.
+pub fn check(text: &str) {
+    let mut script = Script::new(Shadow::default());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        script.step(line);
+    }
+}
+
+/// A script as far as it ran.
+pub struct Script<K> {
+    /// The engine that it drives.
+    pub engine: Engine,
+    /// The time.
+    pub now: Timestamp,
+    /// All lines so far.
+    pub text: String,
+    keep: K,
+    names: Names,
+    dispatches: BTreeMap<QueueId, Dispatch>,
+    effects: Effects,
+}
+
+/// What came of a line.
+struct Reply {
+    text: String,
+    /// Whether a script need not mention it.
+    plain: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Stream,
+    Receive,
+}
+
+fn plain(text: impl Into<String>) -> Reply {
+    Reply { text: text.into(), plain: true }
+}
+
+fn fact(text: impl Into<String>) -> Reply {
+    Reply { text: text.into(), plain: false }
+}
+
+impl<K: Keep> Script<K> {
+    /// Starts on nothing, at epoch 1.
+    pub fn new(keep: K) -> Self {
+        let mut script = Self {
+            engine: Engine::default(),
+            now: Timestamp(1_000_000),
+            text: String::new(),
+            keep,
+            names: Names::default(),
+            dispatches: BTreeMap::new(),
+            effects: Effects::default(),
+        };
+        script.apply(Command::StartEpoch);
+        script
+    }
+
+    /// Runs one line; panics if it does not do as it says.
+    pub fn step(&mut self, line: &str) {
+        writeln!(self.text, "{line}").expect("a string takes everything");
+        let (command, expected) = match line.split_once("->") {
+            Some((command, expected)) => (command, Some(words(expected).join(" "))),
+            None => (line, None),
+        };
+        let reply = self.run(&words(command));
+        let holds = expected.as_ref().map_or(reply.plain, |expected| *expected == reply.text);
+        assert!(holds, "`{line}` gave {}; it is the last line of\n{}", reply.text, self.text);
+        self.engine.verify();
+        self.keep.verify(&self.engine);
+    }
+
+    fn run(&mut self, words: &[&str]) -> Reply {
+        match words {
+            ["queue", queue, settings @ ..] => self.create(queue, settings),
+            ["publish", queue, messages @ ..] => self.publish(queue, messages),
+            ["lease", queue, terms @ ..] => self.lease(queue, Kind::Stream, terms),
+            ["receive", queue, terms @ ..] => self.lease(queue, Kind::Receive, terms),
+            ["grant", queue, picks @ .., "by", name] => self.propose(queue, name, picks),
+            ["grant", queue, picks @ ..] => self.propose(queue, "s", picks),
+            ["join", queue, name, credit @ ..] => self.join(queue, name, credit),
+            ["dispatch", queue] => self.dispatch(queue),
+            ["took", queue, name, message] => self.took(queue, name, message),
+            ["ack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Ack { queue, claims }),
+            ["nack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Nack { queue, claims }),
+            ["extend", duration, receipts @ ..] => {
+                let duration = time(duration);
+                self.claim(receipts, |queue, claims| Command::Extend { queue, claims, duration })
+            }
+            ["release", queue, name] => self.release(queue, name, true),
+            ["release", queue, name, "uncounted"] => self.release(queue, name, false),
+            ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.names.queue(queue) }),
+            ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.names.queue(queue) }),
+            ["wait", duration] => {
+                self.now = self.now.after(time(duration));
+                plain("ok")
+            }
+            ["advance", duration] => {
+                self.now = self.now.after(time(duration));
+                self.tell(Command::Expire { limit: u32::MAX });
+                plain("ok")
+            }
+            ["expire", limit] => self.expire(limit.parse().expect("how many")),
+            ["restart"] => self.restart(),
+            ["depth", queue] => self.depth(queue),
+            ["ready", queue] => self.ready(queue),
+            ["deadline"] => {
+                let first = self.engine.next_deadline();
+                fact(first.map_or("none".to_owned(), |at| show(at.since(self.now))))
+            }
+            ["freed"] => self.freed(),
+            _ => panic!("no such command: {}", words.join(" ")),
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> Outcome {
+        self.effects = Effects::default();
+        let outcome = self.engine.apply(self.now, command.clone(), &mut self.effects);
+        self.keep.entry(&mut self.engine, self.now, &[command], &self.effects);
+        for freed in &self.effects.freed {
+            if let Some(dispatch) = self.dispatches.get_mut(&freed.queue) {
+                dispatch.freed(freed.holder, freed.size);
+            }
+        }
+        outcome
+    }
+
+    fn tell(&mut self, command: Command) -> Reply {
+        match self.apply(command) {
+            Outcome::NoQueue => fact("no-queue"),
+            Outcome::Started { released, .. } | Outcome::Returned { messages: released } => {
+                plain(format!("{released} released"))
+            }
+            Outcome::Created(Created::New(_)) | Outcome::Published { .. } => plain("ok"),
+            Outcome::Created(Created::Existed(_)) => fact("exists"),
+            Outcome::Created(Created::Conflict) => fact("conflict"),
+            Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
+            Outcome::Granted(_) | Outcome::Claimed(_) => {
+                unreachable!("those who grant and claim apply themselves")
+            }
+        }
+    }
+
+    fn create(&mut self, name: &str, words: &[&str]) -> Reply {
+        let mut settings = QueueSettings::default();
+        for word in words {
+            match *word {
+                "at-most-once" => settings.delivery = DeliveryMode::AtMostOnce,
+                "buffered" => settings.durability = Durability::Buffered,
+                duration => settings.lease_duration = time(duration),
+            }
+        }
+        let next = self.engine.record().next_queue;
+        let reply = self.tell(Command::CreateQueue { name: name.parse().expect(name), settings });
+        if reply.plain {
+            self.names.made(name, next);
+        }
+        reply
+    }
+
+    fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
+        let queue = self.names.queue(queue);
+        let next = self.engine.queue(queue).map(|queue| queue.untouched().end);
+        let mut messages = Vec::new();
+        for (place, word) in words.iter().enumerate() {
+            let (label, size) = match word.split_once(':') {
+                Some((label, size)) => (label, size.parse().expect("a size")),
+                None => (*word, word.len()),
+            };
+            let content = Content(Bytes::from(format!("{label:.<size$}")));
+            messages.push(content.clone());
+            let Some(next) = next else { continue };
+            let message = Published { label: label.to_owned(), at: self.now, content };
+            self.names.published(queue, next.plus(place as u64), message);
+        }
+        self.tell(Command::Publish { queue, messages })
+    }
+
+    fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {
+        let (mut name, mut count, mut duration) = ("s", 1, None);
+        let mut terms = terms.iter();
+        while let Some(&term) = terms.next() {
+            match (term, term.parse()) {
+                ("by", _) => name = terms.next().expect("by whom"),
+                (_, Ok(number)) => count = number,
+                (_, Err(_)) => duration = Some(time(term)),
+            }
+        }
+        let id = self.names.queue(queue);
+        let picks = self.candidates(id).take(count).collect();
+        let holder = match kind {
+            Kind::Stream => Holder::Stream(self.names.holder(name)),
+            Kind::Receive => Holder::Receive(self.names.holder(name)),
+        };
+        match self.grant(id, holder, duration, name, picks) {
+            Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
+            None => fact("no-queue"),
+        }
+    }
+
+    fn propose(&mut self, queue: &str, name: &str, words: &[&str]) -> Reply {
+        let id = self.names.queue(queue);
+        let sequences = words.iter().map(|word| self.names.message(word).1);
+        let size =
+            |sequence| self.names.published_as(id, sequence).map_or(1, |message| message.content.size());
+        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence) }).collect();
+        let holder = Holder::Stream(self.names.holder(name));
+        match self.grant(id, holder, None, name, picks) {
+            Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
+            None => fact("no-queue"),
+        }
+    }
+
+    /// What may be leased, in the order of delivery.
+    fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
+        self.engine.queue(id).into_iter().flat_map(move |queue| {
+            let untouched = queue.untouched().start.0..queue.untouched().end.0;
+            queue.returned().chain(untouched.map(move |sequence| {
+                let sequence = Sequence(sequence);
+                Pick { sequence, size: self.names.size(id, sequence) }
+            }))
+        })
+    }
+
+    fn grant(
+        &mut self,
+        queue: QueueId,
+        holder: Holder,
+        duration: Option<Duration>,
+        name: &str,
+        picks: Vec<Pick>,
+    ) -> Option<Vec<Granted>> {
+        let settings = self.engine.queue(queue).map(|queue| queue.record().settings.lease_duration);
+        let duration = duration.or(settings).unwrap_or(Duration::seconds(30));
+        let consumer = Arc::new(Consumer { name: name.to_owned(), ..Consumer::default() });
+        for pick in &picks {
+            self.read(queue, pick.sequence);
+        }
+        match self.apply(Command::Grant { queue, holder, duration, consumer, picks }) {
+            Outcome::NoQueue => None,
+            Outcome::Granted(granted) => {
+                let epoch = self.engine.record().epoch;
+                granted.iter().for_each(|&granted| self.names.granted(queue, granted, epoch));
+                Some(granted)
+            }
+            other => panic!("a grant gave {other:?}"),
+        }
+    }
+
+    /// Whoever gets a message gets what was published.
+    fn read(&mut self, queue: QueueId, sequence: Sequence) {
+        let Some(published) = self.names.published_as(queue, sequence) else { return };
+        let there = self
+            .engine
+            .queue(queue)
+            .is_some_and(|queue| queue.touch(sequence).is_some() || queue.untouched().contains(&sequence));
+        let kept = self.keep.content(queue, sequence);
+        assert_eq!(kept.is_some(), there, "{} is kept if and only if it is there", published.label);
+        if let Some(kept) = kept {
+            let same = kept.content == published.content && kept.published_at == published.at;
+            assert!(same && kept.sequence == sequence, "{} is not what was published", published.label);
+        }
+    }
+
+    fn join(&mut self, queue: &str, name: &str, words: &[&str]) -> Reply {
+        let mut limit = Credit { messages: 100, bytes: 16 << 20 };
+        for pair in words.chunks(2) {
+            match pair {
+                [messages, "messages"] => limit.messages = messages.parse().expect("how many"),
+                [bytes, "bytes"] => limit.bytes = bytes.parse().expect("how many"),
+                _ => panic!("not a credit: {pair:?}"),
+            }
+        }
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
+        self.dispatches.entry(queue).or_default().join(holder, limit);
+        plain("ok")
+    }
+
+    fn dispatch(&mut self, queue: &str) -> Reply {
+        let id = self.names.queue(queue);
+        let mut dispatch = self.dispatches.remove(&id).expect("someone joined");
+        let mut grants = Vec::new();
+        for pick in self.candidates(id) {
+            let Some(holder) = dispatch.take(pick.size) else { break };
+            grants.push((holder, pick));
+        }
+        self.dispatches.insert(id, dispatch);
+        let mut given = Vec::new();
+        for run in grants.chunk_by(|a, b| a.0 == b.0) {
+            let name = self.names.holder_name(run[0].0).to_owned();
+            let picks = run.iter().map(|&(_, pick)| pick).collect();
+            let granted =
+                self.grant(id, Holder::Stream(run[0].0), None, &name, picks).expect("the queue is there");
+            assert_eq!(granted.len(), run.len(), "what is ready can be leased");
+            given
+                .extend(granted.iter().map(|granted| format!("{name}:{}", self.names.receipt(id, *granted))));
+        }
+        fact(list(given))
+    }
+
+    fn took(&mut self, queue: &str, name: &str, message: &str) -> Reply {
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
+        let size = self.names.size(queue, self.names.message(message).1);
+        self.dispatches.get_mut(&queue).expect("someone joined").freed(holder, size);
+        plain("ok")
+    }
+
+    fn claim(&mut self, words: &[&str], command: impl FnOnce(QueueId, Vec<Claim>) -> Command) -> Reply {
+        let epoch = self.engine.record().epoch;
+        let named: Vec<_> = words.iter().map(|word| self.names.claim(word, epoch)).collect();
+        let queue = named.first().expect("a receipt").0;
+        assert!(named.iter().all(|(other, _)| *other == queue), "one command settles in one queue");
+        match self.apply(command(queue, named.iter().map(|(_, claim)| *claim).collect())) {
+            Outcome::NoQueue => fact("no-queue"),
+            Outcome::Claimed(failures) if failures.is_empty() => plain("ok"),
+            Outcome::Claimed(failures) => {
+                let mut results = vec!["ok"; named.len()];
+                for (place, failure) in failures {
+                    results[place] = word(failure);
+                }
+                fact(results.join(" "))
+            }
+            other => panic!("claims gave {other:?}"),
+        }
+    }
+
+    fn release(&mut self, queue: &str, name: &str, counted: bool) -> Reply {
+        let (queue, holder) = (self.names.queue(queue), self.names.holder(name));
+        if let Some(dispatch) = self.dispatches.get_mut(&queue) {
+            dispatch.leave(holder);
+        }
+        self.tell(Command::Release { queue, holder, counted })
+    }
+
+    fn expire(&mut self, limit: u32) -> Reply {
+        match self.apply(Command::Expire { limit }) {
+            Outcome::Returned { messages } => plain(format!("{messages} expired")),
+            other => panic!("an expiry gave {other:?}"),
+        }
+    }
+
+    fn restart(&mut self) -> Reply {
+        let before = digest(&self.engine);
+        self.engine = self.keep.restart();
+        assert_eq!(digest(&self.engine), before, "another engine came back after\n{}", self.text);
+        self.names.restarted();
+        self.dispatches.clear();
+        self.tell(Command::StartEpoch)
+    }
+
+    fn depth(&mut self, queue: &str) -> Reply {
+        let depth = self.engine.queue(self.names.queue(queue)).map(crate::engine::Queue::depth);
+        fact(depth.map_or("no-queue".to_owned(), |depth| {
+            format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes)
+        }))
+    }
+
+    fn ready(&mut self, queue: &str) -> Reply {
+        let id = self.names.queue(queue);
+        let attempt = |sequence| self.engine.queue(id)?.touch(sequence).map(|touch| touch.attempt);
+        let ready = self.candidates(id).map(|Pick { sequence, .. }| match attempt(sequence) {
+            Some(attempt) => self.names.receipt(id, Granted { sequence, attempt }),
+            None => self.names.label(id, sequence),
+        });
+        fact(list(ready))
+    }
+
+    fn freed(&mut self) -> Reply {
+        fact(list(
+            self.effects
+                .freed
+                .iter()
+                .map(|freed| format!("{}:{}", self.names.holder_name(freed.holder), freed.size)),
+        ))
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let items: Vec<_> = items.into_iter().collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(" ") }
+}
+
+fn word(failure: ReceiptFailure) -> &'static str {
+    match failure {
+        ReceiptFailure::Superseded => "superseded",
+        ReceiptFailure::Expired => "expired",
+        ReceiptFailure::Gone => "gone",
+        ReceiptFailure::Unknown => "unknown",
+    }
+}
+
+fn time(word: &str) -> Duration {
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().unwrap_or_else(|_| panic!("not a time: {word}"));
+    match &word[digits.len()..] {
+        "ms" => Duration(number),
+        "s" => Duration::seconds(number),
+        _ => panic!("not a time: {word}"),
+    }
+}
+
+/// A time as scripts write it.
+pub fn show(duration: Duration) -> String {
+    if duration.0.is_multiple_of(1000) {
+        format!("{}s", duration.0 / 1000)
+    } else {
+        format!("{}ms", duration.0)
+    }
+}

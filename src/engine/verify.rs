@@ -1,0 +1,39 @@
+//! What must always be true of an engine, checked in full. Tests call it after every command.
+//!
+//! Each index is made anew from the leases and compared with the one that was kept up to date.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::settle::holder_key;
+use super::timer::Timers;
+
+impl Engine {
+    /// Checks every invariant; costs as much as is in flight.
+    ///
+    /// # Panics
+    /// If one does not hold: the engine has a bug, or was restored from records that never were one state.
+    pub fn verify(&self) {
+        let mut timers = Timers::default();
+        let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
+        for (&id, queue) in &self.queues {
+            let record = queue.record();
+            assert_eq!(record.id, id, "a queue knows its id");
+            assert_eq!(self.names.get(&record.name), Some(&id), "a queue is found by its name");
+            assert!(id < self.record.next_queue, "{id:?} would be given again");
+            queue.verify();
+            for (&sequence, touch) in queue.touched() {
+                assert!(touch.epoch <= self.record.epoch, "{sequence} was leased in an epoch to come");
+                let Some(lease) = &touch.lease else { continue };
+                assert_eq!(lease.epoch, touch.epoch, "a lease is that of the latest attempt");
+                assert!(lease.since <= self.record.now, "{sequence} was leased in times to come");
+                timers.insert(lease.deadline, id, sequence);
+                holders.entry(holder_key(lease)).or_default().insert((id, sequence));
+            }
+        }
+        assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
+        assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased");
+        assert_eq!(self.holders, holders, "a holder is known if and only if it holds something");
+        assert!(self.dirty.iter().all(|id| self.queues.contains_key(id)), "only queues that live are dirty");
+    }
+}
