@@ -22,6 +22,7 @@ mod request;
 mod settings;
 mod task;
 
+pub use crate::engine::Credit;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{

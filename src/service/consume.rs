@@ -16,8 +16,7 @@ use super::proto::{
 };
 use super::status::Invalid;
 use super::{check, wire};
-use crate::broker::{Delivery, Settlement, Subscription, Terms};
-use crate::engine::Credit;
+use crate::broker::{Credit, Delivery, Settlement, Subscription, Terms};
 use crate::types::{Consumer, Duration};
 
 /// The most messages that a stream holds unless it says otherwise.
