@@ -43,8 +43,10 @@ fn slewed(last: Timestamp, elapsed: Duration, wall: Timestamp) -> Timestamp {
     wall.clamp(Timestamp(expected.0 - most.0), expected.after(most))
 }
 
+/// The wall clock as it is, for what is not the engine's: the age of tokens.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
-fn wall() -> Timestamp {
+pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

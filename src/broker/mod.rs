@@ -23,6 +23,7 @@ mod settings;
 mod task;
 
 pub use crate::engine::Credit;
+pub use clock::wall as wall_clock;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
