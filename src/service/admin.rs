@@ -150,11 +150,6 @@ fn grant((place, grant): (usize, proto::Grant)) -> Result<TokenGrant, Invalid> {
             return Err(Invalid::new(field("permission"), "it must be PUBLISH, CONSUME, MANAGE or ADMIN"));
         }
     };
-    let name = grant.queues.strip_suffix('*').unwrap_or(&grant.queues);
-    if name.len() > 2 * QueueName::PART_BYTES_MAX + 1 || name.contains('*') {
-        let problem = "it must be a queue's name, or the beginning of one followed by `*`, or empty for all";
-        return Err(Invalid::new(field("queues"), problem));
-    }
     Ok(TokenGrant { permission, queues: grant.queues })
 }
 
