@@ -43,13 +43,13 @@ impl Broker {
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
             Request::Subscribe { queue, holder, terms, reply } => {
-                Departure::Opened(Answer::new(reply, self.open(queue, holder, terms)))
+                Departure::Opened(Answer::new(reply, self.open(&queue, holder, terms)))
             }
             Request::Receive { queue, holder, terms, reply } => {
-                return self.receive(batch, queue, holder, terms, reply);
+                return self.receive(batch, &queue, holder, terms, reply);
             }
             Request::Settle { queue, receipts, what, reply } => {
-                Departure::Settled(Answer::new(reply, self.settle(batch, queue, &receipts, what)))
+                Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
             }
             Request::Create { queue, settings, reply } => {
                 Departure::Queue(Answer::new(reply, self.create(batch, queue, settings)))
@@ -133,25 +133,24 @@ impl Broker {
 
     fn open(
         &mut self,
-        name: QueueName,
+        name: &QueueName,
         holder: HolderId,
         terms: Terms,
     ) -> Result<mpsc::UnboundedReceiver<Feed>, BrokerError> {
         let (line, feed) = mpsc::unbounded_channel();
-        self.join(&name, holder, terms, Line::Stream(line)).map_err(|(error, _)| error)?;
+        self.join(name, holder, terms, Line::Stream(line)).map_err(|(error, _)| error)?;
         Ok(feed)
     }
 
     fn receive(
         &mut self,
         batch: &mut Batch,
-        name: QueueName,
+        name: &QueueName,
         holder: HolderId,
         terms: Terms,
         reply: Reply<Vec<super::Delivery>>,
     ) {
-        if let Err((error, Line::Receive { reply })) =
-            self.join(&name, holder, terms, Line::Receive { reply })
+        if let Err((error, Line::Receive { reply })) = self.join(name, holder, terms, Line::Receive { reply })
         {
             batch.departures.push(Departure::Received(Answer::new(reply, Err(error))));
         }
@@ -209,11 +208,11 @@ impl Broker {
     fn settle(
         &mut self,
         batch: &mut Batch,
-        name: QueueName,
+        name: &QueueName,
         receipts: &[Result<Receipt, ReceiptFailure>],
         what: Settlement,
     ) -> Result<Vec<Refused>, BrokerError> {
-        let queue = self.named(&name)?;
+        let queue = self.named(name)?;
         let (id, standard) = (queue.record().id, queue.record().settings.lease_duration);
         let (mut claims, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for (place, receipt) in receipts.iter().enumerate() {

@@ -73,8 +73,8 @@ impl Outbox {
     }
 
     /// Takes what may leave once `index` is reached.
-    pub(super) fn take(&mut self, index: u64) -> impl Iterator<Item = Departure> {
+    pub(super) fn take(&mut self, index: u64) -> Vec<Departure> {
         let ready = self.waiting.partition_point(|&(at, _)| at <= index);
-        self.waiting.drain(..ready).flat_map(|(_, departures)| departures).collect::<Vec<_>>().into_iter()
+        self.waiting.drain(..ready).flat_map(|(_, departures)| departures).collect()
     }
 }

@@ -20,9 +20,6 @@ pub struct Settings {
     pub read_ahead_bytes: usize,
     /// Bytes read ahead for all queues together; beyond it, messages are read one at a time.
     pub read_ahead_total_bytes: usize,
-    /// How often, in milliseconds, what has changed goes into a checkpoint even if it is little. Longer intervals
-    /// write less and lengthen the start after a kill.
-    pub checkpoint_interval_ms: u64,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,
 }
@@ -36,7 +33,6 @@ impl Default for Settings {
             entries_in_flight: 3,
             read_ahead_bytes: 1 << 20,
             read_ahead_total_bytes: 64 << 20,
-            checkpoint_interval_ms: 5000,
             state_hashes: None,
         }
     }

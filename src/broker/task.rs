@@ -121,7 +121,7 @@ impl Broker {
         let mut first = Batch::new(&mut self.store, self.clock.now());
         self.act(&mut first, Command::StartEpoch);
         self.commit(first)?;
-        let every = Duration::from_millis(self.settings.checkpoint_interval_ms.max(1));
+        let every = Duration::from_millis(self.store.options().checkpoint_interval_ms.max(1));
         let mut checkpoints = tokio::time::interval(every);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.finished() {
@@ -222,14 +222,11 @@ impl Broker {
         }
         for change in &effects.changes {
             match change {
-                Change::Stored { queue, .. } => _ = self.restless.insert(*queue),
-                Change::Touched { queue, touch, .. } if touch.lease.is_none() => {
-                    _ = self.restless.insert(*queue)
+                Change::Touched { touch, .. } if touch.lease.is_some() => {}
+                Change::Stored { queue, .. } | Change::Touched { queue, .. } => {
+                    self.restless.insert(*queue);
                 }
-                Change::Touched { .. }
-                | Change::Settled { .. }
-                | Change::Purged { .. }
-                | Change::Deleted { .. } => {}
+                Change::Settled { .. } | Change::Purged { .. } | Change::Deleted { .. } => {}
             }
         }
         self.store.apply(effects.changes);
@@ -287,7 +284,7 @@ impl Broker {
         let written = self.store.written_index().max(durable);
         let early = self.written.take(written);
         let due = self.durable.take(durable);
-        for departure in early.chain(due) {
+        for departure in early.into_iter().chain(due) {
             self.depart(departure);
         }
     }

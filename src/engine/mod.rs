@@ -96,7 +96,7 @@ impl Engine {
     /// What a holder's leases are bound to and in which queue, if it holds any.
     #[must_use]
     pub fn holding(&self, holder: HolderId) -> Option<(QueueId, Holder)> {
-        let &(id, sequence) = self.holders.get(&holder)?.first()?;
+        let &(id, sequence) = self.holders.get(&(self.record.epoch, holder))?.first()?;
         let lease = self.queues.get(&id)?.touch(sequence)?.lease.as_ref()?;
         Some((id, lease.holder))
     }
