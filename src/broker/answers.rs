@@ -42,12 +42,16 @@ impl Broker {
 
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
+            // Whoever asked has left, and its notice of that may have come first.
+            Request::Subscribe { reply, .. } if reply.is_closed() => return,
+            Request::Receive { reply, .. } if reply.is_closed() => return,
             Request::Subscribe { queue, holder, terms, reply } => {
                 Departure::Opened(Answer::new(reply, self.open(&queue, holder, terms)))
             }
             Request::Receive { queue, holder, terms, reply } => {
                 return self.receive(batch, &queue, holder, terms, reply);
             }
+            Request::LastCall(holder) => return self.last_call(holder),
             Request::Settle { queue, receipts, what, reply } => {
                 Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
             }
@@ -85,7 +89,6 @@ impl Broker {
                 self.consumers.leave(holder);
                 self.release(batch, holder, true);
             }
-            Notice::LastCall(holder) => self.last_call(holder),
             Notice::Taken(holder, sizes) => {
                 let queue = self.consumers.consumer(holder).map(|consumer| consumer.queue);
                 if let Some((queue, counter)) =

@@ -79,8 +79,7 @@ impl Handle {
         let deliveries = if let Some(early) = early {
             early.unwrap_or_else(|_| Err(self.stopped()))?
         } else {
-            // An error here means that the broker is gone, which the answer will say.
-            let _ = self.notices.send(Notice::LastCall(holder));
+            self.requests.send(Request::LastCall(holder)).await.map_err(|_| self.stopped())?;
             self.wait(answer).await?
         };
         Ok((deliveries, handout))

@@ -31,3 +31,6 @@ pub use request::{
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,8 @@ pub(super) enum Request {
         terms: Terms,
         reply: Reply<Vec<Delivery>>,
     },
+    /// A Receive call has waited long enough. Behind the call itself in the same channel.
+    LastCall(HolderId),
     Settle {
         queue: QueueName,
         receipts: Vec<Result<Receipt, ReceiptFailure>>,
@@ -200,12 +202,11 @@ pub(super) enum Feed {
 }
 
 /// What consumers and the broker's own readers tell it. It can't be refused, so it has a channel of its own; each
-/// holder sends one `Left`, one `LastCall` and one `Taken` for each delivery at most.
+/// holder sends one `Left`, and one `Taken` for each delivery, at most. A notice may overtake a request: a request whose
+/// asker is gone is skipped.
 pub(super) enum Notice {
     /// A consumer is gone.
     Left(HolderId),
-    /// A Receive call has waited long enough.
-    LastCall(HolderId),
     /// The transport took messages that were gone when they were handed out: their credit comes back.
     Taken(HolderId, Vec<u32>),
     /// Messages were read from disk.
