@@ -134,12 +134,20 @@ where
         let connection = connect(incoming, handshake, service.clone());
         server.drain.spawn(connections.track_future(connection));
     }
-    // What arrives from here on is refused by quinn.
-    endpoint.set_server_config(None);
     connections.close();
-    connections.wait().await;
+    tokio::select! {
+        () = connections.wait() => {}
+        () = refuse_all(&endpoint) => {}
+    }
     endpoint.close(wire(Code::H3_NO_ERROR), b"bye");
     let _ = timeout(IDLE_WAIT, endpoint.wait_idle()).await;
+}
+
+/// Tells whoever still comes that nobody serves here any more; silence would cost them a timeout.
+async fn refuse_all(endpoint: &quinn::Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        incoming.refuse();
+    }
 }
 
 /// Counts a handshake for as long as it is open.

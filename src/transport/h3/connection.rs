@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h3::error::Code;
 use http::{Request, Response};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower_service::Service;
@@ -31,7 +31,7 @@ use crate::transport::BoxError;
 /// Streams that a client may still open before the first GOAWAY reaches it.
 const GRACE_STREAMS: usize = 1 << 20;
 
-/// The grace between the two GOAWAYs: one round trip, within these bounds.
+/// The grace after each GOAWAY: one round trip, within these bounds.
 const GRACE_MIN: Duration = Duration::from_millis(5);
 const GRACE_MAX: Duration = Duration::from_secs(1);
 
@@ -138,14 +138,13 @@ where
     /// Tells the client to go, takes what it had sent before it could know, and lets calls finish within `bound`.
     async fn drain(&mut self, bound: Duration) {
         let deadline = Instant::now() + bound;
+        let grace = self.shared.connection.rtt().clamp(GRACE_MIN, GRACE_MAX).min(bound);
         if self.next_id.is_some() {
             if self.h3.shutdown(GRACE_STREAMS).await.is_err() {
                 return;
             }
-            let grace = self.shared.connection.rtt().clamp(GRACE_MIN, GRACE_MAX);
-            let grace = sleep_until((Instant::now() + grace).min(deadline));
             tokio::select! {
-                () = grace => {}
+                () = sleep(grace) => {}
                 () = self.accept_all() => return,
             }
         }
@@ -156,8 +155,10 @@ where
         }
         self.calls.close();
         let calls = self.calls.clone();
+        // The close must not overtake the GOAWAY, or the client cannot know that a late request was not processed.
+        let finished = async move { tokio::join!(calls.wait(), sleep(grace)) };
         tokio::select! {
-            () = calls.wait() => {}
+            ((), ()) = finished => {}
             () = self.accept_all() => {}
             () = sleep_until(deadline) => {}
         }

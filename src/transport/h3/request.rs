@@ -205,16 +205,17 @@ where
         let answer = AssertUnwindSafe(answer(service, request, &mut encoder, writer)).catch_unwind();
         tokio::select! {
             biased;
-            answered = answer => Some(answered),
-            _ = &mut stopped => None,
-            _ = poll_fn(|cx| incoming.poll_cancelled(cx)) => None,
+            answered = answer => Ok(answered),
+            _ = &mut stopped => Err(Failure::Reset),
+            failure = poll_fn(|cx| incoming.poll_cancelled(cx)) => Err(failure),
         }
     };
     match raced {
-        None => Err(Cut::Gone),
-        Some(Ok(answered)) => answered,
-        Some(Err(_panic)) if writer.started() => Err(Cut::Reset(Code::H3_INTERNAL_ERROR)),
-        Some(Err(_panic)) => {
+        Err(Failure::Reset | Failure::Lost) => Err(Cut::Gone),
+        Err(failure) => Err(Cut::Reset(failure.code())),
+        Ok(Ok(answered)) => answered,
+        Ok(Err(_panic)) if writer.started() => Err(Cut::Reset(Code::H3_INTERNAL_ERROR)),
+        Ok(Err(_panic)) => {
             let words = last_words(Status::internal("the handler panicked"), &mut encoder, writer);
             timeout(LAST_WORDS, words).await.unwrap_or(Err(Cut::Reset(Code::H3_INTERNAL_ERROR)))
         }
