@@ -1,0 +1,111 @@
+//! Two bounds of a connection: how fast calls may be cancelled early, and which answers are not yet acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// A call older than this when it is cancelled was no waste of ours: a long poll, a consumer that leaves.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// A token bucket for calls that are cancelled right after they were opened: opening and cancelling costs the client
+/// two packets and us a call each.
+pub(super) struct EarlyCancels {
+    burst: f64,
+    per_second: f64,
+    bucket: Mutex<Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+/// The client cancels too fast: H3_EXCESSIVE_LOAD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+impl EarlyCancels {
+    pub(super) fn new(burst: u32, per_second: u32) -> Self {
+        let (burst, per_second) = (f64::from(burst), f64::from(per_second));
+        let bucket = Mutex::new(Bucket { tokens: burst, filled: Instant::now() });
+        Self { burst, per_second, bucket }
+    }
+
+    /// Counts the cancel of a call that was opened at `opened` and had no answer yet.
+    pub(super) fn count(&self, opened: Instant) -> Result<(), TooMany> {
+        let now = Instant::now();
+        if now.duration_since(opened) >= EARLY {
+            return Ok(());
+        }
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let gained = now.duration_since(bucket.filled).as_secs_f64() * self.per_second;
+        bucket.tokens = (bucket.tokens + gained).min(self.burst);
+        bucket.filled = now;
+        if bucket.tokens < 1.0 {
+            return Err(TooMany);
+        }
+        bucket.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+/// Answers that were finished last. Closing the connection would discard what the client has not acknowledged.
+pub(super) struct Unacknowledged {
+    kept_max: usize,
+    streams: Mutex<VecDeque<quinn::SendStream>>,
+}
+
+impl Unacknowledged {
+    /// Keeps at most `kept_max` answers: older ones have been acknowledged, or their client reads none.
+    pub(super) const fn new(kept_max: usize) -> Self {
+        Self { kept_max, streams: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Remembers a finished stream.
+    pub(super) fn keep(&self, stream: quinn::SendStream) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() >= self.kept_max {
+            streams.pop_front();
+        }
+        streams.push_back(stream);
+    }
+
+    /// Waits until all are acknowledged, stopped or lost, but not beyond `deadline`.
+    pub(super) async fn settle(&self, deadline: Instant) {
+        let streams =
+            std::mem::take(&mut *self.streams.lock().unwrap_or_else(PoisonError::into_inner));
+        for stream in streams {
+            if timeout_at(deadline, stream.stopped()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn cancels_beyond_the_burst_are_too_many_until_the_bucket_fills_again() {
+        let limiter = EarlyCancels::new(2, 10);
+        let opened = Instant::now();
+        assert_eq!(limiter.count(opened), Ok(()));
+        assert_eq!(limiter.count(opened), Ok(()));
+        assert_eq!(limiter.count(opened), Err(TooMany));
+        tokio::time::advance(Duration::from_millis(150)).await;
+        assert_eq!(limiter.count(Instant::now()), Ok(()));
+        assert_eq!(limiter.count(Instant::now()), Err(TooMany));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cancel_of_an_old_call_is_free() {
+        let limiter = EarlyCancels::new(0, 0);
+        let opened = Instant::now();
+        assert_eq!(limiter.count(opened), Err(TooMany));
+        tokio::time::advance(EARLY).await;
+        assert_eq!(limiter.count(opened), Ok(()));
+    }
+}

@@ -1,0 +1,183 @@
+//! Calls over HTTP/3: what a client sees of answers, errors and refusals.
+
+#[path = "support/transport/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use http::Request;
+use support::client::{Client, Raw, reset_code, response_frames};
+use support::frames::{self, HEADERS};
+use support::probe::{Event, until};
+use support::{Server, within};
+
+const NO_ERROR: u64 = 0x100;
+const INTERNAL_ERROR: u64 = 0x102;
+const REQUEST_CANCELLED: u64 = 0x10c;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_comes_back_with_trailers() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    for size in [0, 5, 1024, 1025, 100_000, 3_000_000] {
+        let answer = client.call("/t/Echo", &vec![7; size]).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["content-type"], "application/grpc");
+        assert_eq!(answer.body, vec![7; size]);
+        assert_eq!(answer.trailers["grpc-status"], "0");
+        assert!(answer.headers.get("alt-svc").is_none(), "HTTP/3 has nothing to announce");
+    }
+}
+
+#[tokio::test]
+async fn another_content_type_gets_415_and_another_method_405() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let json = Request::post("https://localhost/t/Echo").header("content-type", "application/json");
+    assert_eq!(client.send(json.body(()).unwrap(), b"{}").await.unwrap().status, 415);
+    let none = Request::post("https://localhost/t/Echo");
+    assert_eq!(client.send(none.body(()).unwrap(), b"").await.unwrap().status, 415);
+    let get = Request::get("https://localhost/t/Echo").header("content-type", "application/grpc");
+    assert_eq!(client.send(get.body(()).unwrap(), b"").await.unwrap().status, 405);
+}
+
+/// Envoy with an HTTP/3 upstream does not understand trailers-only answers.
+#[tokio::test]
+async fn an_error_goes_out_as_headers_and_then_trailers() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let answer = client.call("/t/Fail", b"").await;
+    assert_eq!(answer.status, 200);
+    for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
+        assert!(answer.headers.get(name).is_none(), "{name} is no header");
+    }
+    assert_eq!(answer.trailers["grpc-status"], "5");
+    assert_eq!(answer.trailers["grpc-message"], "no%20such%20queue");
+    assert_eq!(answer.trailers["grpc-status-details-bin"], "d2h5");
+
+    let raw = Raw::connect(&server).await;
+    let mut recv = raw.send_all(&frames::call("/t/Fail")).await;
+    let kinds: Vec<u64> = response_frames(&mut recv).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [HEADERS, HEADERS]);
+}
+
+#[tokio::test]
+async fn binary_metadata_is_accepted_with_and_without_padding() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    for value in ["AAECAw==", "AAECAw"] {
+        let mut request = Client::request("/t/Metadata");
+        request.headers_mut().insert("key-bin", value.parse().unwrap());
+        let answer = client.send(request, b"").await.unwrap();
+        assert_eq!(answer.headers["length"], "4", "{value}");
+    }
+}
+
+#[tokio::test]
+async fn the_service_learns_who_calls() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let answer = client.call("/t/Peer", b"").await;
+    assert_eq!(answer.headers["transport"], "h3");
+    assert_eq!(answer.headers["address"], client.endpoint.local_addr().unwrap().to_string().as_str());
+    assert!(answer.headers.get("subject").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_internal_and_the_connection_lives_on() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let answer = client.call("/t/Panic", b"").await;
+    assert_eq!(answer.trailers["grpc-status"], "13");
+    let error = client.send(Client::request("/t/PanicBody"), b"").await.unwrap_err();
+    assert!(format!("{error:?}").contains("H3_INTERNAL_ERROR"), "{error:?}");
+    assert_eq!(client.call("/t/Echo", b"still here").await.body, b"still here");
+}
+
+#[tokio::test]
+async fn a_panic_after_headers_resets_with_internal_error() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let mut recv = raw.send_all(&frames::call("/t/PanicBody")).await;
+    assert_eq!(reset_code(&mut recv).await, INTERNAL_ERROR);
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_a_status_before_headers_and_a_cancel_after() {
+    let (server, _events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let answer = client.call("/t/BreakAtOnce", b"").await;
+    assert_eq!(answer.trailers["grpc-status"], "4");
+
+    let raw = Raw::connect(&server).await;
+    let mut recv = raw.send_all(&frames::call("/t/BreakBody")).await;
+    assert_eq!(reset_code(&mut recv).await, REQUEST_CANCELLED);
+}
+
+/// The request side of a call that has failed is stopped too.
+#[tokio::test]
+async fn a_reset_answer_stops_the_upload() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let (send, mut recv) = raw.send(&frames::call("/t/BreakBody")).await;
+    assert_eq!(reset_code(&mut recv).await, REQUEST_CANCELLED);
+    let stopped = within("STOP_SENDING", send.stopped()).await.unwrap();
+    assert_eq!(stopped.map(quinn::VarInt::into_inner), Some(REQUEST_CANCELLED));
+}
+
+#[tokio::test]
+async fn an_answer_before_the_upload_ended_stops_it_without_error() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let (send, mut recv) = raw.send(&[frames::call("/t/Early"), frames::head(0, 1 << 20)].concat()).await;
+    let kinds: Vec<u64> = response_frames(&mut recv).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [HEADERS, HEADERS], "the answer is whole");
+    let stopped = within("STOP_SENDING", send.stopped()).await.unwrap();
+    assert_eq!(stopped.map(quinn::VarInt::into_inner), Some(NO_ERROR));
+}
+
+#[tokio::test]
+async fn headers_leave_before_the_first_message() {
+    let (server, mut events) = Server::start();
+    let mut client = Client::connect(&server).await;
+    let mut stream = client.sender.send_request(Client::request("/t/Idle")).await.unwrap();
+    stream.finish().await.unwrap();
+    let response = within("headers", stream.recv_response()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    stream.stop_sending(h3::error::Code::H3_REQUEST_CANCELLED);
+    until(&mut events, &Event::BodyDropped("/t/Idle".to_owned())).await;
+}
+
+/// A client that reads slowly holds one stream's answer back, and no other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_blocks_only_its_own_stream() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let _unread = raw.send_all(&frames::call("/t/Flood")).await;
+    let mut recv = raw.send_all(&[frames::call("/t/Echo"), frames::data(b"quick")].concat()).await;
+    let answer = response_frames(&mut recv).await;
+    assert_eq!(answer[1], (frames::DATA, b"quick".to_vec()));
+}
+
+#[tokio::test]
+async fn many_calls_at_once_are_all_answered() {
+    let (server, _events) = Server::start();
+    let client = Client::connect(&server).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for index in 0..500_u32 {
+        let mut sender = client.sender.clone();
+        calls.spawn(async move {
+            let mut stream = sender.send_request(Client::request("/t/Echo")).await.unwrap();
+            let body = bytes::Bytes::from(index.to_be_bytes().to_vec());
+            stream.send_data(body.clone()).await.unwrap();
+            stream.finish().await.unwrap();
+            stream.recv_response().await.unwrap();
+            let mut data = stream.recv_data().await.unwrap().unwrap();
+            assert_eq!(bytes::Buf::copy_to_bytes(&mut data, 4), body);
+        });
+    }
+    let all = within("500 answers", calls.join_all()).await;
+    assert_eq!(all.len(), 500);
+    support::eventually("streams are counted down", || server.counts.open_streams() == 0).await;
+    assert!(client.connection.rtt() < Duration::from_secs(1));
+}
