@@ -89,7 +89,7 @@ impl Client {
     /// # Errors
     /// Those of any call.
     pub async fn all_queues(&self, prefix: &str) -> Result<Vec<proto::Queue>, Error> {
-        all(async |page| self.list_queues(prefix, page).await).await
+        all(|page| self.list_queues(prefix, page)).await
     }
 
     /// Changes the settings that `mask` names (`max_attempts`, for example) of a queue in use.
@@ -201,7 +201,7 @@ impl Client {
     /// # Errors
     /// Those of any call.
     pub async fn all_topics(&self) -> Result<Vec<proto::Topic>, Error> {
-        all(async |page| self.list_topics(page).await).await
+        all(|page| self.list_topics(page)).await
     }
 
     /// Removes a topic and its bindings.
@@ -281,7 +281,7 @@ impl Client {
     /// # Errors
     /// Those of any call.
     pub async fn all_tokens(&self) -> Result<Vec<proto::Token>, Error> {
-        all(async |page| self.list_tokens(page).await).await
+        all(|page| self.list_tokens(page)).await
     }
 
     /// Ends a token at once. Repeated after an answer was lost, it ends with [`Error::NotFound`].
@@ -321,7 +321,11 @@ impl<T> std::fmt::Debug for Responses<T> {
     }
 }
 
-async fn all<T>(list: impl AsyncFn(PageRequest) -> Result<Page<T>, Error>) -> Result<Vec<T>, Error> {
+/// All pages of a listing.
+async fn all<T, F>(list: impl Fn(PageRequest) -> F) -> Result<Vec<T>, Error>
+where
+    F: Future<Output = Result<Page<T>, Error>>,
+{
     let mut items = Vec::new();
     let mut token = String::new();
     loop {
