@@ -1,4 +1,6 @@
-//! Compiles the protobuf API into client stubs.
+//! Compiles the protobuf API into client stubs, and into the server stubs that the tests' server is made of.
+
+use std::{env, fs, path::PathBuf};
 
 const FILES: [&str; 4] = [
     "bbq/v1/message.proto",
@@ -10,6 +12,14 @@ const FILES: [&str; 4] = [
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../../proto");
     let descriptors = protox::compile(FILES, ["../../proto"])?;
-    tonic_prost_build::configure().build_server(false).bytes(".bbq.v1").compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_server(false).bytes(".bbq.v1").compile_fds(descriptors.clone())?;
+
+    let server = PathBuf::from(env::var("OUT_DIR")?).join("server");
+    fs::create_dir_all(&server)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .extern_path(".bbq.v1", "::bbq_client::proto")
+        .out_dir(server)
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,0 +1,85 @@
+//! Servers that go away and come back.
+
+use bbq_client::{Error, Transport};
+use tonic::Status;
+
+use crate::{
+    fake::{Fake, published},
+    within,
+};
+
+const BOTH: [Transport; 2] = [Transport::Http3, Transport::Http2];
+
+/// A subscription outlives its server, and what the old stream brought is not handed out any more.
+#[tokio::test]
+async fn subscription_survives_a_restart() {
+    for transport in BOTH {
+        let mut fake = Fake::start().await;
+        let client = fake.client(transport).await;
+        let mut subscription = within(client.subscribe("q").start()).await.unwrap();
+        let feed = fake.feed().await;
+        feed.deliver([1, 2]).await;
+        assert_eq!(within(subscription.next()).await.unwrap().unwrap().sequence(), 1);
+        drop(feed);
+        let mut fake = within(fake.restart()).await;
+        let feed = fake.feed().await;
+        feed.deliver([3]).await;
+        assert_eq!(within(subscription.next()).await.unwrap().unwrap().sequence(), 3);
+    }
+}
+
+/// A server that is going away says UNAVAILABLE: the stream is opened again.
+#[tokio::test]
+async fn subscription_survives_unavailable() {
+    let mut fake = Fake::start().await;
+    let client = fake.client(Transport::Auto).await;
+    let mut subscription = within(client.subscribe("q").start()).await.unwrap();
+    fake.feed().await.end(Status::unavailable("draining")).await;
+    let feed = fake.feed().await;
+    feed.deliver([1]).await;
+    assert_eq!(within(subscription.next()).await.unwrap().unwrap().sequence(), 1);
+}
+
+/// Calls find the server again after a restart.
+#[tokio::test]
+async fn calls_survive_a_restart() {
+    for transport in BOTH {
+        let fake = Fake::start().await;
+        let client = fake.client(transport).await;
+        let mut fake = within(fake.restart()).await;
+        let ack = tokio::spawn(async move { client.ack("q", &["r1"]).await });
+        fake.ack().await.answer(Ok(bbq_client::proto::AckResponse::default()));
+        assert_eq!(within(ack).await.unwrap(), Ok(Vec::new()));
+    }
+}
+
+/// A settlement that met a server going away is made again; a publish is not, for it may have happened.
+#[tokio::test]
+async fn only_what_is_safe_is_repeated() {
+    let mut fake = Fake::start().await;
+    let client = fake.client(Transport::Auto).await;
+    let calls = tokio::spawn(async move {
+        let ack = client.ack("q", &["r1"]).await;
+        (ack, client.publish("q", "a").await)
+    });
+    fake.ack().await.answer(Err(Status::unavailable("draining")));
+    fake.ack().await.answer(Ok(bbq_client::proto::AckResponse::default()));
+    fake.publish().await.answer(Err(Status::unavailable("draining")));
+    let (ack, publish) = within(calls).await.unwrap();
+    assert_eq!(ack, Ok(Vec::new()));
+    assert!(matches!(publish, Err(Error::Unavailable(_))));
+}
+
+/// A client that was closed connects again with its next call.
+#[tokio::test]
+async fn closed_client_connects_again() {
+    for transport in BOTH {
+        let mut fake = Fake::start().await;
+        let client = fake.client(transport).await;
+        within(client.close()).await;
+        assert_eq!(client.protocol(), None);
+        let publish = tokio::spawn(async move { client.publish("q", "a").await });
+        fake.publish().await.answer(published(1, 1));
+        assert_eq!(within(publish).await.unwrap(), Ok(1));
+    }
+}

@@ -1,0 +1,76 @@
+//! Which HTTP a client speaks.
+
+use std::net::UdpSocket;
+
+use bbq_client::{Client, Error, Pem, Profile, Protocol, Transport};
+
+use crate::{
+    fake::{Certificate, Fake, published},
+    within,
+};
+
+/// HTTP/3 is the first choice.
+#[tokio::test]
+async fn auto_prefers_http3() {
+    let fake = Fake::start().await;
+    assert_eq!(fake.client(Transport::Auto).await.protocol(), Some(Protocol::Http3));
+    assert_eq!(fake.client(Transport::Http2).await.protocol(), Some(Protocol::Http2));
+}
+
+/// Where UDP vanishes, HTTP/2 takes over, and is remembered.
+#[tokio::test]
+async fn auto_falls_back_where_udp_is_dead() {
+    let mut fake = Fake::start().await;
+    fake.close_udp().await;
+    // Takes all that comes and never answers.
+    let _hole = UdpSocket::bind(fake.address).unwrap();
+    let client = fake.client(Transport::Auto).await;
+    assert_eq!(client.protocol(), Some(Protocol::Http2));
+    let publish = tokio::spawn(async move { client.publish("q", "a").await });
+    fake.publish().await.answer(published(1, 1));
+    assert_eq!(within(publish).await.unwrap(), Ok(1));
+}
+
+/// Nobody there: the message names the place, the reason and the way out.
+#[tokio::test]
+async fn refused_connection_says_what_to_do() {
+    let mut fake = Fake::start().await;
+    let profile = fake.profile(Transport::Auto);
+    let address = fake.address;
+    fake.stop().await;
+    let error = within(Client::connect(profile)).await.err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot reach https://{address}: connection refused; is the server running? start it with `bbq serve`"
+        )
+    );
+    assert!(error.is_retryable() && error.is_unprocessed());
+}
+
+/// A server with another certificate is not trusted, over either transport, and the message blames `ca`.
+#[tokio::test]
+async fn foreign_certificate_is_refused() {
+    let fake = Fake::start().await;
+    for transport in [Transport::Http3, Transport::Http2, Transport::Auto] {
+        let profile = Profile { ca: Some(Pem::Inline(Certificate::new().pem)), ..fake.profile(transport) };
+        let error = within(Client::connect(profile)).await.err().unwrap();
+        assert!(matches!(&error, Error::Connect { reason, .. } if reason.contains("`ca`")), "{error}");
+    }
+}
+
+/// A Unix socket and loopback without TLS speak HTTP/2.
+#[tokio::test]
+async fn plain_transports_speak_http2() {
+    let mut fake = Fake::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bbq.sock");
+    let tcp = fake.serve_plain(&path).await;
+    for url in [format!("unix:{}", path.display()), format!("http://{tcp}")] {
+        let client = within(Client::connect(Profile::new(url))).await.unwrap();
+        assert_eq!(client.protocol(), Some(Protocol::Http2));
+        let publish = tokio::spawn(async move { client.publish("q", "a").await });
+        fake.publish().await.answer(published(1, 1));
+        assert_eq!(within(publish).await.unwrap(), Ok(1));
+    }
+}
