@@ -1,0 +1,174 @@
+//! The client: one connection, a deadline, and the way that every call is made.
+//!
+//! It decides deadlines and which calls are repeated after which failures. What calls there are, `publish`, `receive`
+//! and `admin` say.
+//!
+//! Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Error, Profile, Protocol,
+    connect::Wire,
+    proto::{admin_service_client::AdminServiceClient, queue_service_client::QueueServiceClient},
+    retry::{Backoff, Repeat},
+    settle::Settlers,
+};
+
+/// How long a call may take unless the client is told otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read. A server's answers stay below 4 MiB unless a single message is larger.
+const RESPONSE_MAX: usize = 64 * 1024 * 1024;
+
+/// How often a call is tried.
+const TRIES: u32 = 6;
+
+/// A client of one server. Clones are cheap and share the connection.
+///
+/// Each call may take [`DEADLINE`], or what [`Client::with_deadline`] says. A call that failed because the server was
+/// not reached, or said that it did nothing, is repeated within that time with backoff and jitter; those that do their
+/// work only once however often they are made (all but publishing, receiving and transactions) also after a lost
+/// connection.
+#[derive(Clone)]
+pub struct Client {
+    wire: Wire,
+    deadline: Duration,
+    pub(crate) settlers: Settlers,
+}
+
+impl Client {
+    /// Connects to the server that the profile names.
+    ///
+    /// The connection is made again whenever it is lost; calls wait for that within their deadline.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached.
+    pub async fn connect(profile: Profile) -> Result<Self, Error> {
+        let client = Self::connect_lazily(&profile)?;
+        client.wire.connect().await?;
+        Ok(client)
+    }
+
+    /// Like [`Client::connect`], but connects with the first call.
+    ///
+    /// # Errors
+    /// [`Error::Profile`] if the profile cannot be used.
+    pub fn connect_lazily(profile: &Profile) -> Result<Self, Error> {
+        Ok(Self { wire: Wire::new(profile)?, deadline: DEADLINE, settlers: Settlers::default() })
+    }
+
+    /// A client on the same connection whose calls may take so long.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
+    }
+
+    /// Where this client connects to, as the profile has it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.wire.url()
+    }
+
+    /// What the connection speaks; none while there is no connection.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.wire.protocol()
+    }
+
+    /// Closes the connection and waits, for a second at most, until the server knows. A process that exits without it
+    /// may leave its leases to the server's idle timeout.
+    ///
+    /// Cancel safe. Calls in flight on any clone end with [`Error::Unavailable`]; later calls connect again.
+    pub async fn close(&self) {
+        self.wire.close().await;
+    }
+
+    /// How long each call may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The generated client of the data plane.
+    pub(crate) fn queue_service(&self) -> QueueServiceClient<Wire> {
+        QueueServiceClient::new(self.wire.clone()).max_decoding_message_size(RESPONSE_MAX)
+    }
+
+    /// The generated client of the control plane.
+    pub(crate) fn admin_service(&self) -> AdminServiceClient<Wire> {
+        AdminServiceClient::new(self.wire.clone()).max_decoding_message_size(RESPONSE_MAX)
+    }
+
+    /// Makes a call of the data plane, again where `repeat` allows it.
+    pub(crate) async fn queue_call<M, R, F, Fut>(
+        &self,
+        repeat: Repeat,
+        message: M,
+        call: F,
+    ) -> Result<R, Error>
+    where
+        M: Clone,
+        F: Fn(QueueServiceClient<Wire>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.repeated(repeat, message, |request| call(self.queue_service(), request)).await
+    }
+
+    /// Makes a call of the control plane, again where `repeat` allows it.
+    pub(crate) async fn admin_call<M, R, F, Fut>(
+        &self,
+        repeat: Repeat,
+        message: M,
+        call: F,
+    ) -> Result<R, Error>
+    where
+        M: Clone,
+        F: Fn(AdminServiceClient<Wire>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.repeated(repeat, message, |request| call(self.admin_service(), request)).await
+    }
+
+    async fn repeated<M, R, F, Fut>(&self, repeat: Repeat, message: M, call: F) -> Result<R, Error>
+    where
+        M: Clone,
+        F: Fn(Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        let end = Instant::now() + self.deadline;
+        let mut backoff = Backoff::new();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut request = Request::new(message.clone());
+            request.set_timeout(end.saturating_duration_since(Instant::now()));
+            let error = match tokio::time::timeout_at(end, call(request)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => Error::from(status),
+                Err(_) => Error::deadline(self.deadline),
+            };
+            let delay = backoff.delay(&error);
+            if tries == TRIES || !repeat.allows(&error) || Instant::now() + delay >= end {
+                return Err(error);
+            }
+            tracing::debug!(%error, ?delay, "trying again");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Opens a stream, waiting for its beginning no longer than for a call.
+    pub(crate) async fn open<R>(
+        &self,
+        opening: impl Future<Output = Result<Response<tonic::Streaming<R>>, Status>>,
+    ) -> Result<tonic::Streaming<R>, Error> {
+        match tokio::time::timeout(self.deadline, opening).await {
+            Ok(opened) => Ok(opened?.into_inner()),
+            Err(_) => Err(Error::deadline(self.deadline)),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The wire: what the generated clients send calls on.
+//!
+//! It decides which HTTP a connection speaks and when another one is made. It never repeats a call that may have
+//! reached the server.
+//!
+//! Always true:
+//! - at most one attempt to connect runs; all callers wait for the same one, and it goes on if they leave;
+//! - what worked last is tried first.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use http::{Request, Response, header::AUTHORIZATION};
+use tonic::{Status, body::Body};
+
+use crate::{
+    Error, Profile, Transport, h2, h3,
+    target::{Place, Target},
+};
+
+/// How long the first choice may take before the second starts as well.
+const HEAD_START: Duration = Duration::from_millis(300);
+/// How long HTTP/3 may still take once HTTP/2 was refused: a server that listens answers well within it.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How long one attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends calls to the server over whichever connection there is. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    shared: Arc<State>,
+}
+
+struct State {
+    target: Target,
+    slot: Mutex<Slot>,
+}
+
+/// The one connection.
+struct Slot {
+    link: Slotted,
+    /// What worked last.
+    preferred: Protocol,
+}
+
+enum Slotted {
+    Empty,
+    Connecting(Attempt),
+    Linked(Link),
+}
+
+type Attempt = Shared<BoxFuture<'static, Result<Link, Error>>>;
+
+/// An HTTP that works here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/3 over QUIC.
+    Http3,
+    /// HTTP/2 over TCP.
+    Http2,
+}
+
+#[derive(Clone)]
+enum Link {
+    Http3(h3::Link),
+    Http2(h2::Link),
+}
+
+impl Link {
+    fn is_alive(&self) -> bool {
+        match self {
+            Self::Http3(link) => link.is_alive(),
+            Self::Http2(link) => link.is_alive(),
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        match self {
+            Self::Http3(_) => Protocol::Http3,
+            Self::Http2(_) => Protocol::Http2,
+        }
+    }
+}
+
+impl Wire {
+    /// A wire to where the profile points; connects when it is first used.
+    pub(crate) fn new(profile: &Profile) -> Result<Self, Error> {
+        let target = Target::new(profile)?;
+        let preferred = match (&target.place, target.transport) {
+            (Place::Plain { .. }, _) | (_, Transport::Http2) => Protocol::Http2,
+            (Place::Secure { .. }, Transport::Auto | Transport::Http3) => Protocol::Http3,
+        };
+        let slot = Mutex::new(Slot { link: Slotted::Empty, preferred });
+        Ok(Self { shared: Arc::new(State { target, slot }) })
+    }
+
+    /// Connects if there is no connection.
+    pub(crate) async fn connect(&self) -> Result<(), Error> {
+        self.link().await.map(drop)
+    }
+
+    /// What the connection speaks; none if there is none.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        match &self.slot().link {
+            Slotted::Linked(link) if link.is_alive() => Some(link.protocol()),
+            Slotted::Linked(_) | Slotted::Empty | Slotted::Connecting(_) => None,
+        }
+    }
+
+    /// Where this leads, as the profile has it.
+    pub(crate) fn url(&self) -> &str {
+        &self.shared.target.url
+    }
+
+    /// Closes the connection, if there is one, and waits briefly until the server knows.
+    pub(crate) async fn close(&self) {
+        let link = std::mem::replace(&mut self.slot().link, Slotted::Empty);
+        if let Slotted::Linked(Link::Http3(link)) = link {
+            link.close().await;
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // Nothing in here can panic halfway.
+        self.shared.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is alive: the one there is, or a new one.
+    async fn link(&self) -> Result<Link, Error> {
+        let attempt = {
+            let mut slot = self.slot();
+            match &slot.link {
+                Slotted::Linked(link) if link.is_alive() => return Ok(link.clone()),
+                Slotted::Connecting(attempt) => attempt.clone(),
+                Slotted::Linked(_) | Slotted::Empty => {
+                    let attempt = start(Arc::clone(&self.shared), slot.preferred);
+                    slot.link = Slotted::Connecting(attempt.clone());
+                    attempt
+                }
+            }
+        };
+        let result = attempt.clone().await;
+        let mut slot = self.slot();
+        if matches!(&slot.link, Slotted::Connecting(current) if current.ptr_eq(&attempt)) {
+            slot.link = match &result {
+                Ok(link) => {
+                    slot.preferred = link.protocol();
+                    tracing::debug!(url = self.url(), protocol = ?link.protocol(), "connected");
+                    Slotted::Linked(link.clone())
+                }
+                Err(_) => Slotted::Empty,
+            };
+        }
+        result
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        if let Some(authorization) = &self.shared.target.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        // A connection that retired between the look and the call gives the request back untouched.
+        for _ in 0..3 {
+            request = match self.link().await? {
+                Link::Http2(link) => return link.send(request).await,
+                Link::Http3(link) => match link.send(request).await {
+                    Ok(response) => return Ok(response),
+                    Err(h3::Unsent::Failed(error)) => return Err(error),
+                    Err(h3::Unsent::Retired(request)) => request,
+                },
+            };
+        }
+        Err(Error::unprocessed(format!(
+            "{} closes each connection at once; it is probably going away",
+            self.url()
+        )))
+    }
+}
+
+impl tower_service::Service<Request<Body>> for Wire {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let wire = self.clone();
+        Box::pin(async move { wire.send(request).await.map_err(Error::into_status) })
+    }
+}
+
+/// Starts one attempt on a task of its own, bounded by its timeouts.
+fn start(state: Arc<State>, preferred: Protocol) -> Attempt {
+    let task = tokio::spawn(async move {
+        let target = &state.target;
+        match (&target.place, target.transport) {
+            (Place::Plain { .. }, _) | (_, Transport::Http2) => http2(target).await,
+            (Place::Secure { .. }, Transport::Http3) => http3(target).await,
+            (Place::Secure { .. }, Transport::Auto) => race(target, preferred).await,
+        }
+    });
+    task.map(|end| end.unwrap_or_else(|panic| Err(Error::internal(panic.to_string())))).boxed().shared()
+}
+
+async fn http2(target: &Target) -> Result<Link, Error> {
+    bounded(target, "TCP", h2::Link::connect(target)).await.map(Link::Http2)
+}
+
+async fn http3(target: &Target) -> Result<Link, Error> {
+    let Place::Secure { host, port, quic, .. } = &target.place else {
+        return Err(Error::Profile(format!("{} cannot speak HTTP/3", target.url)));
+    };
+    bounded(target, "UDP", h3::Link::connect(target, host, *port, Arc::clone(quic))).await.map(Link::Http3)
+}
+
+/// Both, one with a head start; the first to connect wins.
+async fn race(target: &Target, preferred: Protocol) -> Result<Link, Error> {
+    let (mut first, mut second) = match preferred {
+        Protocol::Http3 => (http3(target).boxed(), http2(target).boxed()),
+        Protocol::Http2 => (http2(target).boxed(), http3(target).boxed()),
+    };
+    match tokio::time::timeout(HEAD_START, &mut first).await {
+        Ok(Ok(link)) => return Ok(link),
+        // The reason of the second is as good: both lead to the same server.
+        Ok(Err(_)) => return second.await,
+        Err(_) => {}
+    }
+    tokio::select! {
+        link = &mut first => match link {
+            Ok(link) => Ok(link),
+            Err(_) => second.await,
+        },
+        link = &mut second => match link {
+            Ok(link) => Ok(link),
+            Err(error) => match tokio::time::timeout(LAST_CHANCE, first).await {
+                Ok(Ok(link)) => Ok(link),
+                Ok(Err(_)) | Err(_) => Err(error),
+            },
+        },
+    }
+}
+
+/// Gives an attempt its time, and its failure a way out.
+async fn bounded<T>(
+    target: &Target,
+    over: &str,
+    attempt: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let result = tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|_| {
+        Err(Error::Connect {
+            url: target.url.clone(),
+            reason: format!("no answer over {over} within {} s", CONNECT_TIMEOUT.as_secs()),
+        })
+    });
+    result.map_err(|error| match error {
+        Error::Connect { url, reason } => Error::Connect { url, reason: with_hint(&reason, over) },
+        error => error,
+    })
+}
+
+fn with_hint(reason: &str, over: &str) -> String {
+    let lower = reason.to_lowercase();
+    if lower.contains("refused") || lower.contains("no such file") {
+        let what = if lower.contains("refused") { "connection refused" } else { "there is no such socket" };
+        format!("{what}; is the server running? start it with `bbq serve`")
+    } else if lower.contains("certificate")
+        || lower.contains("unknownissuer")
+        || lower.contains("unknown issuer")
+    {
+        format!(
+            "{reason}; the profile's `ca` is not what signed this server's certificate, or the host is not in it"
+        )
+    } else if lower.contains("no answer") && over == "UDP" {
+        format!("{reason}; is UDP blocked? transport = \"auto\" in the profile falls back to HTTP/2")
+    } else if lower.contains("no answer") {
+        format!("{reason}; is the server running there?")
+    } else {
+        reason.to_owned()
+    }
+}
