@@ -1,0 +1,211 @@
+//! The operations listener: `/healthz`, `/readyz` and `/metrics` over plain HTTP.
+//!
+//! Healthy means that the process lives and answers; ready means that it takes calls, and else one word says why not.
+//! Metrics name queues' totals but no message, token or certificate; still, the listener belongs on an address that only
+//! operators reach.
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Whether the server takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It reads its data.
+    Starting,
+    /// It takes calls.
+    Ready,
+    /// It finishes what is in flight and takes nothing new.
+    Draining,
+    /// Its store has failed; it will exit.
+    Failed,
+}
+
+impl Phase {
+    /// The word that `/readyz` says.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The switch that `/readyz` shows. Clones are the same switch.
+#[derive(Clone, Debug)]
+pub struct Readiness(watch::Sender<Phase>);
+
+impl Readiness {
+    /// A switch that says `starting`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Phase::Starting))
+    }
+
+    /// Sets the phase. There is no way back from `Failed`.
+    pub fn set(&self, phase: Phase) {
+        self.0.send_if_modified(|current| {
+            let changes = *current != Phase::Failed && *current != phase;
+            if changes {
+                *current = phase;
+            }
+            changes
+        });
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Follows the phase, for who mirrors it elsewhere, such as in gRPC's health service.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Phase> {
+        self.0.subscribe()
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why the listener can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "operations can't listen on {address}: {error}; set operations_listen (BBQ_OPERATIONS_LISTEN, \
+     --operations-listen) to a free address, or to nothing to do without"
+)]
+pub struct BindError {
+    /// Where it should have listened.
+    pub address: SocketAddr,
+    /// What went wrong.
+    pub error: io::Error,
+}
+
+/// The listener, bound but not yet served.
+#[derive(Debug)]
+pub struct Operations {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Operations {
+    /// Takes the address. Cancel safe.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let failed = |error| BindError { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens; says the port even if 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is over and the requests then in flight are answered. Dropping it ends it at once.
+    pub async fn serve(
+        self,
+        readiness: Readiness,
+        metrics: PrometheusHandle,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        axum::serve(self.listener, router(readiness, metrics)).with_graceful_shutdown(stop).await
+    }
+}
+
+fn router(readiness: Readiness, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready).with_state(readiness))
+        .route("/metrics", get(exported).with_state(metrics))
+}
+
+async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
+    let phase = readiness.phase();
+    let code = match phase {
+        Phase::Ready => StatusCode::OK,
+        Phase::Starting | Phase::Draining | Phase::Failed => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (code, format!("{}\n", phase.word()))
+}
+
+async fn exported(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_operator_sees_health_readiness_and_metrics() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || metrics::counter!("things_total").increment(3));
+        let readiness = Readiness::new();
+        let operations = Operations::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = operations.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(operations.serve(readiness.clone(), recorder.handle(), async {
+            stopped.await.ok();
+        }));
+
+        assert_eq!(fetch(address, "/healthz").await, (200, "ok\n".into()));
+        for (phase, expected) in [
+            (Phase::Starting, (503, "starting\n".to_owned())),
+            (Phase::Ready, (200, "ready\n".to_owned())),
+            (Phase::Draining, (503, "draining\n".to_owned())),
+            (Phase::Failed, (503, "failed\n".to_owned())),
+            (Phase::Ready, (503, "failed\n".to_owned())),
+        ] {
+            readiness.set(phase);
+            assert_eq!(fetch(address, "/readyz").await, expected);
+        }
+        let (code, text) = fetch(address, "/metrics").await;
+        assert_eq!(code, 200);
+        assert!(text.lines().any(|line| line == "things_total 3"), "{text}");
+        assert_eq!(fetch(address, "/other").await.0, 404);
+
+        drop(stop);
+        served.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "it still listens");
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_is_named_with_the_way_out() {
+        let taken = Operations::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let error = Operations::bind(taken.address()).await.unwrap_err().to_string();
+        assert!(error.contains(&taken.address().to_string()), "{error}");
+        assert!(error.contains("operations_listen"), "{error}");
+    }
+}
