@@ -14,7 +14,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::broker;
+use crate::service::Limits;
+use crate::store::StoreOptions;
 use crate::telemetry::logs;
+use crate::transport::h2::H2Settings;
+use crate::transport::h3::H3Settings;
+use crate::transport::quic::QuicSettings;
 
 pub use load::{ConfigError, Override, load};
 
@@ -38,6 +44,16 @@ pub struct Config {
     pub limits: Limits,
     /// Logs.
     pub log: logs::Settings,
+    /// The broker's bounds.
+    pub broker: broker::Settings,
+    /// The journal and the checkpoints.
+    pub store: StoreOptions,
+    /// QUIC connections.
+    pub quic: QuicSettings,
+    /// HTTP/3 on them.
+    pub http3: H3Settings,
+    /// HTTP/2.
+    pub http2: H2Settings,
 }
 
 /// The `[tls]` section. With neither certificate nor key the server makes its own on its first start.
@@ -63,21 +79,6 @@ pub struct Tls {
 pub struct Plaintext {
     /// A loopback address or `unix:/path`; empty for nowhere. Tokens and messages cross it unencrypted.
     pub listen: Listen<PlaintextAddress>,
-}
-
-/// The `[limits]` section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// The largest message, attributes included, in bytes. Raising it past 4 MiB needs clients that accept more than
-    /// gRPC's usual limit.
-    pub message_bytes: u64,
-    /// The largest request, in bytes. Each call in flight may hold as much memory.
-    pub request_bytes: u64,
-    /// How many calls, streams included, are in flight at once. Each costs some kilobytes.
-    pub calls: u64,
-    /// The most unsettled messages that one Subscribe stream may ask for. Each costs some hundred bytes.
-    pub max_in_flight_max: u64,
 }
 
 /// An address to listen on, or none; written as an empty text.
@@ -122,13 +123,12 @@ impl Default for Config {
             plaintext: Plaintext::default(),
             limits: Limits::default(),
             log: logs::Settings::default(),
+            broker: broker::Settings::default(),
+            store: StoreOptions::default(),
+            quic: QuicSettings::default(),
+            http3: H3Settings::default(),
+            http2: H2Settings::default(),
         }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { message_bytes: 4 << 20, request_bytes: 16 << 20, calls: 20_000, max_in_flight_max: 10_000 }
     }
 }
 
@@ -161,7 +161,7 @@ impl Config {
             });
         }
         self.tls.check()?;
-        self.limits.check()?;
+        check_limits(&self.limits)?;
         self.log.check().map_err(|error| Fault { key: "log.level", reason: error.to_string() })
     }
 }
@@ -181,25 +181,26 @@ impl Tls {
     }
 }
 
-impl Limits {
-    fn check(&self) -> Result<(), Fault> {
-        within("limits.message_bytes", self.message_bytes, 1024, 128 << 20)?;
-        within("limits.request_bytes", self.request_bytes, 64 << 10, 256 << 20)?;
-        within("limits.calls", self.calls, 1, 1_000_000)?;
-        within("limits.max_in_flight_max", self.max_in_flight_max, 1, 1_000_000)?;
-        // The request around a message needs some bytes of its own.
-        let largest = self.request_bytes - 1024;
-        if self.message_bytes > largest {
-            return Err(Fault {
-                key: "limits.message_bytes",
-                reason: format!(
-                    "is {}, which does not fit into a request; use at most {largest}, or raise limits.request_bytes",
-                    self.message_bytes
-                ),
-            });
-        }
-        Ok(())
+fn check_limits(limits: &Limits) -> Result<(), Fault> {
+    let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    let (message, request) = (wide(limits.message_bytes), wide(limits.request_bytes));
+    within("limits.message_bytes", message, 1024, 128 << 20)?;
+    within("limits.request_bytes", request, 64 << 10, 256 << 20)?;
+    within("limits.batch_items", wide(limits.batch_items), 1, 1_000_000)?;
+    within("limits.in_flight_messages", u64::from(limits.in_flight_messages), 1, 1_000_000)?;
+    within("limits.in_flight_bytes", limits.in_flight_bytes, 1 << 20, 1 << 40)?;
+    within("limits.calls", wide(limits.calls), 1, 1_000_000)?;
+    // The request around a message needs some bytes of its own.
+    let largest = request - 1024;
+    if message > largest {
+        return Err(Fault {
+            key: "limits.message_bytes",
+            reason: format!(
+                "is {message}, which does not fit into a request; use at most {largest}, or raise limits.request_bytes"
+            ),
+        });
     }
+    Ok(())
 }
 
 /// Whether a number is within its bounds.

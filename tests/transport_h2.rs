@@ -257,8 +257,7 @@ struct Plain {
 fn serve_plain(listener: PlainListener) -> (Plain, support::Events) {
     let (probe, events) = Probe::new();
     let (drain, counts) = (Drain::new(), Arc::new(Counts::default()));
-    let serving =
-        h2::serve_plain(listener, probe, H2Settings::default(), drain.clone(), counts.clone());
+    let serving = h2::serve_plain(listener, probe, H2Settings::default(), drain.clone(), counts.clone());
     (Plain { drain, counts, served: tokio::spawn(serving) }, events)
 }
 

@@ -62,7 +62,8 @@ async fn headers_that_only_decode_to_too_much_are_refused() {
     let (server, _events) = Server::start();
     let raw = Raw::connect(&server).await;
     let names: Vec<String> = (0..300).map(|index| format!("f{index}")).collect();
-    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "0123456789012345678901234")).collect();
+    let many: Vec<(&str, &str)> =
+        names.iter().map(|name| (name.as_str(), "0123456789012345678901234")).collect();
     let call = frames::call_with("/t/Echo", &many);
     assert!(call.len() < 16 * 1024, "short enough on the wire: {}", call.len());
     let mut recv = raw.send_all(&call).await;
@@ -75,7 +76,9 @@ async fn malformed_requests_are_message_errors() {
     let raw = Raw::connect(&server).await;
     let good = frames::fields("/t/Echo");
     let mut bad = Vec::new();
-    for again in [(":path", "/t/Echo"), (":method", "POST"), (":scheme", "https"), (":authority", "localhost")] {
+    for again in
+        [(":path", "/t/Echo"), (":method", "POST"), (":scheme", "https"), (":authority", "localhost")]
+    {
         bad.push([vec![again], good.clone()].concat());
     }
     for missing in 0..4 {

@@ -27,7 +27,7 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
     assert_eq!(config.limits.message_bytes, 3000);
     assert_eq!(config.limits.request_bytes, 1_048_577);
     assert_eq!(config.drain_timeout_ms, 1);
-    assert_eq!(config.limits.max_in_flight_max, Limits::default().max_in_flight_max);
+    assert_eq!(config.limits.in_flight_messages, Limits::default().in_flight_messages);
 }
 
 #[test]

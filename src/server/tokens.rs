@@ -18,7 +18,12 @@ pub(super) fn now() -> SystemTime {
 }
 
 impl Tokens for Table {
-    fn create(&self, name: &str, grants: &[TokenGrant], lasts: Option<Duration>) -> Result<NewToken, TokenError> {
+    fn create(
+        &self,
+        name: &str,
+        grants: &[TokenGrant],
+        lasts: Option<Duration>,
+    ) -> Result<NewToken, TokenError> {
         let grants = grants.iter().map(into_grant).collect::<Result<Vec<_>, _>>()?;
         let (token, secret) = self
             .0
@@ -47,7 +52,8 @@ fn into_grant(grant: &TokenGrant) -> Result<Grant, TokenError> {
         Permission::Manage => identity::Permission::Manage,
         Permission::Admin => identity::Permission::Admin,
     };
-    let queues: QueuePattern = grant.queues.parse().map_err(|error| TokenError::Pattern(format!("{error}")))?;
+    let queues: QueuePattern =
+        grant.queues.parse().map_err(|error| TokenError::Pattern(format!("{error}")))?;
     Ok(Grant { permission, queues })
 }
 

@@ -79,8 +79,8 @@ where
                 }
             };
             let answered = AssertUnwindSafe(answer).catch_unwind().await;
-            let mut response = answered
-                .unwrap_or_else(|_panic| Status::internal("the handler panicked").into_http());
+            let mut response =
+                answered.unwrap_or_else(|_panic| Status::internal("the handler panicked").into_http());
             if let Some(alt_svc) = alt_svc {
                 response.headers_mut().insert(ALT_SVC, alt_svc);
             }

@@ -21,12 +21,12 @@ use tower_service::Service;
 
 use super::limits::{EarlyCancels, Unacknowledged};
 use super::{H3Settings, HEADER_BYTES_MAX, request};
+use crate::transport::BoxError;
 use crate::transport::drain::Drain;
 use crate::transport::observer::{ConnectionCount, StreamCount, TransportObserver};
 use crate::transport::peer::{PeerInfo, Transport};
 use crate::transport::quic::adapter::{Connection, Handoff};
 use crate::transport::quic::wire;
-use crate::transport::BoxError;
 
 /// Streams that a client may still open before the first GOAWAY reaches it.
 const GRACE_STREAMS: usize = 1 << 20;
@@ -60,10 +60,7 @@ impl Shared {
             connection,
             peer,
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
-            early_cancels: EarlyCancels::new(
-                settings.early_cancels_burst,
-                settings.early_cancels_per_second,
-            ),
+            early_cancels: EarlyCancels::new(settings.early_cancels_burst, settings.early_cancels_per_second),
             unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX),
             observer,
         }
@@ -95,8 +92,7 @@ where
         shared.connection.close(wire(Code::H3_NO_ERROR), b"no control stream");
         return;
     };
-    let mut accepting =
-        Accepting { h3, handoff, shared, service, calls: TaskTracker::new(), next_id: None };
+    let mut accepting = Accepting { h3, handoff, shared, service, calls: TaskTracker::new(), next_id: None };
     let drained = tokio::select! {
         biased;
         () = drain.begun() => true,

@@ -74,8 +74,7 @@ impl Unacknowledged {
 
     /// Waits until all are acknowledged, stopped or lost, but not beyond `deadline`.
     pub(super) async fn settle(&self, deadline: Instant) {
-        let streams =
-            std::mem::take(&mut *self.streams.lock().unwrap_or_else(PoisonError::into_inner));
+        let streams = std::mem::take(&mut *self.streams.lock().unwrap_or_else(PoisonError::into_inner));
         for stream in streams {
             if timeout_at(deadline, stream.stopped()).await.is_err() {
                 return;

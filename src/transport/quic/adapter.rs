@@ -76,8 +76,7 @@ impl Handoff {
         }
         let codec = Codec::new(id);
         let accepted = Accepted { id, send, recv, codec: codec.clone() };
-        let unclaimed =
-            self.accepted.lock().unwrap_or_else(PoisonError::into_inner).replace(accepted);
+        let unclaimed = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).replace(accepted);
         if let Some(Accepted { send, recv, .. }) = unclaimed {
             reject(send, recv);
         }
@@ -94,8 +93,7 @@ fn reject(mut send: quinn::SendStream, mut recv: quinn::RecvStream) {
 
 impl Connection {
     pub(in crate::transport) fn new(connection: &quinn::Connection) -> (Self, Arc<Handoff>) {
-        let handoff =
-            Arc::new(Handoff { accepted: Mutex::new(None), reject_from: AtomicU64::new(u64::MAX) });
+        let handoff = Arc::new(Handoff { accepted: Mutex::new(None), reject_from: AtomicU64::new(u64::MAX) });
         let adapter = Self {
             opener: Opener { connection: connection.clone(), opening: None },
             requests: ReusableBoxFuture::new(accept_bi(connection.clone())),
@@ -110,9 +108,7 @@ async fn accept_bi(connection: quinn::Connection) -> AcceptedPair {
     connection.accept_bi().await
 }
 
-async fn accept_uni(
-    connection: quinn::Connection,
-) -> Result<quinn::RecvStream, quinn::ConnectionError> {
+async fn accept_uni(connection: quinn::Connection) -> Result<quinn::RecvStream, quinn::ConnectionError> {
     connection.accept_uni().await
 }
 
@@ -171,8 +167,7 @@ pub(in crate::transport) struct Opener {
     opening: Option<Opening>,
 }
 
-type Opening =
-    Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>> + Send + Sync>>;
+type Opening = Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>> + Send + Sync>>;
 
 impl quic::OpenStreams<Bytes> for Opener {
     type BidiStream = Codec;
@@ -193,8 +188,8 @@ impl quic::OpenStreams<Bytes> for Opener {
         });
         let opened = ready!(opening.as_mut().poll(cx));
         self.opening = None;
-        let stream = opened
-            .map_err(|error| StreamError::ConnectionErrorIncoming { connection_error: lost(error) })?;
+        let stream =
+            opened.map_err(|error| StreamError::ConnectionErrorIncoming { connection_error: lost(error) })?;
         Poll::Ready(Ok(ControlSend { stream, writing: None }))
     }
 
@@ -325,8 +320,7 @@ impl ControlGuard {
                     chunk.advance(passing);
                     // `passing` is at most `left`.
                     let left = left - u64::try_from(passing).unwrap_or(left);
-                    self.state =
-                        if left == 0 { GuardState::FrameType } else { GuardState::Payload(left) };
+                    self.state = if left == 0 { GuardState::FrameType } else { GuardState::Payload(left) };
                 }
                 GuardState::StreamType | GuardState::FrameType | GuardState::FrameLength => {
                     let Some(value) = self.partial.take(&mut chunk) else { return Ok(()) };

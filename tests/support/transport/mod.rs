@@ -106,8 +106,7 @@ impl Server {
         let (probe, events) = Probe::new();
         let drain = Drain::new();
         let counts = Arc::new(Counts::default());
-        let over_h3 =
-            h3::serve(endpoint.clone(), probe.clone(), setup.h3, drain.clone(), counts.clone());
+        let over_h3 = h3::serve(endpoint.clone(), probe.clone(), setup.h3, drain.clone(), counts.clone());
         let over_h2 = h2::serve_tls(
             pair.tcp,
             &identity,
@@ -122,18 +121,7 @@ impl Server {
             tokio::join!(over_h3, over_h2);
         });
         let ca = ca_of(directory.path());
-        let server = Self {
-            address,
-            ca,
-            files,
-            identity,
-            drain,
-            counts,
-            probe,
-            endpoint,
-            served,
-            directory,
-        };
+        let server = Self { address, ca, files, identity, drain, counts, probe, endpoint, served, directory };
         (server, events)
     }
 }

@@ -57,10 +57,8 @@ pub async fn next(events: &mut Events) -> Event {
 
 /// Waits for `wanted`, past others.
 pub async fn until(events: &mut Events, wanted: &Event) {
-    super::within(&format!("{wanted:?}"), async {
-        while events.recv().await.as_ref() != Some(wanted) {}
-    })
-    .await;
+    super::within(&format!("{wanted:?}"), async { while events.recv().await.as_ref() != Some(wanted) {} })
+        .await;
 }
 
 #[derive(Clone)]
@@ -227,9 +225,7 @@ impl http_body::Body for ProbeBody {
                 Poll::Pending
             }
             End::Panic => panic!("on purpose"),
-            End::Error | End::ErrorAtOnce => {
-                Poll::Ready(Some(Err(Status::deadline_exceeded("too late"))))
-            }
+            End::Error | End::ErrorAtOnce => Poll::Ready(Some(Err(Status::deadline_exceeded("too late")))),
             End::Flood => {
                 self.end = End::Flood;
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![7; 16 * 1024])))))
