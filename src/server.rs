@@ -23,6 +23,7 @@ use crate::broker::{self, Broker, Handle, Stopped};
 use crate::config::{Config, PlaintextAddress};
 use crate::service::Services;
 use crate::store;
+use crate::telemetry;
 use crate::telemetry::operations::{Operations, Phase, Readiness};
 use crate::transport::h2::{self, PlainListener};
 use crate::transport::tls::ServerIdentity;
@@ -43,16 +44,14 @@ pub struct Addresses {
     pub plaintext: Option<PlaintextAddress>,
 }
 
-/// Serves until a signal ends it, or the store fails. Calls `ready` once it can be reached. Logs and metrics must have
-/// been installed.
+/// Serves until a signal ends it, or the store fails. Calls `ready` once it can be reached. Takes over this process's
+/// logs, metrics and signals.
 ///
 /// # Errors
 /// If it can't start, each with the way out, or if the store failed.
-pub async fn run(
-    config: Config,
-    metrics: PrometheusHandle,
-    ready: impl FnOnce(&Addresses),
-) -> anyhow::Result<()> {
+pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+    telemetry::logs::install(&config.log)?;
+    let metrics = telemetry::metrics::install()?;
     let mut signals = Signals::listen()?;
     let readiness = Readiness::new();
 
@@ -162,7 +161,7 @@ async fn operations(
     let Some(address) = config.operations_listen.0 else { return Ok(None) };
     let operations = Operations::bind(address).await?;
     let address = operations.address();
-    tasks.spawn(crate::telemetry::metrics::upkeep(metrics.clone()));
+    tasks.spawn(telemetry::metrics::upkeep(metrics.clone()));
     let readiness = readiness.clone();
     tasks.spawn(async move {
         // It is up until the process ends: whoever asks during a drain gets an answer.

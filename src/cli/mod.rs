@@ -1,1 +1,108 @@
-//! (being written)
+//! The command line: what can be typed, one file a family of commands.
+//!
+//! Everything but `serve` is a client like any other and goes through `bbq-client`. What a script may read goes to
+//! standard output, one JSON object a line with `--json`; everything else goes to standard error.
+
+mod argument;
+mod connection;
+mod exec;
+mod inspect;
+mod output;
+mod publish;
+mod queue;
+mod receive;
+mod record;
+mod serve;
+mod settle;
+mod subscribe;
+mod table;
+mod token;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+pub use output::OutputClosed;
+
+/// BBQ, a durable message queue over gRPC on HTTP/3.
+#[derive(Debug, Parser)]
+#[command(name = "bbq", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bbq serve                                   start a server here, with its data in ./bbq-data
+  bbq queue create jobs
+  bbq publish jobs 'hello'
+  bbq subscribe jobs --exec 'wc -c'           run a command for each message; exit code 0 settles it";
+
+/// What every client command takes.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Print one JSON object a line
+    #[arg(long, global = true, help_heading = "Client options")]
+    json: bool,
+    /// Where the server is and how to prove who is asking [default: $BBQ_PROFILE, else ./bbq-data/client.toml]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Client options")]
+    profile: Option<PathBuf>,
+    /// Speak HTTP/2 instead of HTTP/3
+    #[arg(long, global = true, help_heading = "Client options")]
+    http2: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server
+    Serve(serve::Serve),
+    /// Create, show, list, delete and purge queues
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Publish messages to a queue
+    Publish(publish::Publish),
+    /// Take messages as they come, and settle them
+    Subscribe(subscribe::Subscribe),
+    /// Take some messages and leave them leased
+    Receive(receive::Receive),
+    /// Settle messages for good, by their receipts
+    Ack(settle::Ack),
+    /// Give messages back for another attempt, by their receipts
+    Nack(settle::Nack),
+    /// Move the end of leases, by their receipts
+    Extend(settle::Extend),
+    /// Look at messages and change nothing
+    Peek(inspect::Peek),
+    /// Show who holds what, since when, until when
+    Leases(inspect::Leases),
+    /// Create, list and revoke bearer tokens
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+impl Cli {
+    /// Does what was typed. It needs a tokio runtime with more than one thread: printing may block one.
+    pub async fn run(self) -> Result<()> {
+        let global = &self.global;
+        match self.command {
+            Command::Serve(command) => command.run().await,
+            Command::Queue(command) => command.run(global).await,
+            Command::Publish(command) => command.run(global).await,
+            Command::Subscribe(command) => command.run(global).await,
+            Command::Receive(command) => command.run(global).await,
+            Command::Ack(command) => command.run(global).await,
+            Command::Nack(command) => command.run(global).await,
+            Command::Extend(command) => command.run(global).await,
+            Command::Peek(command) => command.run(global).await,
+            Command::Leases(command) => command.run(global).await,
+            Command::Token(command) => command.run(global).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

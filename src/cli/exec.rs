@@ -1,0 +1,90 @@
+//! Running a command for a message: body on standard input, everything else in the environment.
+//!
+//! | variable | value |
+//! |---|---|
+//! | `BBQ_QUEUE`, `BBQ_SEQUENCE`, `BBQ_ATTEMPT` | where the message comes from |
+//! | `BBQ_ATTR_<KEY>` | each attribute; the key in capitals, what is neither letter nor digit as `_` |
+//!
+//! It never settles anything: how the command ended is for the caller to judge.
+
+use std::collections::HashMap;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result};
+use bbq_client::Delivery;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// Runs `sh -c command` for a delivery and waits for its end. Dropping the future kills the command.
+pub(super) async fn exec(command: &str, delivery: &Delivery) -> Result<ExitStatus> {
+    let mut variables = attributes(delivery.attributes());
+    variables.push(("BBQ_QUEUE".to_owned(), delivery.queue().to_owned()));
+    variables.push(("BBQ_SEQUENCE".to_owned(), delivery.sequence().to_string()));
+    variables.push(("BBQ_ATTEMPT".to_owned(), delivery.attempt().to_string()));
+    run(command, variables, delivery.body()).await
+}
+
+async fn run(command: &str, variables: Vec<(String, String)>, body: &[u8]) -> Result<ExitStatus> {
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .envs(variables)
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("sh can't be run")?;
+    let input = child.stdin.take();
+    let feed = async move {
+        if let Some(mut input) = input
+            && let Err(error) = input.write_all(body).await
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return error;
+        }
+        // All is written, or the command does not want the rest. Its end decides.
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        status = child.wait() => status.context("the command's end can't be learned"),
+        error = feed => Err(error).context("the command can't be given the body"),
+    }
+}
+
+/// Attributes as variables. A value with a NUL has none: the environment can't hold it.
+fn attributes(attributes: &HashMap<String, String>) -> Vec<(String, String)> {
+    let name = |key: &str| {
+        let part = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        format!("BBQ_ATTR_{}", key.chars().map(part).collect::<String>())
+    };
+    let possible = attributes.iter().filter(|(_, value)| !value.contains('\0'));
+    possible.map(|(key, value)| (name(key), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn succeeds(command: &str, attributes_of: &[(&str, &str)], body: &[u8]) -> bool {
+        let map = attributes_of.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        run(command, attributes(&map), body).await.unwrap().success()
+    }
+
+    #[tokio::test]
+    async fn a_command_gets_the_body_and_the_attributes() {
+        assert!(succeeds("test \"$(cat)\" = hello", &[], b"hello").await);
+        assert!(!succeeds("test \"$(cat)\" = hello", &[], b"other").await);
+        let attributes = [("content-type", "a b"), ("nul", "a\0b")];
+        assert!(succeeds("test \"$BBQ_ATTR_CONTENT_TYPE\" = 'a b'", &attributes, b"").await);
+        assert!(succeeds("test -z \"$BBQ_ATTR_NUL\"", &attributes, b"").await);
+    }
+
+    /// A body larger than a pipe holds must neither block nor fail a command that does not read it.
+    #[tokio::test]
+    async fn a_command_need_not_read_the_body() {
+        assert!(succeeds("exit 0", &[], &vec![b'x'; 4 << 20]).await);
+        assert!(!succeeds("exit 3", &[], &vec![b'x'; 4 << 20]).await);
+        assert!(succeeds("test \"$(wc -c)\" -eq 4194304", &[], &vec![b'x'; 4 << 20]).await);
+    }
+}

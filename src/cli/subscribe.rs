@@ -1,0 +1,317 @@
+//! `bbq subscribe`: messages as they come, printed or handed to a command.
+//!
+//! Without `--count` it is a Subscribe stream. With it, messages are taken by Receive, exactly as many as are missing: a
+//! stream would be sent more than it wants, and of an at-most-once queue these would be lost. With `--no-ack` it is always a
+//! stream, whose end gives everything back.
+//!
+//! Always true: a message is settled after its line was written or its command has ended, never before; the settlements
+//! are answered before the command ends.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use bbq_client::{Client, Delivery, Error, Settlement, Subscription};
+use clap::Args;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Global;
+use super::argument::duration;
+use super::connection::{stop_signal, with_client};
+use super::exec::exec;
+use super::output::Output;
+use super::record::{self, object};
+
+/// How long one Receive waits; the next one follows.
+const WAIT: Duration = Duration::from_secs(20);
+/// The most messages of one Receive.
+const RECEIVE_MAX: u64 = 1000;
+/// The lease of a message that a command works on; extended at half its time.
+const EXEC_LEASE: Duration = Duration::from_secs(30);
+/// The pause after a lost connection.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The most messages that a stream may hold.
+const IN_FLIGHT_MAX: u64 = 10_000;
+
+#[derive(Debug, Args)]
+pub(super) struct Subscribe {
+    /// The queue
+    queue: String,
+    /// End after so many messages
+    #[arg(long, value_name = "COUNT")]
+    count: Option<u64>,
+    /// Settle nothing: the messages stay leased until the end, which gives them back
+    #[arg(long, conflicts_with = "exec")]
+    no_ack: bool,
+    /// Run a command for each message, its body on standard input; exit code 0 settles it, else it is given back
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
+    /// The most messages held unsettled [default: 100; with --exec 1]
+    #[arg(long, value_name = "COUNT")]
+    max_in_flight: Option<u32>,
+    /// How long each lease lasts, 1s to 12h; extended as long as needed [default: the queue's setting]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    lease_duration: Option<Duration>,
+    /// What `bbq leases` shows
+    #[arg(long, value_name = "CONSUMER", default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+/// Where deliveries come from.
+enum Source {
+    Stream(Subscription),
+    Polls(Polls),
+}
+
+struct Polls {
+    client: Client,
+    queue: String,
+    lease: Option<Duration>,
+    /// The most messages of one call.
+    batch: u64,
+    taken: VecDeque<Delivery>,
+}
+
+/// How a command's end is told.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Acked,
+    Nacked,
+}
+
+impl Subscribe {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        with_client(global, async |client| {
+            let stop = stop_signal()?;
+            let source = self.source(client).await?;
+            self.take(source, &stop, &mut Output::new(global)).await
+        })
+        .await
+    }
+
+    async fn source(&self, client: Client) -> Result<Source, Error> {
+        if self.count.is_some() && !self.no_ack {
+            let (lease, batch) = match self.exec {
+                Some(_) => (Some(self.lease_duration.unwrap_or(EXEC_LEASE)), 1),
+                None => (self.lease_duration, self.max_in_flight.map_or(RECEIVE_MAX, u64::from)),
+            };
+            let batch = batch.clamp(1, RECEIVE_MAX);
+            let queue = self.queue.clone();
+            return Ok(Source::Polls(Polls { client, queue, lease, batch, taken: VecDeque::new() }));
+        }
+        let mut builder = client.subscribe(&self.queue).consumer_name(&self.name);
+        if let Some(in_flight) = self.in_flight() {
+            builder = builder.max_in_flight(in_flight);
+        }
+        if let Some(lease) = self.lease_duration {
+            builder = builder.lease_duration(lease);
+        }
+        Ok(Source::Stream(builder.start().await?))
+    }
+
+    /// A stream's credit; the server's default if nothing speaks against it.
+    fn in_flight(&self) -> Option<u32> {
+        // Nothing is settled, so no more than the credit ever comes.
+        let wanted = self.count.filter(|_| self.no_ack).map(|count| count.clamp(1, IN_FLIGHT_MAX));
+        let wanted = wanted.and_then(|count| u32::try_from(count).ok());
+        self.max_in_flight.or(wanted).or(self.exec.as_ref().map(|_| 1))
+    }
+
+    /// Takes messages until there were enough or `stop` is cancelled, then waits for the settlements.
+    async fn take(&self, mut source: Source, stop: &CancellationToken, output: &mut Output) -> Result<()> {
+        let settling = Settling::start();
+        let mut held = Vec::new();
+        let mut missing = self.count;
+        let taken = loop {
+            if missing == Some(0) {
+                break Ok(());
+            }
+            let delivery = tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                delivery = source.next(missing) => delivery,
+            };
+            let delivery = match delivery {
+                Ok(delivery) => delivery,
+                Err(error) => break Err(error.into()),
+            };
+            missing = missing.map(|missing| missing - 1);
+            if let Err(error) = self.handle(delivery, &source, &settling, &mut held, output).await {
+                break Err(error);
+            }
+        };
+        source.give_back(&settling);
+        let failed = settling.finish().await;
+        if let Source::Stream(subscription) = source {
+            subscription.close().await;
+        }
+        drop(held);
+        taken?;
+        match (failed, self.count) {
+            (0, _) | (_, None) => Ok(()),
+            (failed, Some(_)) => bail!("{failed} messages were not settled and will come back"),
+        }
+    }
+
+    async fn handle(
+        &self,
+        delivery: Delivery,
+        source: &Source,
+        settling: &Settling,
+        held: &mut Vec<Delivery>,
+        output: &mut Output,
+    ) -> Result<()> {
+        if let Some(command) = &self.exec {
+            return self.run_for(command, delivery, source, settling, output).await;
+        }
+        let printed = output.message(delivery.body(), || record::delivery(&delivery));
+        if let Err(error) = printed {
+            settling.send(delivery.nack());
+            return Err(error);
+        }
+        if !self.no_ack {
+            settling.send(delivery.ack());
+        } else if !delivery.receipt().is_empty() {
+            held.push(delivery);
+        }
+        Ok(())
+    }
+
+    async fn run_for(
+        &self,
+        command: &str,
+        delivery: Delivery,
+        source: &Source,
+        settling: &Settling,
+        output: &mut Output,
+    ) -> Result<()> {
+        let status = match working(exec(command, &delivery), &delivery, source).await {
+            Ok(status) => status,
+            Err(error) => {
+                settling.send(delivery.nack());
+                return Err(error);
+            }
+        };
+        let verdict = if status.success() { Verdict::Acked } else { Verdict::Nacked };
+        let json = object([
+            ("queue", delivery.queue().into()),
+            ("sequence", delivery.sequence().into()),
+            ("attempt", delivery.attempt().into()),
+            ("outcome", verdict.word().into()),
+            ("exit_code", status.code().into()),
+        ]);
+        match verdict {
+            Verdict::Acked => settling.send(delivery.ack()),
+            Verdict::Nacked => {
+                eprintln!("message {}: the command ended with {status}, given back", delivery.sequence());
+                settling.send(delivery.nack());
+            }
+        }
+        output.note(&json.into())
+    }
+}
+
+/// Waits for the command's end and, where nobody else does, keeps the lease meanwhile.
+async fn working<T>(command: impl Future<Output = T>, delivery: &Delivery, source: &Source) -> T {
+    let lease = match source {
+        Source::Polls(Polls { lease: Some(lease), .. }) if !delivery.receipt().is_empty() => *lease,
+        Source::Polls(_) | Source::Stream(_) => return command.await,
+    };
+    tokio::pin!(command);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut command => return ended,
+            () = tokio::time::sleep(lease / 2) => {
+                if let Err(error) = delivery.extend(lease).await {
+                    tracing::warn!(%error, sequence = delivery.sequence(), "the lease was not extended");
+                }
+            }
+        }
+    }
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Acked => "acked",
+            Self::Nacked => "nacked",
+        }
+    }
+}
+
+impl Source {
+    /// The next delivery; `missing` is how many are wanted. Dropped early, it may leave messages to their leases.
+    async fn next(&mut self, missing: Option<u64>) -> Result<Delivery, Error> {
+        match self {
+            Self::Stream(subscription) => match subscription.next().await {
+                Some(delivery) => delivery,
+                None => std::future::pending().await,
+            },
+            Self::Polls(polls) => polls.next(missing.unwrap_or(u64::MAX)).await,
+        }
+    }
+
+    /// Gives back what was taken and not handled; a stream's end does that by itself.
+    fn give_back(&mut self, settling: &Settling) {
+        if let Self::Polls(polls) = self {
+            polls.taken.drain(..).for_each(|delivery| settling.send(delivery.nack()));
+        }
+    }
+}
+
+impl Polls {
+    async fn next(&mut self, missing: u64) -> Result<Delivery, Error> {
+        loop {
+            if let Some(delivery) = self.taken.pop_front() {
+                return Ok(delivery);
+            }
+            let max = u32::try_from(missing.min(self.batch)).unwrap_or(1);
+            match self.client.receive(&self.queue, max, WAIT, self.lease).await {
+                Ok(deliveries) => self.taken.extend(deliveries),
+                Err(error @ (Error::Unavailable(_) | Error::Connect { .. } | Error::DeadlineExceeded(_))) => {
+                    tracing::warn!(%error, "trying again");
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Waits for settlements beside everything else, and tells of those that failed.
+struct Settling {
+    settlements: mpsc::UnboundedSender<Settlement>,
+    task: JoinHandle<u64>,
+}
+
+impl Settling {
+    fn start() -> Self {
+        // Bounded by the deliveries in flight, which are bounded by credit.
+        let (settlements, mut inbox) = mpsc::unbounded_channel::<Settlement>();
+        let task = tokio::spawn(async move {
+            let mut failed = 0;
+            while let Some(settlement) = inbox.recv().await {
+                if let Err(error) = settlement.await {
+                    eprintln!("warning: {error}");
+                    failed += 1;
+                }
+            }
+            failed
+        });
+        Self { settlements, task }
+    }
+
+    fn send(&self, settlement: Settlement) {
+        // The task lives until `finish`.
+        self.settlements.send(settlement).ok();
+    }
+
+    /// How many settlements failed, once all are answered.
+    async fn finish(self) -> u64 {
+        drop(self.settlements);
+        self.task.await.unwrap_or_default()
+    }
+}
