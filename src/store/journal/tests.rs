@@ -322,6 +322,11 @@ fn a_segment_that_was_being_made_is_made_again() {
         let fixture = Fixture::with(2);
         fs::write(segment::path(fixture.path(), 3), header).unwrap();
         assert_eq!(fixture.entries().unwrap(), 2);
+        assert_eq!(
+            fixture.segments().len(),
+            1,
+            "a nameless one would break the row when further ones follow"
+        );
         let only = Fixture::new();
         fs::write(segment::path(only.path(), 1), header).unwrap();
         assert_eq!(only.entries().unwrap(), 0);

@@ -62,6 +62,49 @@ fn a_chunk_goes_when_its_last_message_is_settled() {
     assert_eq!((inspection.parts, inspection.snapshot.touched.len(), inspection.sweeps), (0, 0, 0));
 }
 
+fn chunks(harness: &Harness) -> usize {
+    let all = (1..100).map(Sequence).collect::<Vec<_>>();
+    let found = harness.store.reader().messages(QUEUE, &all).unwrap();
+    found.iter().flatten().count()
+}
+
+#[test]
+fn a_chunk_stays_while_the_frontier_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut harness = Harness::open(directory.path(), 0);
+    harness.push(&[create()]);
+    store(&mut harness, 3, 10);
+    harness.store.apply((1..3).map(|n| Change::Settled { queue: QUEUE, sequence: Sequence(n) }));
+    frontier(&mut harness, 3);
+    harness.checkpoint();
+    assert_eq!(chunks(&harness), 3, "message 3 is alive, and its chunk with it");
+    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(3), until: Sequence(4) }]);
+    frontier(&mut harness, 4);
+    harness.checkpoint();
+    assert_eq!(chunks(&harness), 0, "the chunk that the frontier had moved into before is gone");
+}
+
+/// Messages may be dropped from the old end only.
+#[test]
+fn a_sweep_keeps_the_chunk_that_goes_on_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut harness = Harness::open(directory.path(), 0);
+    harness.push(&[create()]);
+    store(&mut harness, 20_000, 100);
+    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(1), until: Sequence(19_990) }]);
+    frontier(&mut harness, 19_990);
+    harness.checkpoint();
+    drop(harness);
+    swept(directory.path());
+    let mut harness = Harness::open(directory.path(), 0);
+    assert_eq!(harness.store.reader().untouched(QUEUE, Sequence(19_990), 100, 1 << 20).unwrap().len(), 11);
+    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(19_990), until: Sequence(20_001) }]);
+    frontier(&mut harness, 20_001);
+    harness.checkpoint();
+    drop(harness);
+    assert_eq!(inspect(directory.path()).unwrap().queues, []);
+}
+
 /// A kill between the chunks that went ahead and their transaction.
 #[test]
 fn chunks_that_no_transaction_named_are_removed() {
