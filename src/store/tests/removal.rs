@@ -231,7 +231,7 @@ fn a_sweep_that_never_began_is_done_after_the_restart() {
     let state =
         Arc::new(State::open(Directory::open(directory.path(), 4 << 20).unwrap(), &options()).unwrap());
     state.queues.remove(keys::queue(QUEUE)).unwrap();
-    state.sweeps.insert(&keys::sweep(QUEUE, Sequence(0)), &meta::encode_until(Sequence(u64::MAX))).unwrap();
+    state.sweeps.insert(keys::sweep(QUEUE, Sequence(0)), &meta::encode_until(Sequence(u64::MAX))).unwrap();
     state.persist().unwrap();
     drop(state);
     assert!(swept(directory.path()) > 0);
