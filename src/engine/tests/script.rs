@@ -19,6 +19,7 @@
 //! restart                                       from what was kept              -> 1 released
 //! depth q                                                                       -> 1 ready 2 leased 3 bytes
 //! ready q                                       in the order of delivery        -> a#2 b c
+//! uncounted a                                   attempts that do not count      -> 2
 //! deadline                                      of the first lease to end       -> 30s, none
 //! freed                                         credit, by the line before      -> s:1
 //! ```
@@ -156,6 +157,11 @@ impl<K: Keep> Script<K> {
             ["restart"] => self.restart(),
             ["depth", queue] => self.depth(queue),
             ["ready", queue] => self.ready(queue),
+            ["uncounted", message] => {
+                let (queue, sequence) = self.names.message(message);
+                let touch = self.engine.queue(queue).and_then(|queue| queue.touch(sequence));
+                fact(touch.map_or("none".to_owned(), |touch| touch.uncounted.to_string()))
+            }
             ["deadline"] => {
                 let first = self.engine.next_deadline();
                 fact(first.map_or("none".to_owned(), |at| show(at.since(self.now))))
