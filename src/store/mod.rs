@@ -1,1 +1,292 @@
-//! (being written)
+//! The store: a journal of every entry, checkpoints of what is still alive, and an overlay of what happened in between.
+//!
+//! It decides what lasts, and in which files. It never knows what a command means, reads no clock but to measure itself, and
+//! never writes a second time what failed to be written.
+//!
+//! Always true:
+//! - an entry that was reported durable survives a power cut;
+//! - the state files hold the state at one entry, exactly, and that entry is durable;
+//! - the journal holds every entry after it;
+//! - a message is in the active overlay, in the frozen one, in the state files, or gone; what is found first in this order
+//!   is true.
+
+mod checkpoint;
+mod chunk;
+mod codec;
+mod directory;
+mod entry;
+mod error;
+mod event;
+pub mod inspect;
+mod journal;
+mod keys;
+mod meta;
+mod options;
+mod overlay;
+mod reader;
+mod record;
+mod recovery;
+mod state;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::types::{Change, EngineRecord, LogId, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp};
+
+use checkpoint::{Checkpointer, Job};
+use codec::length;
+use error::Context;
+use overlay::{Found, Overlay};
+use state::State;
+
+pub use entry::EntryBuilder;
+pub use error::{OpenError, ReadError};
+pub use event::StoreEvent;
+pub use journal::{JournalSummary, Replay, ReplayEntry};
+pub use options::StoreOptions;
+pub use reader::Reader;
+pub use recovery::Snapshot;
+
+/// The format of a data directory that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// The store. It has one owner, and its calls never block.
+///
+/// Dropping it waits until the entries that it took are on disk and a running checkpoint is done.
+#[derive(Debug)]
+pub struct Store {
+    // Dropped in this order: what waits for the journal must find it done.
+    journal: journal::Journal,
+    checkpointer: Checkpointer,
+    state: Arc<State>,
+    options: StoreOptions,
+    active: Overlay,
+    frozen: Option<Arc<Overlay>>,
+    last: LogId,
+    written: u64,
+    durable: u64,
+    /// Bytes of journal that no checkpoint covers or is about to cover, and those that the running one is about to.
+    bytes_active: u64,
+    bytes_frozen: u64,
+}
+
+/// A store as opening found it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// The state of the latest checkpoint.
+    pub snapshot: Snapshot,
+    /// The entries after it. Apply all of them, and hand their changes to `Store::apply`, before the first new entry.
+    pub replay: Replay,
+    /// What the store's threads report, from now on.
+    pub events: UnboundedReceiver<StoreEvent>,
+}
+
+/// Where a message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// In memory.
+    Hot(StoredMessage),
+    /// Settled, purged or deleted.
+    Gone,
+    /// In the state files, if anywhere: ask a `Reader`.
+    Cold,
+}
+
+/// Who has to wait until a checkpoint has freed memory. Settlements never wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// Nobody.
+    None,
+    /// Publishers.
+    Publishers,
+    /// Publishers and grants.
+    Grants,
+}
+
+/// Opens a data directory, or makes it if there is none. Blocking.
+///
+/// # Errors
+/// See `OpenError`: each says what the operator can do.
+pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
+    options.validate()?;
+    let directory = directory::Directory::open(path, options.sled_segment_bytes)?;
+    let journal_path = directory.journal();
+    let state = Arc::new(State::open(directory, options)?);
+    let unreadable =
+        |error: ReadError| OpenError::State { directory: state.path().to_owned(), reason: error.to_string() };
+    let snapshot = recovery::snapshot(&state).map_err(unreadable)?;
+    let (_, sweeps) = recovery::remove_unnamed(&state, &snapshot.queues).map_err(unreadable)?;
+    let (sender, events) = unbounded_channel();
+    let found = journal::open(&journal_path, options.segment_bytes, snapshot.applied, sender.clone())?;
+    let progress = found.journal.progress.clone();
+    let checkpointer = Checkpointer::start(state.clone(), journal_path, sweeps, progress, sender)
+        .context("start the checkpoint thread for", path)?;
+    let store = Store {
+        journal: found.journal,
+        checkpointer,
+        state,
+        options: options.clone(),
+        active: Overlay::default(),
+        frozen: None,
+        last: found.last,
+        written: found.last.index,
+        durable: found.last.index,
+        bytes_active: found.bytes,
+        bytes_frozen: 0,
+    };
+    Ok(Opened { store, snapshot, replay: found.replay, events })
+}
+
+impl Store {
+    /// Begins an entry that happens at `now`.
+    #[must_use]
+    pub fn begin(&self, now: Timestamp) -> EntryBuilder {
+        EntryBuilder::new(now)
+    }
+
+    /// Hands an entry to the journal. The events say when it is written and when it is durable.
+    pub fn append(&mut self, entry: EntryBuilder) -> LogId {
+        let record = entry.into_record();
+        self.last = LogId { term: self.last.term.max(1), index: self.last.index + 1 };
+        self.bytes_active += length(record.len());
+        self.journal.append(self.last, record);
+        self.last
+    }
+
+    /// Keeps what an entry did to messages.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        changes.into_iter().for_each(|change| self.active.apply(change));
+    }
+
+    /// Where a message is.
+    #[must_use]
+    pub fn lookup(&self, queue: QueueId, sequence: Sequence) -> Lookup {
+        let overlays = [Some(&self.active), self.frozen.as_deref()];
+        for overlay in overlays.into_iter().flatten() {
+            match overlay.find(queue, sequence) {
+                Found::Here(message) => return Lookup::Hot(message),
+                Found::Gone => return Lookup::Gone,
+                Found::Unknown => {}
+            }
+        }
+        Lookup::Cold
+    }
+
+    /// Reads cold messages, on other threads.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.state.clone())
+    }
+
+    /// Whether so much has changed that a checkpoint should begin now. The owner also begins one from time to time, see
+    /// `StoreOptions::checkpoint_interval_ms`, if `is_changed`.
+    #[must_use]
+    pub fn checkpoint_due(&self) -> bool {
+        let StoreOptions { checkpoint_journal_bytes, overlay_touched_max, overlay_publish_bytes_max, .. } =
+            self.options;
+        !self.checkpoint_running()
+            && (self.bytes_active >= checkpoint_journal_bytes
+                || self.active.touched() >= overlay_touched_max
+                || self.active.bytes() >= overlay_publish_bytes_max / 2)
+    }
+
+    /// Whether a checkpoint has begun and not ended.
+    #[must_use]
+    pub fn checkpoint_running(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// Whether anything happened since the latest checkpoint began.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.bytes_active > 0 || !self.active.is_empty()
+    }
+
+    /// Begins a checkpoint of the state as it is now, after entry `applied`. `dirty` are the records of all queues that exist and were
+    /// created or changed since the one before; queues that are gone were named by `Change::Deleted`.
+    ///
+    /// # Panics
+    /// While another one runs, or if `applied` was never appended: both are mistakes of the caller.
+    pub fn begin_checkpoint(&mut self, applied: LogId, engine: EngineRecord, dirty: Vec<QueueRecord>) {
+        assert!(!self.checkpoint_running(), "one checkpoint at a time");
+        assert!(applied.index <= self.last.index, "only what was appended can have been applied");
+        let overlay = Arc::new(std::mem::take(&mut self.active));
+        self.frozen = Some(overlay.clone());
+        self.bytes_frozen = std::mem::take(&mut self.bytes_active);
+        self.checkpointer.begin(Job { applied, engine, overlay, dirty });
+    }
+
+    /// Takes note of what a thread reported.
+    pub fn handle(&mut self, event: &StoreEvent) {
+        match event {
+            StoreEvent::Written { index } => self.written = self.written.max(*index),
+            StoreEvent::Durable { index, .. } => self.durable = self.durable.max(*index),
+            StoreEvent::Checkpointed { .. } => {
+                self.frozen = None;
+                self.bytes_frozen = 0;
+            }
+            // The overlays stay as they are: what they hold is in no state file.
+            StoreEvent::Failed { .. } => {}
+        }
+    }
+
+    /// Who has to wait.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
+        let frozen = self.frozen.as_deref();
+        let bytes = self.overlay_bytes();
+        let touched = self.active.touched() + frozen.map_or(0, Overlay::touched);
+        if bytes > self.options.overlay_grant_bytes_max
+            || touched > self.options.overlay_touched_max.saturating_mul(2)
+        {
+            Pressure::Grants
+        } else if bytes > self.options.overlay_publish_bytes_max {
+            Pressure::Publishers
+        } else {
+            Pressure::None
+        }
+    }
+
+    /// The last entry that was appended.
+    #[must_use]
+    pub fn last(&self) -> LogId {
+        self.last
+    }
+
+    /// The last entry that survives a kill.
+    #[must_use]
+    pub fn written_index(&self) -> u64 {
+        self.written
+    }
+
+    /// The last entry that survives a power cut.
+    #[must_use]
+    pub fn durable_index(&self) -> u64 {
+        self.durable
+    }
+
+    /// Bytes of journal that a restart would read.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.bytes_active + self.bytes_frozen
+    }
+
+    /// Memory that the overlays take, roughly.
+    #[must_use]
+    pub fn overlay_bytes(&self) -> u64 {
+        self.active.bytes() + self.frozen.as_deref().map_or(0, Overlay::bytes)
+    }
+
+    /// How it was configured.
+    #[must_use]
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Checkpoints: what is still alive goes to the state files, in one transaction, with the entry whose state it is.
+//!
+//! A thread takes one frozen overlay at a time. New messages are packed into chunks, which go ahead in small batches; the
+//! transaction that names them waits until the journal is on disk as far as the state goes. Once the transaction is on
+//! disk, and not before, the journal up to there is removed. Between checkpoints the thread sweeps what is dead.
+
+mod merge;
+mod pack;
+mod sweep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::types::{EngineRecord, LogId, QueueId, QueueRecord};
+
+use super::codec::length;
+use super::journal::{self, Alarm, Progress};
+use super::overlay::{Overlay, QueueOverlay};
+use super::state::{Located, State};
+use super::{ReadError, StoreEvent, keys, meta};
+
+pub(super) use sweep::{Sweep, sweeps};
+
+/// What a checkpoint stores.
+pub(super) struct Job {
+    pub(super) applied: LogId,
+    pub(super) engine: EngineRecord,
+    pub(super) overlay: Arc<Overlay>,
+    pub(super) dirty: Vec<QueueRecord>,
+}
+
+/// What the transaction writes; `None` removes.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    queues: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Chunks without a record before the frontier.
+    dead: Vec<Located>,
+    sweeps: Vec<Sweep>,
+}
+
+/// The checkpoint thread. Dropping it waits for a checkpoint that runs.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(
+        state: Arc<State>,
+        journal: PathBuf,
+        sweeps: Vec<Sweep>,
+        progress: Progress,
+        events: UnboundedSender<StoreEvent>,
+    ) -> std::io::Result<Self> {
+        let (jobs, receiver) = channel();
+        let worker = Worker { state, journal, sweeps, progress, events };
+        let thread = std::thread::Builder::new()
+            .name("bbq-checkpoint".to_owned())
+            .spawn(move || worker.run(&receiver))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn begin(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    state: Arc<State>,
+    journal: PathBuf,
+    sweeps: Vec<Sweep>,
+    progress: Progress,
+    events: UnboundedSender<StoreEvent>,
+}
+
+/// Why a checkpoint was not made.
+enum Stop {
+    /// The journal failed, and has said so.
+    Journal,
+    Failed(String),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<sled::Error> for Stop {
+    fn from(error: sled::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let _alarm = Alarm { progress: self.progress.clone(), events: self.events.clone() };
+        loop {
+            let done = match self.wait(jobs) {
+                Next::Checkpoint(job) => self.checkpoint(job),
+                Next::Sweep => self.sweep(),
+                Next::End => return,
+            };
+            match done {
+                Ok(()) => {}
+                Err(Stop::Journal) => return,
+                Err(Stop::Failed(why)) => {
+                    self.progress.fail();
+                    let what = format!("checkpoint in {}: {why}", self.state.path().display());
+                    _ = self.events.send(StoreEvent::Failed { what });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn wait(&self, jobs: &Receiver<Job>) -> Next {
+        if self.sweeps.is_empty() {
+            return jobs.recv().map_or(Next::End, Next::Checkpoint);
+        }
+        match jobs.try_recv() {
+            Ok(job) => Next::Checkpoint(job),
+            Err(TryRecvError::Empty) => Next::Sweep,
+            Err(TryRecvError::Disconnected) => Next::End,
+        }
+    }
+
+    fn sweep(&mut self) -> Result<(), Stop> {
+        if let Some(sweep) = self.sweeps.last_mut()
+            && sweep::step(&self.state, sweep)?
+        {
+            self.sweeps.pop();
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
+        let started = Instant::now();
+        let Job { applied, engine, overlay, dirty } = job;
+        let mut plan = Plan::default();
+        let mut packer = pack::Packer::new(&self.state);
+        let nothing = QueueOverlay::default();
+        for record in &dirty {
+            plan.queues.push((keys::queue(record.id).to_vec(), Some(meta::encode_queue(record))));
+            if !overlay.queues.contains_key(&record.id) {
+                self.queue(record.id, &nothing, Some(record), &mut packer, &mut plan)?;
+            }
+        }
+        for (&id, changes) in &overlay.queues {
+            let record = dirty.iter().find(|record| record.id == id);
+            self.queue(id, changes, record, &mut packer, &mut plan)?;
+        }
+        let packed = packer.finish()?;
+        let removed = length(plan.dead.len());
+        plan.bound();
+        // Rows of one key are one sweep, old or new.
+        for sweep in std::mem::take(&mut plan.sweeps) {
+            sweep::add(&mut self.sweeps, sweep);
+        }
+        plan.sweeps.clone_from(&self.sweeps);
+        // The state must never be ahead of the journal: what is not on disk there may be taken back.
+        if !self.progress.wait(applied.index) {
+            return Err(Stop::Journal);
+        }
+        commit(&self.state, applied, engine, &plan)?;
+        let blobs = self.state.persist()?;
+        journal::purge(&self.journal, applied.index)
+            .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
+        let pack::Packed { messages, bytes, chunks } = packed;
+        let took = started.elapsed();
+        _ = self.events.send(StoreEvent::Checkpointed {
+            applied,
+            took,
+            bytes,
+            messages,
+            chunks,
+            removed,
+            blobs,
+        });
+        Ok(())
+    }
+
+    fn queue(
+        &self,
+        id: QueueId,
+        changes: &QueueOverlay,
+        record: Option<&QueueRecord>,
+        packer: &mut pack::Packer<'_>,
+        plan: &mut Plan,
+    ) -> Result<(), Stop> {
+        let stored = self.state.queue(id)?;
+        if changes.deleted {
+            if stored.is_some() {
+                plan.queues.push((keys::queue(id).to_vec(), None));
+                sweep::add(&mut plan.sweeps, Sweep::all_of(id));
+            }
+            return Ok(());
+        }
+        let Some(record) = record.or(stored.as_ref()) else {
+            return Err(Stop::Failed(format!("queue {} has changes but no record", id.0)));
+        };
+        if changes.stored_last.is_some_and(|last| last >= record.next_sequence) {
+            let next = record.next_sequence;
+            return Err(Stop::Failed(format!("queue {} has messages past its next sequence {next}", id.0)));
+        }
+        let old = stored.as_ref().map_or(merge::Bounds::default(), merge::Bounds::of);
+        pack::queue(packer, plan, id, changes, old.next)?;
+        merge::queue(&self.state, plan, id, changes, old, merge::Bounds::of(record))
+    }
+}
+
+enum Next {
+    Checkpoint(Job),
+    Sweep,
+    End,
+}
+
+impl Plan {
+    /// The most rows that one transaction removes: what is more is dead anyway, and is swept.
+    const REMOVED_MAX: usize = 4096;
+
+    fn bound(&mut self) {
+        let rows: usize = self.dead.iter().map(|chunk| 1 + usize::from(chunk.parts)).sum();
+        if rows > Self::REMOVED_MAX {
+            self.dead.sort_unstable_by_key(|chunk| chunk.key);
+            sweep::add_over(&mut self.sweeps, &std::mem::take(&mut self.dead));
+        }
+    }
+}
+
+/// Writes a plan in one transaction.
+fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> Result<(), Stop> {
+    let meta = meta::encode_state(applied, engine);
+    let trees = (&state.meta, &state.queues, &state.chunks, &state.records, &state.parts, &state.sweeps);
+    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps)| {
+        metas.insert(meta::STATE, meta.clone())?;
+        write_all(queues, &plan.queues)?;
+        write_all(records, &plan.records)?;
+        for chunk in &plan.dead {
+            chunks.remove(&chunk.key.encode())?;
+            for part in 0..chunk.parts {
+                parts.remove(&chunk.key.part(part))?;
+            }
+        }
+        for sweep in &plan.sweeps {
+            let (key, until) = sweep.row();
+            sweeps.insert(key, until)?;
+        }
+        Ok(())
+    });
+    match done {
+        Ok(()) => Ok(()),
+        Err(TransactionError::Abort(())) => Err(Stop::Failed("the transaction was given up".to_owned())),
+        Err(TransactionError::Storage(error)) => Err(error.into()),
+    }
+}
+
+fn write_all(
+    tree: &TransactionalTree,
+    rows: &[(Vec<u8>, Option<Vec<u8>>)],
+) -> Result<(), ConflictableTransactionError<()>> {
+    for (key, value) in rows {
+        match value {
+            Some(value) => tree.insert(key.clone(), value.clone())?,
+            None => tree.remove(key.clone())?,
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The data directory: who may open it, and what makes it one.
+//!
+//! It holds `FORMAT`, `LOCK`, `journal/` and `state/`. Made from nothing in an order that leaves, at any power cut, either a
+//! directory that counts as empty or one that opens: every file and directory is fsynced before the next step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::error::Context;
+use super::{FORMAT, OpenError};
+
+const NAMES: [&str; 2] = ["LOCK", "FORMAT.new"];
+
+/// An open data directory. The lock lasts as long as this value.
+#[derive(Debug)]
+pub(super) struct Directory {
+    root: PathBuf,
+    /// Segment size of the state files, fixed when they were made.
+    pub(super) sled_segment_bytes: u64,
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens it, or makes it if there is nothing.
+    pub(super) fn open(root: &Path, sled_segment_bytes: u64) -> Result<Self, OpenError> {
+        create(root)?;
+        let lock = lock(root)?;
+        let sled_segment_bytes = match format(root)? {
+            Some(bytes) => bytes,
+            None => {
+                empty(root)?;
+                write_format(root, sled_segment_bytes)?;
+                sled_segment_bytes
+            }
+        };
+        let directory = Self { root: root.to_owned(), sled_segment_bytes, _lock: lock };
+        create(&directory.journal())?;
+        create(&directory.state())?;
+        Ok(directory)
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+}
+
+/// Makes what is new in a directory last: without it, a power cut forgets the names.
+pub(super) fn sync(directory: &Path) -> Result<(), OpenError> {
+    File::open(directory).and_then(|file| file.sync_all()).context("fsync directory", directory)
+}
+
+fn create(directory: &Path) -> Result<(), OpenError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create(parent)?;
+    fs::create_dir(directory).context("create directory", directory)?;
+    sync(directory)?;
+    sync(parent)
+}
+
+fn lock(root: &Path) -> Result<File, OpenError> {
+    let path = root.join("LOCK");
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+    let mut file = options.open(&path).context("open", &path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let read = file.take(32).read_to_string(&mut pid);
+            let known = read.is_ok() && !pid.trim().is_empty();
+            let pid = if known { pid.trim().to_owned() } else { "unknown".to_owned() };
+            return Err(OpenError::Locked { directory: root.to_owned(), pid });
+        }
+        Err(error) => return Err(error).context("lock", &path),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write(&mut file).context("write", &path)?;
+    Ok(file)
+}
+
+/// The segment size in the format file, if there is one.
+fn format(root: &Path) -> Result<Option<u64>, OpenError> {
+    let path = root.join("FORMAT");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("read", &path),
+    };
+    let corrupt = || OpenError::Corrupt {
+        file: path.clone(),
+        offset: 0,
+        reason: "it must be the line `bbq format <number> sled-segment-bytes <number>`".to_owned(),
+    };
+    let mut words = text.split_whitespace();
+    if words.next() != Some("bbq") || words.next() != Some("format") {
+        return Err(corrupt());
+    }
+    let found: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+    if found > FORMAT {
+        return Err(OpenError::Newer { directory: root.to_owned(), found });
+    }
+    if words.next() != Some("sled-segment-bytes") {
+        return Err(corrupt());
+    }
+    words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt).map(Some)
+}
+
+/// Refuses a directory that holds anything but what an interrupted first start leaves.
+fn empty(root: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(root).context("list", root)? {
+        let found = entry.context("list", root)?.file_name().to_string_lossy().into_owned();
+        if !NAMES.contains(&found.as_str()) {
+            return Err(OpenError::Foreign { directory: root.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+fn write_format(root: &Path, sled_segment_bytes: u64) -> Result<(), OpenError> {
+    let new = root.join("FORMAT.new");
+    let mut file = File::create(&new).context("create", &new)?;
+    writeln!(file, "bbq format {FORMAT} sled-segment-bytes {sled_segment_bytes}").context("write", &new)?;
+    file.sync_all().context("fsync", &new)?;
+    fs::rename(&new, root.join("FORMAT")).context("rename", &new)?;
+    sync(root)
+}

@@ -1,0 +1,264 @@
+//! Journal entries: one batch of commands and the time at which they happen.
+//!
+//! | version: u8 = 1 | now: u64, big-endian | commands, until the end |
+//!
+//! A command is its tag, one byte, then its fields in the order of the type: numbers as varints, texts and contents with
+//! their length before them, lists with their count before them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::types::{
+    Attempt, Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Epoch, Holder, HolderId,
+    Pick, QueueId, QueueSettings, Sequence, Timestamp,
+};
+
+use super::codec::{Input, Malformed, length, put_bytes, put_varint};
+use super::journal::RECORD_HEADER_BYTES;
+
+const VERSION: u8 = 1;
+const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
+
+/// An entry being filled. Its buffer begins with room for the journal's record header, so that nothing is copied later.
+#[derive(Debug)]
+pub struct EntryBuilder {
+    buffer: Vec<u8>,
+}
+
+impl EntryBuilder {
+    pub(super) fn new(now: Timestamp) -> Self {
+        let mut buffer = vec![0; RECORD_HEADER_BYTES];
+        buffer.push(VERSION);
+        buffer.extend_from_slice(&now.0.to_be_bytes());
+        Self { buffer }
+    }
+
+    /// Adds a command.
+    pub fn push(&mut self, command: &Command) {
+        put_command(&mut self.buffer, command);
+    }
+
+    /// How long it has become, in bytes of the journal.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether it holds no command.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.len() == PROLOGUE_BYTES
+    }
+
+    pub(super) fn into_record(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// Reads an entry. The contents are slices of `payload`.
+pub(super) fn decode(payload: &Bytes) -> Result<(Timestamp, Vec<Command>), Malformed> {
+    let mut input = Input::new(payload);
+    if input.u8()? != VERSION {
+        return Err(Malformed("an entry has a version that this program does not know"));
+    }
+    let now = Timestamp(input.u64()?);
+    let mut commands = Vec::new();
+    while !input.is_empty() {
+        commands.push(command(&mut input, payload)?);
+    }
+    Ok((now, commands))
+}
+
+fn put_command(out: &mut Vec<u8>, command: &Command) {
+    let mut start = |tag: u8, queue: Option<QueueId>| {
+        out.push(tag);
+        if let Some(queue) = queue {
+            put_varint(out, u64::from(queue.0));
+        }
+    };
+    match command {
+        Command::StartEpoch => start(1, None),
+        Command::CreateQueue { name, settings } => {
+            start(2, None);
+            put_bytes(out, name.as_str().as_bytes());
+            put_settings(out, settings);
+        }
+        Command::DeleteQueue { queue } => start(3, Some(*queue)),
+        Command::PurgeQueue { queue } => start(4, Some(*queue)),
+        Command::Publish { queue, messages } => {
+            start(5, Some(*queue));
+            put_varint(out, length(messages.len()));
+            for Content(content) in messages {
+                put_bytes(out, content);
+            }
+        }
+        Command::Grant { queue, holder, duration, consumer, picks } => {
+            start(6, Some(*queue));
+            put_holder(out, *holder);
+            put_varint(out, duration.0);
+            put_consumer(out, consumer);
+            put_varint(out, length(picks.len()));
+            for Pick { sequence, size } in picks {
+                put_varint(out, sequence.0);
+                put_varint(out, u64::from(*size));
+            }
+        }
+        Command::Ack { queue, claims } => {
+            start(7, Some(*queue));
+            put_claims(out, claims);
+        }
+        Command::Nack { queue, claims } => {
+            start(8, Some(*queue));
+            put_claims(out, claims);
+        }
+        Command::Extend { queue, claims, duration } => {
+            start(9, Some(*queue));
+            put_claims(out, claims);
+            put_varint(out, duration.0);
+        }
+        Command::Release { queue, holder, counted } => {
+            start(10, Some(*queue));
+            put_varint(out, holder.0);
+            out.push(u8::from(*counted));
+        }
+        Command::Expire { limit } => {
+            start(11, None);
+            put_varint(out, u64::from(*limit));
+        }
+    }
+}
+
+fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed> {
+    Ok(match input.u8()? {
+        1 => Command::StartEpoch,
+        2 => Command::CreateQueue { name: name(input)?, settings: settings(input)? },
+        3 => Command::DeleteQueue { queue: queue(input)? },
+        4 => Command::PurgeQueue { queue: queue(input)? },
+        5 => {
+            let queue = queue(input)?;
+            let count = input.count(1)?;
+            let content = |_| Ok(Content(payload.slice(input.sized()?)));
+            Command::Publish { queue, messages: (0..count).map(content).collect::<Result<_, _>>()? }
+        }
+        6 => {
+            let queue = queue(input)?;
+            let holder = holder(input)?;
+            let duration = Duration(input.varint()?);
+            let consumer = Arc::new(consumer(input)?);
+            let count = input.count(2)?;
+            let pick = |_| Ok(Pick { sequence: Sequence(input.varint()?), size: input.varint_u32()? });
+            let picks = (0..count).map(pick).collect::<Result<_, _>>()?;
+            Command::Grant { queue, holder, duration, consumer, picks }
+        }
+        7 => Command::Ack { queue: queue(input)?, claims: claims(input)? },
+        8 => Command::Nack { queue: queue(input)?, claims: claims(input)? },
+        9 => Command::Extend {
+            queue: queue(input)?,
+            claims: claims(input)?,
+            duration: Duration(input.varint()?),
+        },
+        10 => Command::Release {
+            queue: queue(input)?,
+            holder: HolderId(input.varint()?),
+            counted: flag(input)?,
+        },
+        11 => Command::Expire { limit: input.varint_u32()? },
+        _ => return Err(Malformed("an entry holds a command that this program does not know")),
+    })
+}
+
+fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {
+    input.varint_u32().map(QueueId)
+}
+
+fn flag(input: &mut Input<'_>) -> Result<bool, Malformed> {
+    match input.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed("a flag is neither 0 nor 1")),
+    }
+}
+
+pub(super) fn name(input: &mut Input<'_>) -> Result<crate::types::QueueName, Malformed> {
+    input.text()?.parse().map_err(|_| Malformed("a queue name is not one"))
+}
+
+pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
+    let QueueSettings { delivery, durability, lease_duration } = settings;
+    out.push(match delivery {
+        DeliveryMode::AtLeastOnce => 0,
+        DeliveryMode::AtMostOnce => 1,
+    });
+    out.push(match durability {
+        Durability::Synced => 0,
+        Durability::Buffered => 1,
+    });
+    put_varint(out, lease_duration.0);
+}
+
+pub(super) fn settings(input: &mut Input<'_>) -> Result<QueueSettings, Malformed> {
+    let delivery = if flag(input)? { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce };
+    let durability = if flag(input)? { Durability::Buffered } else { Durability::Synced };
+    Ok(QueueSettings { delivery, durability, lease_duration: Duration(input.varint()?) })
+}
+
+/// A holder is 1 for a stream or 2 for a Receive call, then its id.
+pub(super) fn put_holder(out: &mut Vec<u8>, holder: Holder) {
+    let (kind, HolderId(id)) = match holder {
+        Holder::Stream(id) => (1, id),
+        Holder::Receive(id) => (2, id),
+    };
+    out.push(kind);
+    put_varint(out, id);
+}
+
+fn holder(input: &mut Input<'_>) -> Result<Holder, Malformed> {
+    optional_holder(input)?.ok_or(Malformed("a holder is missing"))
+}
+
+/// A holder, or a 0 where there is none.
+pub(super) fn optional_holder(input: &mut Input<'_>) -> Result<Option<Holder>, Malformed> {
+    Ok(match input.u8()? {
+        0 => None,
+        1 => Some(Holder::Stream(HolderId(input.varint()?))),
+        2 => Some(Holder::Receive(HolderId(input.varint()?))),
+        _ => return Err(Malformed("a holder is neither a stream nor a call")),
+    })
+}
+
+pub(super) fn put_consumer(out: &mut Vec<u8>, consumer: &Consumer) {
+    let Consumer { name, peer, transport } = consumer;
+    for text in [name, peer, transport] {
+        put_bytes(out, text.as_bytes());
+    }
+}
+
+pub(super) fn consumer(input: &mut Input<'_>) -> Result<Consumer, Malformed> {
+    let mut text = || input.text().map(str::to_owned);
+    Ok(Consumer { name: text()?, peer: text()?, transport: text()? })
+}
+
+fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {
+    put_varint(out, length(claims.len()));
+    for Claim { sequence, attempt, epoch } in claims {
+        put_varint(out, sequence.0);
+        put_varint(out, u64::from(attempt.0));
+        put_varint(out, u64::from(epoch.0));
+    }
+}
+
+fn claims(input: &mut Input<'_>) -> Result<Vec<Claim>, Malformed> {
+    let count = input.count(3)?;
+    let claim = |_| {
+        Ok(Claim {
+            sequence: Sequence(input.varint()?),
+            attempt: Attempt(input.varint_u32()?),
+            epoch: Epoch(input.varint_u32()?),
+        })
+    };
+    (0..count).map(claim).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The journal: every entry, in order, on disk before anything that follows from it leaves.
+//!
+//! Files are segments of records. A thread writes and syncs them; purging removes whole segments that a checkpoint made
+//! useless. Opening works after any power cut: see `scan` for what counts then.
+
+mod progress;
+mod record;
+mod replay;
+mod scan;
+mod segment;
+mod writer;
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::types::LogId;
+
+use super::error::Context;
+use super::{OpenError, StoreEvent, directory};
+
+pub(super) use progress::Progress;
+pub(super) use record::HEADER_BYTES as RECORD_HEADER_BYTES;
+pub use replay::{Replay, ReplayEntry};
+pub(super) use segment::purge;
+pub(super) use writer::Alarm;
+
+/// How many torn tails are kept aside; the oldest go.
+const TORN_MAX: usize = 8;
+
+/// The journal's end, where entries go in. Dropping it waits until they are on disk.
+#[derive(Debug)]
+pub(super) struct Journal {
+    entries: Option<Sender<writer::Append>>,
+    thread: Option<JoinHandle<()>>,
+    pub(super) progress: Progress,
+}
+
+/// A journal as opening found it.
+pub(super) struct Found {
+    pub(super) journal: Journal,
+    pub(super) replay: Replay,
+    /// The last entry, or that of the checkpoint if it is later.
+    pub(super) last: LogId,
+    /// Bytes that `replay` will read.
+    pub(super) bytes: u64,
+}
+
+/// What a journal holds, for a look at a stopped directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalSummary {
+    /// The last whole entry; zero if there is none.
+    pub last: LogId,
+    /// Bytes of entries after the checkpoint.
+    pub bytes: u64,
+    /// Segments that count.
+    pub segments: usize,
+    /// Bytes of a torn tail that the next start cuts off.
+    pub torn_bytes: usize,
+}
+
+/// Reads the journal without changing it.
+pub(super) fn summarize(directory: &Path, applied: LogId) -> Result<(JournalSummary, Replay), OpenError> {
+    let scan = scan::scan(directory, applied.index)?;
+    let summary = JournalSummary {
+        last: scan.last,
+        bytes: scan.bytes,
+        segments: scan.segments.len(),
+        torn_bytes: scan.torn.as_ref().map_or(0, |torn| torn.until - torn.from),
+    };
+    Ok((summary, Replay::new(scan.segments, applied.index)))
+}
+
+/// Opens the journal behind a checkpoint, cutting off a torn tail.
+pub(super) fn open(
+    directory: &Path,
+    segment_bytes: u64,
+    applied: LogId,
+    events: UnboundedSender<StoreEvent>,
+) -> Result<Found, OpenError> {
+    let scan = scan::scan(directory, applied.index)?;
+    if let Some(torn) = &scan.torn {
+        keep_aside(directory, torn, scan.last.index + 1)?;
+    }
+    for path in scan.unused.iter().chain(&scan.unborn) {
+        fs::remove_file(path).context("remove", path)?;
+    }
+    let last = scan.last.max(applied);
+    let continued = scan.segments.last().filter(|_| scan.last.index == last.index);
+    let (file, path, salt, end) = if let Some(segment) = continued {
+        let clean = scan.torn.is_none();
+        let file = segment::reopen(&segment.path, segment.end, clean, segment_bytes);
+        (file.context("open", &segment.path)?, segment.path.clone(), segment.header.salt, segment.end)
+    } else {
+        let header = segment::Header { first: last.index + 1, salt: rand::random() };
+        let path = segment::path(directory, header.first);
+        let file = segment::create(directory, header, segment_bytes).context("create", &path)?;
+        (file, path, header.salt, segment::HEADER_BYTES)
+    };
+    directory::sync(directory)?;
+    let progress = Progress::starting_at(last.index);
+    let writer = writer::Writer {
+        directory: directory.to_owned(),
+        segment_bytes,
+        file,
+        path,
+        salt,
+        end,
+        written: last.index,
+        durable: last.index,
+        progress: progress.clone(),
+        events,
+    };
+    let (entries, receiver) = channel();
+    let thread = std::thread::Builder::new()
+        .name("bbq-journal".to_owned())
+        .spawn(move || writer.run(&receiver))
+        .context("start the journal thread for", directory)?;
+    let journal = Journal { entries: Some(entries), thread: Some(thread), progress };
+    Ok(Found { journal, replay: Replay::new(scan.segments, applied.index), last, bytes: scan.bytes })
+}
+
+/// Copies a torn tail to a file of its own, for whoever wants to know what was in it.
+fn keep_aside(directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), OpenError> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(directory).context("list", directory)? {
+        let path = entry.context("list", directory)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("torn-") {
+            kept.push(path);
+        }
+    }
+    kept.sort_unstable();
+    for path in kept.iter().take((kept.len() + 1).saturating_sub(TORN_MAX)) {
+        fs::remove_file(path).context("remove", path)?;
+    }
+    let bytes = fs::read(&torn.path).context("read", &torn.path)?;
+    let tail = bytes.get(torn.from..torn.until).unwrap_or_default();
+    let path = directory.join(format!("torn-{index:020}.bin"));
+    fs::write(&path, tail).context("write", &path)
+}
+
+impl Journal {
+    /// Hands over an entry. Never blocks; the events say when it is on disk. After a failure it goes nowhere.
+    pub(super) fn append(&self, id: LogId, record: Vec<u8>) {
+        if let Some(entries) = &self.entries {
+            _ = entries.send(writer::Append { id, record });
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.entries = None;
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The journal thread: writes entries, syncs them, says so.
+//!
+//! While one fdatasync runs, the next entries gather in the channel; they become the next batch. So the load makes the
+//! batches, and nobody waits for a timer. The first error is the last thing that happens: a failed fsync may have thrown
+//! away what it should have stored, and a second one would succeed without it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::store::StoreEvent;
+use crate::store::codec::length;
+use crate::types::LogId;
+
+use super::{Progress, record, segment};
+
+/// A batch stops growing at this size, so that the first of it need not wait for the sync of too much.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// An entry on its way.
+pub(super) struct Append {
+    pub(super) id: LogId,
+    /// Room for the header, then the payload.
+    pub(super) record: Vec<u8>,
+}
+
+/// Owned by the journal thread.
+pub(super) struct Writer {
+    pub(super) directory: PathBuf,
+    pub(super) segment_bytes: u64,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) salt: u64,
+    pub(super) end: usize,
+    pub(super) written: u64,
+    pub(super) durable: u64,
+    pub(super) progress: Progress,
+    pub(super) events: UnboundedSender<StoreEvent>,
+}
+
+impl Writer {
+    /// Runs until the channel closes, which it does after the last entry is on disk, or until something fails.
+    pub(super) fn run(mut self, entries: &Receiver<Append>) {
+        let _alarm = Alarm { progress: self.progress.clone(), events: self.events.clone() };
+        while let Ok(first) = entries.recv() {
+            if let Err(error) = self.commit(first, entries) {
+                self.progress.fail();
+                let what = format!("journal: could not write {}: {error}", self.path.display());
+                _ = self.events.send(StoreEvent::Failed { what });
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self, first: Append, entries: &Receiver<Append>) -> io::Result<()> {
+        let started = Instant::now();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(append) = next {
+            bytes += append.record.len();
+            self.write(append)?;
+            next = if bytes < BATCH_BYTES_MAX { entries.try_recv().ok() } else { None };
+        }
+        _ = self.events.send(StoreEvent::Written { index: self.written });
+        self.file.sync_data()?;
+        self.durable = self.written;
+        self.progress.reach(self.durable);
+        let event =
+            StoreEvent::Durable { index: self.durable, bytes: length(bytes), took: started.elapsed() };
+        _ = self.events.send(event);
+        Ok(())
+    }
+
+    fn write(&mut self, Append { id, mut record }: Append) -> io::Result<()> {
+        if id.index != self.written + 1 {
+            return Err(io::Error::other(format!("entry {id} came after entry {}", self.written)));
+        }
+        if !segment::fits(self.end, record.len(), self.segment_bytes) {
+            self.rotate(id.index, record.len())?;
+        }
+        record::seal(&mut record, self.salt, id, self.durable);
+        self.file.write_all_at(&record, segment::position(self.end))?;
+        self.end += record.len();
+        self.written = id.index;
+        Ok(())
+    }
+
+    /// Goes on in a new segment, once the records in this one are on disk: the new one's header says that they are.
+    fn rotate(&mut self, first: u64, record: usize) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.durable = self.written;
+        self.progress.reach(self.durable);
+        let header = segment::Header { first, salt: rand::random() };
+        let bytes = self.segment_bytes.max(length(record + segment::HEADER_BYTES));
+        self.path = segment::path(&self.directory, first);
+        self.file = segment::create(&self.directory, header, bytes)?;
+        self.salt = header.salt;
+        self.end = segment::HEADER_BYTES;
+        Ok(())
+    }
+}
+
+/// Reports a thread that panics: whoever waits for it would wait for ever.
+pub(in crate::store) struct Alarm {
+    pub(in crate::store) progress: Progress,
+    pub(in crate::store) events: UnboundedSender<StoreEvent>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.progress.fail();
+            let name = std::thread::current().name().unwrap_or("store").to_owned();
+            _ = self
+                .events
+                .send(StoreEvent::Failed { what: format!("{name}: it panicked, see standard error") });
+        }
+    }
+}

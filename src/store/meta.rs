@@ -1,0 +1,123 @@
+//! Values of the trees `meta`, `queues` and `sweeps`.
+//!
+//! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
+//! A row of `queues` is: version: u8 = 1, name as text, delivery: u8, durability: u8, then in varints: lease duration, created
+//! at, frontier, next sequence, untouched bytes. A row of `sweeps` is the first sequence that stays: u64.
+
+use crate::types::{EngineRecord, Epoch, LogId, QueueId, QueueRecord, Sequence, Timestamp};
+
+use super::codec::{Input, Malformed, put_bytes, put_varint};
+use super::entry;
+
+const VERSION: u8 = 1;
+
+/// Key of the only row of `meta`.
+pub(super) const STATE: &[u8] = b"state";
+
+pub(super) fn encode_state(applied: LogId, engine: EngineRecord) -> Vec<u8> {
+    let EngineRecord { next_queue, epoch, now } = engine;
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&applied.term.to_be_bytes());
+    out.extend_from_slice(&applied.index.to_be_bytes());
+    out.extend_from_slice(&next_queue.0.to_be_bytes());
+    out.extend_from_slice(&epoch.0.to_be_bytes());
+    out.extend_from_slice(&now.0.to_be_bytes());
+    out
+}
+
+pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malformed> {
+    let mut input = Input::new(value);
+    version(&mut input)?;
+    let applied = LogId { term: input.u64()?, index: input.u64()? };
+    let next_queue = QueueId(input.u32()?);
+    let engine = EngineRecord { next_queue, epoch: Epoch(input.u32()?), now: Timestamp(input.u64()?) };
+    input.finish()?;
+    Ok((applied, engine))
+}
+
+pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
+    let QueueRecord { id: _, name, settings, created_at, frontier, next_sequence, untouched_bytes } = record;
+    let mut out = vec![VERSION];
+    put_bytes(&mut out, name.as_str().as_bytes());
+    entry::put_settings(&mut out, settings);
+    for number in [created_at.0, frontier.0, next_sequence.0, *untouched_bytes] {
+        put_varint(&mut out, number);
+    }
+    out
+}
+
+pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
+    let id = QueueId(Input::new(key).u32()?);
+    let mut input = Input::new(value);
+    version(&mut input)?;
+    let name = entry::name(&mut input)?;
+    let settings = entry::settings(&mut input)?;
+    let created_at = Timestamp(input.varint()?);
+    let frontier = Sequence(input.varint()?);
+    let next_sequence = Sequence(input.varint()?);
+    let untouched_bytes = input.varint()?;
+    input.finish()?;
+    Ok(QueueRecord { id, name, settings, created_at, frontier, next_sequence, untouched_bytes })
+}
+
+pub(super) fn encode_until(until: Sequence) -> [u8; 8] {
+    until.0.to_be_bytes()
+}
+
+pub(super) fn decode_until(value: &[u8]) -> Result<Sequence, Malformed> {
+    let mut input = Input::new(value);
+    let until = Sequence(input.u64()?);
+    input.finish()?;
+    Ok(until)
+}
+
+fn version(input: &mut Input<'_>) -> Result<(), Malformed> {
+    if input.u8()? == VERSION {
+        Ok(())
+    } else {
+        Err(Malformed("it has a version that this program does not know"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::types::{Duration, QueueSettings};
+
+    use super::*;
+
+    #[test]
+    fn the_state_row_has_known_bytes_and_reads_back() {
+        let applied = LogId { term: 1, index: 0x0203 };
+        let engine = EngineRecord { next_queue: QueueId(4), epoch: Epoch(5), now: Timestamp(6) };
+        let bytes = encode_state(applied, engine);
+        let golden = [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 3];
+        assert_eq!(bytes[..17], golden);
+        assert_eq!(bytes[17..], [0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6]);
+        assert_eq!(decode_state(&bytes), Ok((applied, engine)));
+        (0..bytes.len()).for_each(|cut| assert!(decode_state(&bytes[..cut]).is_err()));
+    }
+
+    #[test]
+    fn a_queue_row_has_known_bytes_and_reads_back() {
+        let record = QueueRecord {
+            id: QueueId(7),
+            name: "a/b".parse().unwrap(),
+            settings: QueueSettings { lease_duration: Duration(300), ..QueueSettings::default() },
+            created_at: Timestamp(1),
+            frontier: Sequence(2),
+            next_sequence: Sequence(3),
+            untouched_bytes: 4,
+        };
+        let bytes = encode_queue(&record);
+        assert_eq!(bytes, [1, 3, b'a', b'/', b'b', 0, 0, 0xac, 2, 1, 2, 3, 4]);
+        assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record));
+        (0..bytes.len()).for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]).is_err()));
+    }
+
+    #[test]
+    fn a_sweep_row_reads_back() {
+        assert_eq!(encode_until(Sequence(258)), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(decode_until(&encode_until(Sequence(258))), Ok(Sequence(258)));
+        assert!(decode_until(&[0; 7]).is_err());
+    }
+}

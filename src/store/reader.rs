@@ -1,0 +1,182 @@
+//! Reading messages from the state files. Blocking: for threads where that does no harm.
+//!
+//! A reader knows nothing of overlays, leases and frontiers: it may find messages that are gone by now. What it reads
+//! of one message never changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sled::IVec;
+
+use crate::types::{Content, QueueId, Sequence, StoredMessage};
+
+use super::chunk::{Place, Slot};
+use super::codec::Malformed;
+use super::keys::ChunkKey;
+use super::state::{State, corrupt};
+use super::{ReadError, chunk};
+
+/// Reads messages that are in no overlay. Cheap to clone. The directory stays locked until the last reader is dropped.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    state: Arc<State>,
+}
+
+impl Reader {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    /// Messages from `from` on without a gap, up to `messages_max`, and up to `bytes_max` bytes of content, but at least one if there
+    /// is one. Empty if `from` is not here: then it is in an overlay, or gone.
+    ///
+    /// # Errors
+    /// The state files can't be read, or are damaged.
+    pub fn untouched(
+        &self,
+        queue: QueueId,
+        from: Sequence,
+        messages_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredMessage>, ReadError> {
+        let mut found = Vec::new();
+        let mut next = from;
+        let mut bytes = 0;
+        while found.len() < messages_max {
+            let Some((key, value)) = self.state.chunk_before(queue, next)? else { break };
+            let slots = decode(key, &value)?;
+            let begin = slots.partition_point(|slot| slot.sequence < next);
+            let mut end = begin;
+            let mut full = false;
+            while let Some(slot) = slots.get(end).filter(|slot| slot.sequence == next) {
+                let size = content_length(slot);
+                let count = found.len() + end - begin;
+                full = count >= messages_max || (count > 0 && bytes + size > bytes_max);
+                if full {
+                    break;
+                }
+                bytes += size;
+                next = next.next();
+                end += 1;
+            }
+            let Some(messages) = self.contents(key, &value, &slots[begin..end])? else { break };
+            let ended = messages.is_empty() || full;
+            found.extend(messages);
+            if ended {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The named messages, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
+    ///
+    /// # Errors
+    /// The state files can't be read, or are damaged.
+    pub fn messages(
+        &self,
+        queue: QueueId,
+        sequences: &[Sequence],
+    ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
+        let mut chunk: Option<(ChunkKey, IVec, Vec<Slot>)> = None;
+        let mut found = Vec::with_capacity(sequences.len());
+        for &sequence in sequences {
+            let holds = |(key, _, slots): &(ChunkKey, IVec, Vec<Slot>)| {
+                (key.first..=slots.last().map_or(key.first, |slot| slot.sequence)).contains(&sequence)
+            };
+            if !chunk.as_ref().is_some_and(holds) {
+                let located = self.state.chunk_before(queue, sequence)?;
+                let decoded = |(key, value): (ChunkKey, IVec)| {
+                    let slots = decode(key, &value)?;
+                    Ok::<_, ReadError>((key, value, slots))
+                };
+                chunk = located.map(decoded).transpose()?;
+            }
+            let message = match &chunk {
+                Some((key, value, slots)) => {
+                    let at = slots.binary_search_by_key(&sequence, |slot| slot.sequence);
+                    let slot = at.map_or(&[][..], |at| &slots[at..=at]);
+                    self.contents(*key, value, slot)?.and_then(|mut messages| messages.pop())
+                }
+                None => None,
+            };
+            found.push(message);
+        }
+        Ok(found)
+    }
+
+    /// The messages of consecutive slots of one chunk, in one allocation; `None` if the chunk went in the meantime.
+    fn contents(
+        &self,
+        key: ChunkKey,
+        value: &IVec,
+        slots: &[Slot],
+    ) -> Result<Option<Vec<StoredMessage>>, ReadError> {
+        let mut ranges = slots.iter().filter_map(|slot| match &slot.place {
+            Place::Here(range) => Some(range),
+            Place::Parts { .. } => None,
+        });
+        let (begin, first_end) = ranges.next().map_or((0, 0), |range| (range.start, range.end));
+        let end = ranges.next_back().map_or(first_end, |range| range.end);
+        let shared = Bytes::copy_from_slice(&value[begin..end]);
+        let mut messages = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let content = match &slot.place {
+                Place::Here(range) => shared.slice(range.start - begin..range.end - begin),
+                Place::Parts { length, checksum, count } => {
+                    match self.join(key, *length, *checksum, *count)? {
+                        Some(content) => content,
+                        None => return Ok(None),
+                    }
+                }
+            };
+            let Slot { sequence, published_at, .. } = *slot;
+            messages.push(StoredMessage { sequence, published_at, content: Content(content) });
+        }
+        Ok(Some(messages))
+    }
+
+    fn join(
+        &self,
+        key: ChunkKey,
+        length: u64,
+        checksum: u64,
+        count: u16,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let mut parts = Vec::with_capacity(usize::from(count));
+        for part in 0..count {
+            match self.state.parts.get(key.part(part))? {
+                Some(value) => parts.push(Bytes::copy_from_slice(&value)),
+                // The chunk goes before its parts: if it is still there, the part should be, too.
+                None if self.state.chunks.contains_key(key.encode())? => {
+                    return Err(corrupt("parts", key, Malformed("a part is missing")));
+                }
+                None => return Ok(None),
+            }
+        }
+        let joined = chunk::join(&parts, length, checksum, key.first);
+        joined.map(Some).map_err(|malformed| corrupt("parts", key, malformed))
+    }
+}
+
+fn decode(key: ChunkKey, value: &[u8]) -> Result<Vec<Slot>, ReadError> {
+    chunk::decode(value, key.first).map_err(|malformed| corrupt("chunks", key, malformed))
+}
+
+fn content_length(slot: &Slot) -> usize {
+    match &slot.place {
+        Place::Here(range) => range.len(),
+        Place::Parts { length, .. } => super::codec::size(*length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_can_be_sent_and_shared() {
+        fn check<T: Send + Sync + Clone>() {}
+        check::<Reader>();
+    }
+}

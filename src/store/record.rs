@@ -1,0 +1,139 @@
+//! Records: which messages of a chunk are leased, or were, and are not settled.
+//!
+//! Value of the `records` tree, or of one piece of it where one would pass 32 KiB:
+//!
+//! | checksum: u64 | version: u8 = 1 | pieces: u16 | consumers | touches |
+//!
+//! Both lists have a varint count before them. A consumer is three texts: name, peer, transport. A touch is, in varints:
+//! sequence less that of the chunk, attempt, uncounted, epoch, size; then 0, or 1 for a lease of a stream, 2 of a Receive
+//! call, and in varints the holder's id, the lease's epoch, since, deadline, duration, and which of the consumers it is.
+//! A message before its queue's frontier that is in no record is settled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::types::{Attempt, Consumer, Duration, Epoch, Lease, Sequence, Timestamp, Touch};
+
+use super::chunk::{VALUE_BYTES_MAX, checked, verified};
+use super::codec::{Input, Malformed, length, put_varint};
+use super::entry;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 24;
+
+/// The touched messages of a chunk.
+pub(super) type Touches = BTreeMap<Sequence, Touch>;
+
+/// The pieces of a chunk's record, the first of which stands under the chunk's own key.
+pub(super) fn encode(first: Sequence, touches: &Touches) -> Vec<Vec<u8>> {
+    let mut pieces = vec![Piece::default()];
+    for (sequence, touch) in touches {
+        if !pieces.last_mut().is_some_and(|piece| piece.push(first, *sequence, touch)) {
+            let mut piece = Piece::default();
+            piece.push(first, *sequence, touch);
+            pieces.push(piece);
+        }
+    }
+    let count = u16::try_from(pieces.len()).expect("a chunk has few messages");
+    pieces.into_iter().map(|piece| piece.finish(first, count)).collect()
+}
+
+#[derive(Default)]
+struct Piece {
+    consumers: Vec<u8>,
+    known: HashMap<Arc<Consumer>, u64>,
+    touches: Vec<u8>,
+    count: u64,
+}
+
+impl Piece {
+    /// False if it is full, and unchanged.
+    fn push(&mut self, first: Sequence, sequence: Sequence, touch: &Touch) -> bool {
+        let mut bytes = Vec::new();
+        let mut consumer = Vec::new();
+        let Touch { attempt, uncounted, epoch, size, lease } = touch;
+        put_varint(&mut bytes, sequence.0 - first.0);
+        for number in [attempt.0, *uncounted, epoch.0, *size] {
+            put_varint(&mut bytes, u64::from(number));
+        }
+        if let Some(lease) = lease {
+            entry::put_holder(&mut bytes, lease.holder);
+            let Lease { holder: _, epoch, since, deadline, duration, consumer: who } = lease;
+            let known = self.known.get(who).copied();
+            let which = known.unwrap_or(length(self.known.len()));
+            for number in [u64::from(epoch.0), since.0, deadline.0, duration.0, which] {
+                put_varint(&mut bytes, number);
+            }
+            if known.is_none() {
+                entry::put_consumer(&mut consumer, who);
+            }
+        } else {
+            bytes.push(0);
+        }
+        let total = HEADER_BYTES + self.consumers.len() + consumer.len() + self.touches.len() + bytes.len();
+        if total > VALUE_BYTES_MAX && self.count > 0 {
+            return false;
+        }
+        if let Some(lease) = lease.as_ref().filter(|_| !consumer.is_empty()) {
+            self.known.insert(lease.consumer.clone(), length(self.known.len()));
+        }
+        self.consumers.append(&mut consumer);
+        self.touches.append(&mut bytes);
+        self.count += 1;
+        true
+    }
+
+    fn finish(self, first: Sequence, pieces: u16) -> Vec<u8> {
+        let mut body = vec![VERSION];
+        body.extend_from_slice(&pieces.to_be_bytes());
+        put_varint(&mut body, length(self.known.len()));
+        body.extend_from_slice(&self.consumers);
+        put_varint(&mut body, self.count);
+        body.extend_from_slice(&self.touches);
+        checked(&body, first)
+    }
+}
+
+/// Reads one piece into `touches`; how many pieces the record has.
+pub(super) fn decode(value: &[u8], first: Sequence, touches: &mut Touches) -> Result<u16, Malformed> {
+    let mut input = Input::new(verified(value, first)?);
+    if input.u8()? != VERSION {
+        return Err(Malformed("a record has a version that this program does not know"));
+    }
+    let pieces = input.u16()?;
+    let count = input.count(3)?;
+    let consumers =
+        (0..count).map(|_| entry::consumer(&mut input).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    for _ in 0..input.count(6)? {
+        let more = input.varint()?;
+        let sequence = Sequence(first.0.checked_add(more).ok_or(Malformed("a sequence is too large"))?);
+        let touch = touch(&mut input, &consumers)?;
+        touches.insert(sequence, touch);
+    }
+    input.finish()?;
+    Ok(pieces)
+}
+
+fn touch(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Touch, Malformed> {
+    Ok(Touch {
+        attempt: Attempt(input.varint_u32()?),
+        uncounted: input.varint_u32()?,
+        epoch: Epoch(input.varint_u32()?),
+        size: input.varint_u32()?,
+        lease: lease(input, consumers)?,
+    })
+}
+
+fn lease(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Option<Lease>, Malformed> {
+    let Some(holder) = entry::optional_holder(input)? else { return Ok(None) };
+    let epoch = Epoch(input.varint_u32()?);
+    let since = Timestamp(input.varint()?);
+    let deadline = Timestamp(input.varint()?);
+    let duration = Duration(input.varint()?);
+    let which = usize::try_from(input.varint()?).unwrap_or(usize::MAX);
+    let consumer = consumers.get(which).ok_or(Malformed("a lease names no consumer"))?.clone();
+    Ok(Some(Lease { holder, epoch, since, deadline, duration, consumer }))
+}
+
+#[cfg(test)]
+mod tests;

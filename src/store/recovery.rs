@@ -1,0 +1,94 @@
+//! Reading the latest checkpoint when the store opens.
+//!
+//! Chunks that went ahead of a checkpoint which was never finished are named by no transaction: they lie at or past
+//! their queue's next sequence, or belong to no queue. They go before anything else happens, because their sequences will
+//! be used again. The chunks that count are not looked at: ten million messages cost no more than one.
+
+use std::ops::Bound;
+
+use sled::{Batch, Tree};
+
+use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence, Touch};
+
+use super::ReadError;
+use super::checkpoint::{Sweep, sweeps};
+use super::codec::length;
+use super::keys::ChunkKey;
+use super::record::{self, Touches};
+use super::state::{State, chunk_key, corrupt};
+
+/// The state that the latest checkpoint holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last entry in it; zero before the first checkpoint.
+    pub applied: LogId,
+    /// The engine.
+    pub engine: EngineRecord,
+    /// All queues, by id.
+    pub queues: Vec<QueueRecord>,
+    /// All messages that were leased and are not settled, by queue and sequence.
+    pub touched: Vec<(QueueId, Sequence, Touch)>,
+}
+
+/// Reads the checkpoint.
+pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
+    let (applied, engine) = state.applied()?;
+    let queues = state.queue_records()?;
+    let mut touched = Vec::new();
+    for row in &state.records {
+        let (key, value) = row?;
+        let key = chunk_key(&key)?;
+        // A deleted queue's records go with its chunks, later.
+        if queues.binary_search_by_key(&key.queue, |queue| queue.id).is_err() {
+            continue;
+        }
+        let mut touches = Touches::new();
+        record::decode(&value, key.first, &mut touches)
+            .map_err(|malformed| corrupt("records", key, malformed))?;
+        touched.extend(touches.into_iter().map(|(sequence, touch)| (key.queue, sequence, touch)));
+    }
+    Ok(Snapshot { applied, engine, queues, touched })
+}
+
+/// Removes what no transaction named; how many rows that were. Then the sweeps that are still to be done.
+pub(super) fn remove_unnamed(state: &State, queues: &[QueueRecord]) -> Result<(u64, Vec<Sweep>), ReadError> {
+    let sweeps = sweeps(state)?;
+    let mut removed = 0;
+    for tree in [&state.chunks, &state.parts] {
+        let mut from = Vec::new();
+        while let Some(row) = tree.range(from.clone()..).next() {
+            let queue = chunk_key(&row?.0)?.queue;
+            let known =
+                queues.binary_search_by_key(&queue, |record| record.id).map(|at| queues[at].next_sequence);
+            let unnamed = match known {
+                Ok(next) => Some(next),
+                Err(_) if sweeps.iter().any(|sweep| sweep.is_all_of(queue)) => None,
+                Err(_) => Some(Sequence(0)),
+            };
+            if let Some(unnamed) = unnamed {
+                removed += remove_from(tree, queue, unnamed)?;
+            }
+            let Some(next) = queue.0.checked_add(1) else { break };
+            from = ChunkKey::new(QueueId(next), Sequence(0)).encode().to_vec();
+        }
+    }
+    Ok((removed, sweeps))
+}
+
+fn remove_from(tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadError> {
+    const BATCH: usize = 64;
+    let least = ChunkKey::new(queue, from).encode().to_vec();
+    let most = ChunkKey::new(queue, Sequence(u64::MAX)).part(u16::MAX).to_vec();
+    let mut removed = 0;
+    loop {
+        let range = (Bound::Included(least.clone()), Bound::Included(most.clone()));
+        let keys = tree.range(range).keys().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Ok(removed);
+        }
+        removed += length(keys.len());
+        let mut batch = Batch::default();
+        keys.into_iter().for_each(|key| batch.remove(key));
+        tree.apply_batch(batch)?;
+    }
+}

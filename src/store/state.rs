@@ -1,0 +1,220 @@
+//! The state files: sled, helped to keep its promises.
+//!
+//! sled's `flush` is not an fsync on Linux, and it never syncs `conf`, its directories and what spills into `blobs/`. So all
+//! of these are fsynced after opening, and `persist` follows each flush with an fdatasync of our own on `db`.
+
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sled::{Db, IVec, Tree};
+
+use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence};
+
+use super::codec::{Malformed, length};
+use super::directory::Directory;
+use super::error::Context;
+use super::keys::ChunkKey;
+use super::record::Touches;
+use super::{OpenError, ReadError, StoreOptions, chunk, directory, keys, meta, record};
+
+/// sled gives its lock back a moment after it was closed: how often to try, and how long to wait between.
+const LOCK_TRIES: u32 = 200;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
+/// The trees, open. Shared by the checkpoint thread, which writes, and the readers.
+#[derive(Debug)]
+pub(super) struct State {
+    db: Db,
+    pub(super) meta: Tree,
+    pub(super) queues: Tree,
+    pub(super) chunks: Tree,
+    pub(super) records: Tree,
+    pub(super) parts: Tree,
+    pub(super) sweeps: Tree,
+    file: File,
+    path: PathBuf,
+    /// Last, so that the lock outlives the trees.
+    _directory: Directory,
+}
+
+/// A chunk that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Located {
+    pub(super) key: ChunkKey,
+    pub(super) last: Sequence,
+    pub(super) parts: u16,
+}
+
+impl State {
+    pub(super) fn open(directory: Directory, options: &StoreOptions) -> Result<Self, OpenError> {
+        let path = directory.state();
+        let refused = |reason: String| OpenError::State { directory: path.clone(), reason };
+        let segment = usize::try_from(directory.sled_segment_bytes).unwrap_or(usize::MAX);
+        let config = sled::Config::new()
+            .path(&path)
+            .cache_capacity(options.sled_cache_bytes)
+            .segment_size(segment)
+            .flush_every_ms(None);
+        let db = catch_unwind(AssertUnwindSafe(|| open_patiently(&config)))
+            .map_err(|_| refused("sled panicked while it opened, see standard error".to_owned()))?
+            .map_err(|error| refused(error.to_string()))?;
+        let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
+        let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
+        let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
+        let file = File::open(path.join("db")).context("open", &path.join("db"))?;
+        let state = Self {
+            db,
+            meta,
+            queues,
+            chunks,
+            records,
+            parts,
+            sweeps,
+            file,
+            path: path.clone(),
+            _directory: directory,
+        };
+        state.persist().map_err(|error| refused(error.to_string()))?;
+        sync_files(&state.path)?;
+        Ok(state)
+    }
+
+    /// Brings everything that was written so far onto the disk; how many files there are in `blobs/`.
+    pub(super) fn persist(&self) -> Result<u64, ReadError> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| ReadError::State(format!("{what}: {error}"));
+        let blobs = sync_all(&self.path.join("blobs")).map_err(|error| failed("fsync blobs", &error))?;
+        self.db.flush()?;
+        self.file.sync_data().map_err(|error| failed("fdatasync db", &error))?;
+        Ok(blobs)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entry and the engine that the latest checkpoint holds; zeros before the first.
+    pub(super) fn applied(&self) -> Result<(LogId, EngineRecord), ReadError> {
+        let row = self.meta.get(meta::STATE)?;
+        let decode =
+            |row: IVec| meta::decode_state(&row).map_err(|error| ReadError::State(format!("meta: {error}")));
+        row.map_or(Ok(Default::default()), decode)
+    }
+
+    pub(super) fn queue(&self, id: QueueId) -> Result<Option<QueueRecord>, ReadError> {
+        let key = keys::queue(id);
+        self.queues.get(key)?.map(|row| queue_record(&key, &row)).transpose()
+    }
+
+    pub(super) fn queue_records(&self) -> Result<Vec<QueueRecord>, ReadError> {
+        self.queues
+            .iter()
+            .map(|row| row.map_err(ReadError::from).and_then(|(key, row)| queue_record(&key, &row)))
+            .collect()
+    }
+
+    /// The last chunk of a queue that begins at or before a message.
+    pub(super) fn chunk_before(
+        &self,
+        queue: QueueId,
+        sequence: Sequence,
+    ) -> Result<Option<(ChunkKey, IVec)>, ReadError> {
+        let least = ChunkKey::new(queue, Sequence(0)).encode();
+        let most = ChunkKey::new(queue, sequence).encode();
+        let Some(row) = self.chunks.range(least..=most).next_back() else { return Ok(None) };
+        let (key, value) = row?;
+        Ok(Some((chunk_key(&key)?, value)))
+    }
+
+    /// The chunks of a queue that begin from one message up to, but not including, another.
+    pub(super) fn chunks_between(
+        &self,
+        queue: QueueId,
+        from: Sequence,
+        until: Sequence,
+    ) -> impl Iterator<Item = Result<(ChunkKey, IVec), ReadError>> {
+        let least = ChunkKey::new(queue, from).encode();
+        let most = ChunkKey::new(queue, until.max(from)).encode();
+        self.chunks.range(least..most).map(|row| {
+            let (key, value) = row?;
+            Ok((chunk_key(&key)?, value))
+        })
+    }
+
+    /// The touched messages of a chunk, and in how many pieces they are stored.
+    pub(super) fn record(&self, key: ChunkKey) -> Result<(Touches, u16), ReadError> {
+        let mut touches = Touches::new();
+        let Some(value) = self.records.get(key.encode())? else { return Ok((touches, 0)) };
+        let damaged = |malformed| corrupt("records", key, malformed);
+        let pieces = record::decode(&value, key.first, &mut touches).map_err(damaged)?;
+        for piece in 1..pieces {
+            let value = self.records.get(key.part(piece))?;
+            let value = value.ok_or(Malformed("a piece is missing")).map_err(damaged)?;
+            record::decode(&value, key.first, &mut touches).map_err(damaged)?;
+        }
+        Ok((touches, pieces))
+    }
+}
+
+/// What a chunk's header says.
+pub(super) fn located(key: ChunkKey, value: &[u8]) -> Result<Located, ReadError> {
+    let chunk::Extent { last, parts } =
+        chunk::extent(value).map_err(|malformed| corrupt("chunks", key, malformed))?;
+    Ok(Located { key, last, parts })
+}
+
+pub(super) fn corrupt(tree: &'static str, key: ChunkKey, malformed: Malformed) -> ReadError {
+    ReadError::Corrupt { tree, queue: key.queue.0, first: key.first.0, reason: malformed.0 }
+}
+
+pub(super) fn chunk_key(key: &[u8]) -> Result<ChunkKey, ReadError> {
+    ChunkKey::decode(key).map_err(|error| ReadError::State(format!("a key: {error}")))
+}
+
+fn queue_record(key: &[u8], row: &[u8]) -> Result<QueueRecord, ReadError> {
+    meta::decode_queue(key, row).map_err(|error| ReadError::State(format!("queues: {error}")))
+}
+
+fn open_patiently(config: &sled::Config) -> sled::Result<Db> {
+    let mut tries = 0;
+    loop {
+        match config.open() {
+            // Our own lock is taken before: whoever holds sled's is about to give it back.
+            Err(sled::Error::Io(error))
+                if tries < LOCK_TRIES && error.to_string().contains("acquire lock") =>
+            {
+                tries += 1;
+                std::thread::sleep(LOCK_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn sync_files(path: &Path) -> Result<(), OpenError> {
+    sync_all(path).context("fsync files of", path)?;
+    directory::sync(&path.join("blobs"))?;
+    directory::sync(path)
+}
+
+/// Syncs the files of a directory, if there are any; how many.
+fn sync_all(path: &Path) -> std::io::Result<u64> {
+    let mut files = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            match File::open(entry.path()) {
+                Ok(file) => file.sync_all()?,
+                // sled removes its files when it likes.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            files += 1;
+        }
+    }
+    if files > 0 {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(length(files))
+}
