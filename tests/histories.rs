@@ -12,16 +12,24 @@ mod script;
 #[path = "../src/engine/tests/shadow.rs"]
 mod shadow;
 mod support {
+    pub mod disk;
     pub mod history;
     pub mod model;
 }
 
 use bbq::{engine, types};
 use shadow::Shadow;
-use support::history::History;
+use support::disk::Disk;
+use support::history::{History, Sizes};
 
-/// How many histories run without a store: about 20 s on two cores of a debug build.
+/// How many histories run without a store: about 6 s on two cores in a debug build.
 const HISTORIES: u64 = 9_500;
+/// How many run over a real store in a temporary directory: about 15 s.
+const STORED_HISTORIES: u64 = 500;
+/// Without a store, sizes only count.
+const SIZES: Sizes = Sizes { bytes_max: 200, batch_max: 9 };
+/// The store cuts messages of more than 32 KiB into parts, and puts at most 512 messages into a chunk.
+const STORED_SIZES: Sizes = Sizes { bytes_max: 80_000, batch_max: 700 };
 /// Two, because continuous integration has as many cores.
 const THREADS: u8 = 2;
 /// The shortest and the longest history. Short ones come first, so that what fails is easy to read.
@@ -52,7 +60,15 @@ fn each_seed(seeds: u64, history: impl Fn(u64) + Sync) {
 fn the_engine_does_what_the_model_says() {
     let seeds = histories(HISTORIES);
     each_seed(seeds, |seed| {
-        History::new(seed, Shadow::default(), 200).run(lines(seed, seeds));
+        History::new(seed, Shadow::default(), SIZES).run(lines(seed, seeds));
+    });
+}
+
+#[test]
+fn the_store_brings_back_what_the_model_says() {
+    let seeds = histories(STORED_HISTORIES);
+    each_seed(seeds, |seed| {
+        History::new(seed, Disk::new(seed), STORED_SIZES).run(lines(seed, seeds));
     });
 }
 
@@ -60,7 +76,7 @@ fn the_engine_does_what_the_model_says() {
 #[test]
 fn the_text_of_a_history_is_a_script() {
     for seed in 0..20 {
-        let text = History::new(seed, Shadow::default(), 200).run(LINES_MAX);
+        let text = History::new(seed, Shadow::default(), SIZES).run(LINES_MAX);
         assert!(text.lines().count() > LINES_MAX / 2, "history {seed} is short");
         script::check(&text);
     }

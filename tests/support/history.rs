@@ -21,7 +21,16 @@ pub struct History<K: Keep> {
     start: u64,
     published: usize,
     joined: usize,
-    bytes_max: usize,
+    sizes: Sizes,
+}
+
+/// How large things become now and then; mostly they are small.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Bytes of a message.
+    pub bytes_max: usize,
+    /// Messages that are published, or leased, at once.
+    pub batch_max: usize,
 }
 
 /// What a line may be, each as often as its number says.
@@ -77,13 +86,13 @@ enum Line {
 }
 
 impl<K: Keep> History<K> {
-    /// A history that has not begun. Its messages have at most `bytes_max` bytes each.
-    pub fn new(seed: u64, keep: K, bytes_max: usize) -> Self {
+    /// A history that has not begun.
+    pub fn new(seed: u64, keep: K, sizes: Sizes) -> Self {
         let script = Script::new(keep);
         let model = Model { epoch: 1, ..Model::default() };
         let start = script.now.0;
         let rng = SmallRng::seed_from_u64(seed);
-        Self { seed, rng, model, script, start, published: 0, joined: 0, bytes_max }
+        Self { seed, rng, model, script, start, published: 0, joined: 0, sizes }
     }
 
     /// Runs `lines` lines; panics at the first that is not as the model says.
@@ -194,10 +203,12 @@ impl<K: Keep> History<K> {
         let queue = self.name();
         let mut line = format!("publish {queue}");
         let mut messages = Vec::new();
-        for _ in 0..self.rng.random_range(1..=4) {
+        let count = self.batch();
+        for _ in 0..count {
             self.published += 1;
             let label = format!("m{}", self.published);
-            let bytes_max = if self.rng.random_ratio(1, 8) { self.bytes_max } else { 40 };
+            let large = count < 8 && self.rng.random_ratio(1, 8);
+            let bytes_max = if large { self.sizes.bytes_max } else { 40 };
             let size = self.rng.random_range(8..=bytes_max);
             line.push_str(&format!(" {label}:{size}"));
             messages.push((label, size as u64));
@@ -207,7 +218,7 @@ impl<K: Keep> History<K> {
     }
 
     fn lease(&mut self, verb: &str, kind: Kind, names: &[&str]) {
-        let (queue, count, by) = (self.name(), self.rng.random_range(1..=4), self.one(names));
+        let (queue, count, by) = (self.name(), self.batch(), self.one(names));
         let ms = self.rng.random_bool(0.5).then(|| self.lease_ms());
         let expected = self.model.lease(&queue, count, ms, by, kind);
         let ms = ms.map_or(String::new(), |ms| format!(" {}", time(ms)));
@@ -325,6 +336,11 @@ impl<K: Keep> History<K> {
         let given = it.and_then(|it| it.attempts.get(attempt.checked_sub(1)?));
         let epoch = if given == Some(&epoch) { String::new() } else { format!("@{epoch}") };
         format!("{name}#{attempt}{epoch}")
+    }
+
+    fn batch(&mut self) -> usize {
+        let most = if self.rng.random_ratio(1, 20) { self.sizes.batch_max } else { 4 };
+        self.rng.random_range(1..=most)
     }
 
     fn lease_ms(&mut self) -> u64 {

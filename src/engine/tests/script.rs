@@ -225,7 +225,7 @@ impl<K: Keep> Script<K> {
                 Some((label, size)) => (label, size.parse().expect("a size")),
                 None => (*word, word.len()),
             };
-            let content = Content(Bytes::from(format!("{label:.<size$}")));
+            let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
             messages.push(content.clone());
             let Some(next) = next else { continue };
             let message = Published { label: label.to_owned(), at: self.now, content };
