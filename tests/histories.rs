@@ -17,9 +17,11 @@ mod support {
     pub mod model;
 }
 
+use std::sync::atomic::Ordering;
+
 use bbq::{engine, types};
 use shadow::Shadow;
-use support::disk::Disk;
+use support::disk::{Disk, TALLY, Tally};
 use support::history::{History, Sizes};
 
 /// How many histories run without a store: about 6 s on two cores in a debug build.
@@ -70,6 +72,10 @@ fn the_store_brings_back_what_the_model_says() {
     each_seed(seeds, |seed| {
         History::new(seed, Disk::new(seed), STORED_SIZES).run(lines(seed, seeds));
     });
+    let Tally { cold, hot, checkpoints, kills, closes, replayed } = &TALLY;
+    for count in [cold, hot, checkpoints, kills, closes, replayed] {
+        assert!(count.load(Ordering::Relaxed) >= seeds / 4, "too little happened: {TALLY:?}");
+    }
 }
 
 /// What a failing seed prints is a whole script: it runs by itself, and comes to the same end.

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bbq::store::inspect::inspect;
 use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
 use bbq::types::{
     Change, Command, EngineRecord, LogId, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp,
@@ -19,6 +21,33 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::engine::{Effects, Engine};
 use crate::shadow::{Keep, Shadow, digest};
+
+/// What all disks did together: a history that never reads from the state files proves little.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Messages read from the state files.
+    pub cold: AtomicU64,
+    /// Messages found in memory.
+    pub hot: AtomicU64,
+    /// Checkpoints that ended.
+    pub checkpoints: AtomicU64,
+    /// Restarts from a copy of an open directory.
+    pub kills: AtomicU64,
+    /// Restarts from a directory that was closed.
+    pub closes: AtomicU64,
+    /// Entries that were replayed.
+    pub replayed: AtomicU64,
+}
+
+/// See [`Tally`].
+pub static TALLY: Tally = Tally {
+    cold: AtomicU64::new(0),
+    hot: AtomicU64::new(0),
+    checkpoints: AtomicU64::new(0),
+    kills: AtomicU64::new(0),
+    closes: AtomicU64::new(0),
+    replayed: AtomicU64::new(0),
+};
 
 /// A store, and what is known to be in it.
 pub struct Disk {
@@ -99,6 +128,7 @@ impl Disk {
                 engine.apply(entry.now, command, &mut effects);
             }
             store.apply(effects.changes);
+            TALLY.replayed.fetch_add(1, Ordering::Relaxed);
             assert_eq!(digest(&engine), self.digests[&last], "entry {last} led to another engine");
         }
         assert_eq!(last, store.last().index, "the store knows its last entry");
@@ -134,7 +164,10 @@ impl Disk {
             };
             match &event {
                 StoreEvent::Failed { what } => panic!("the store failed: {what}"),
-                StoreEvent::Checkpointed { blobs, .. } => assert_eq!(*blobs, 0, "nothing spills into blobs"),
+                StoreEvent::Checkpointed { blobs, .. } => {
+                    assert_eq!(*blobs, 0, "nothing spills into blobs");
+                    TALLY.checkpoints.fetch_add(1, Ordering::Relaxed);
+                }
                 StoreEvent::Written { .. } | StoreEvent::Durable { .. } => {}
             }
             store.handle(&event);
@@ -164,13 +197,38 @@ impl Disk {
         fs::remove_dir_all(from).expect("the store is closed");
     }
 
+    /// What is gone takes no room in the state files, or is about to be swept.
+    fn look_for_waste(&self) {
+        let found = inspect(&self.path()).expect("a closed store can be inspected");
+        if found.sweeps > 0 {
+            return;
+        }
+        for chunks in &found.queues {
+            let id = chunks.queue;
+            let record = found.snapshot.queues.iter().find(|record| record.id == id);
+            let record = record.unwrap_or_else(|| panic!("{id:?} is gone, but has {chunks:?}"));
+            let touched = found.snapshot.touched.iter().filter(|(queue, ..)| *queue == id).count();
+            let empty = record.frontier == record.next_sequence && touched == 0;
+            assert!(!empty, "{id:?} is empty, but has {chunks:?}");
+            assert!(
+                chunks.records == 0 || touched > 0,
+                "nothing of {id:?} is touched, but it has {chunks:?}"
+            );
+        }
+        assert!(found.parts == 0 || !found.queues.is_empty(), "{} parts of nothing", found.parts);
+    }
+
     /// Reads a message as the broker would.
     fn read(&mut self, queue: QueueId, sequence: Sequence) -> Option<StoredMessage> {
         let store = self.store();
         match store.lookup(queue, sequence) {
-            Lookup::Hot(message) => Some(message),
+            Lookup::Hot(message) => {
+                TALLY.hot.fetch_add(1, Ordering::Relaxed);
+                Some(message)
+            }
             Lookup::Gone => None,
             Lookup::Cold => {
+                TALLY.cold.fetch_add(1, Ordering::Relaxed);
                 let found = store.reader().messages(queue, &[sequence]).expect("it can be read");
                 found.into_iter().next().expect("an answer for each")
             }
@@ -229,8 +287,11 @@ impl Keep for Disk {
         self.append();
         if self.rng.random_bool(0.5) {
             self.kill();
+            TALLY.kills.fetch_add(1, Ordering::Relaxed);
         } else {
             self.open = None;
+            self.look_for_waste();
+            TALLY.closes.fetch_add(1, Ordering::Relaxed);
         }
         self.reopen()
     }
