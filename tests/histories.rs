@@ -11,7 +11,10 @@ mod names;
 mod script;
 #[path = "../src/engine/tests/shadow.rs"]
 mod shadow;
+#[path = "../src/engine/tests/words.rs"]
+mod words;
 mod support {
+    pub mod compare;
     pub mod disk;
     pub mod history;
     pub mod model;

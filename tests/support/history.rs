@@ -3,13 +3,14 @@
 //! The same seed gives the same history. Each line carries what the model expects, so that the text of a history is a
 //! script by itself.
 
-use bbq::types::{DeliveryMode, Durability, Holder, QueueSettings, Sequence};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Ask, Claim, Kind, Lease, Model, Settings, State, list};
-use crate::script::{Script, show};
+use super::compare::compare;
+use super::model::{Ask, Claim, Kind, Model, Settings, list};
+use crate::script::Script;
 use crate::shadow::Keep;
+use crate::words::show;
 
 /// One run of a history.
 pub struct History<K: Keep> {
@@ -108,7 +109,7 @@ impl<K: Keep> History<K> {
                 hit
             });
             self.line(line.expect("the roll is below the sum").1);
-            self.compare();
+            compare(&self.model, &self.script.engine, self.start);
         }
         std::mem::take(&mut self.script.text)
     }
@@ -355,53 +356,6 @@ impl<K: Keep> History<K> {
         self.model.now += ms;
         ms
     }
-
-    /// Everything that can be seen of the engine is as in the model.
-    fn compare(&self) {
-        let engine = &self.script.engine;
-        let record = engine.record();
-        assert_eq!(u64::from(record.epoch.0), u64::from(self.model.epoch), "epochs");
-        assert_eq!(record.next_queue.0 as usize, self.model.queues.len(), "queues that ever were");
-        let alive = self.model.queues.iter().enumerate().filter(|(_, queue)| queue.alive);
-        assert_eq!(engine.queues().count(), alive.clone().count(), "queues that are there");
-        let first = self.model.deadlines().first().map(|&(at, ..)| at + self.start);
-        assert_eq!(engine.next_deadline().map(|at| at.0), first, "the first deadline");
-        for (id, expected) in alive {
-            let queue = engine.named(&expected.name.parse().expect("a name")).expect("the queue is there");
-            assert_eq!(queue.record().id.0 as usize, id, "ids");
-            assert_eq!(queue.record().settings, settings(expected.settings), "settings");
-            assert_eq!(
-                queue.record().next_sequence.0,
-                expected.messages.len() as u64 + 1,
-                "messages that ever were"
-            );
-            for (at, message) in expected.messages.iter().enumerate() {
-                let sequence = Sequence(at as u64 + 1);
-                let label = &message.label;
-                let touch = queue.touch(sequence);
-                let untouched = queue.untouched().contains(&sequence);
-                assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
-                let touched = matches!(message.state, State::Returned | State::Leased(_));
-                assert_eq!(touch.is_some(), touched, "{label} is touched");
-                let Some(touch) = touch else { continue };
-                assert_eq!(touch.attempt.0 as usize, message.attempts.len(), "attempts of {label}");
-                assert_eq!(Some(touch.epoch.0), message.attempts.last().copied(), "the epoch of {label}");
-                assert_eq!(touch.uncounted, message.uncounted, "attempts of {label} that do not count");
-                assert_eq!(u64::from(touch.size), message.size, "the size of {label}");
-                let lease = touch.lease.as_ref().map(|lease| Lease {
-                    by: lease.consumer.name.clone(),
-                    kind: match lease.holder {
-                        Holder::Stream(_) => Kind::Stream,
-                        Holder::Receive(_) => Kind::Receive,
-                    },
-                    since: lease.since.0 - self.start,
-                    deadline: lease.deadline.0 - self.start,
-                    duration: lease.duration.0,
-                });
-                assert_eq!(lease.as_ref(), message.lease(), "the lease of {label}");
-            }
-        }
-    }
 }
 
 /// What a failure needs to become a test.
@@ -410,14 +364,6 @@ impl<K: Keep> Drop for History<K> {
         if std::thread::panicking() {
             eprintln!("history {} failed at the last line of\n{}", self.seed, self.script.text);
         }
-    }
-}
-
-fn settings(settings: Settings) -> QueueSettings {
-    QueueSettings {
-        delivery: if settings.at_most_once { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce },
-        durability: if settings.buffered { Durability::Buffered } else { Durability::Synced },
-        lease_duration: bbq::types::Duration(settings.lease_ms),
     }
 }
 

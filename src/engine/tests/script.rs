@@ -35,10 +35,11 @@ use bytes::Bytes;
 
 use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
+use super::words::{list, show, time, word, words};
 use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
 use crate::types::{
     Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Pick, QueueId,
-    QueueSettings, ReceiptFailure, Sequence, Timestamp,
+    QueueSettings, Sequence, Timestamp,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -430,42 +431,5 @@ impl<K: Keep> Script<K> {
                 .iter()
                 .map(|freed| format!("{}:{}", self.names.holder_name(freed.holder), freed.size)),
         ))
-    }
-}
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
-
-fn list(items: impl IntoIterator<Item = String>) -> String {
-    let items: Vec<_> = items.into_iter().collect();
-    if items.is_empty() { "none".to_owned() } else { items.join(" ") }
-}
-
-fn word(failure: ReceiptFailure) -> &'static str {
-    match failure {
-        ReceiptFailure::Superseded => "superseded",
-        ReceiptFailure::Expired => "expired",
-        ReceiptFailure::Gone => "gone",
-        ReceiptFailure::Unknown => "unknown",
-    }
-}
-
-fn time(word: &str) -> Duration {
-    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().unwrap_or_else(|_| panic!("not a time: {word}"));
-    match &word[digits.len()..] {
-        "ms" => Duration(number),
-        "s" => Duration::seconds(number),
-        _ => panic!("not a time: {word}"),
-    }
-}
-
-/// A time as scripts write it.
-pub fn show(duration: Duration) -> String {
-    if duration.0.is_multiple_of(1000) {
-        format!("{}s", duration.0 / 1000)
-    } else {
-        format!("{}ms", duration.0)
     }
 }
