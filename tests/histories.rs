@@ -29,7 +29,7 @@ use support::history::{History, Sizes};
 
 /// How many histories run without a store: about 6 s on two cores in a debug build.
 const HISTORIES: u64 = 9_500;
-/// How many run over a real store in a temporary directory: about 10 s on a quiet disk, each some fifty fsyncs.
+/// How many run over a real store in a temporary directory: about 10 s on a quiet disk.
 const STORED_HISTORIES: u64 = 250;
 /// Without a store, sizes only count.
 const SIZES: Sizes = Sizes { bytes_max: 200, batch_max: 9 };
