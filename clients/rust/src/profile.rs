@@ -218,3 +218,6 @@ impl fmt::Debug for Pem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
