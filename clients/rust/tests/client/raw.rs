@@ -66,7 +66,6 @@ async fn answered_with(bytes: &[u8]) -> (Result<u64, Error>, Client, Connection,
 async fn reset_with(code: u32) -> Error {
     let raw = Raw::start();
     let (client, connection) = raw.connect().await;
-    let client = client.with_deadline(std::time::Duration::from_millis(300));
     let publish = client.publish("q", "hello");
     let reset = async {
         loop {
