@@ -147,7 +147,9 @@ async fn a_drain_under_load_loses_no_call() {
                     }
                     Err(error) => {
                         let error = format!("{error:?}");
-                        assert!(error.contains("H3_REQUEST_REJECTED"), "refused otherwise: {error}");
+                        // A client that was slow to hear the GOAWAY has it by the time of the close.
+                        let refused = ["H3_REQUEST_REJECTED", "H3_NO_ERROR"];
+                        assert!(refused.iter().any(|code| error.contains(code)), "otherwise: {error}");
                         return served;
                     }
                 }

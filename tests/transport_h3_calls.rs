@@ -181,3 +181,18 @@ async fn many_calls_at_once_are_all_answered() {
     support::eventually("streams are counted down", || server.counts.open_streams() == 0).await;
     assert!(client.connection.rtt() < Duration::from_secs(1));
 }
+
+/// h3 forgets a request only once it has decoded its headers, so one that is cut before them must not count for ever.
+#[tokio::test]
+async fn a_client_that_says_goodbye_is_let_go_when_its_calls_are_over() {
+    let (server, mut events) = Server::start();
+    let mut raw = Raw::connect(&server).await;
+    let mut cut = raw.send_all(&frames::call("/t/Echo")[..10]).await;
+    reset_code(&mut cut).await;
+    let mut waiting = raw.send_all(&frames::call("/t/Wait")).await;
+    until(&mut events, &Event::Called("/t/Wait".to_owned())).await;
+    raw.control.write_all(&frames::frame(7, &[0])).await.unwrap();
+    server.probe.go.add_permits(1);
+    assert_eq!(response_frames(&mut waiting).await[1], (frames::DATA, b"done".to_vec()));
+    assert_eq!(raw.closed().await, NO_ERROR);
+}

@@ -31,8 +31,8 @@ use crate::transport::quic::wire;
 /// Streams that a client may still open before the first GOAWAY reaches it.
 const GRACE_STREAMS: usize = 1 << 20;
 
-/// The grace after each GOAWAY: one round trip, within these bounds.
-const GRACE_MIN: Duration = Duration::from_millis(5);
+/// The grace after each GOAWAY: one round trip and the time that a peer may take to acknowledge (RFC 9000: 25 ms).
+const GRACE_MIN: Duration = Duration::from_millis(25);
 const GRACE_MAX: Duration = Duration::from_secs(1);
 
 /// How long tasks may take to notice that their connection was closed under them.
@@ -134,7 +134,7 @@ where
     /// Tells the client to go, takes what it had sent before it could know, and lets calls finish within `bound`.
     async fn drain(&mut self, bound: Duration) {
         let deadline = Instant::now() + bound;
-        let grace = self.shared.connection.rtt().clamp(GRACE_MIN, GRACE_MAX).min(bound);
+        let grace = (self.shared.connection.rtt() + GRACE_MIN).min(GRACE_MAX).min(bound);
         if self.next_id.is_some() {
             if self.h3.shutdown(GRACE_STREAMS).await.is_err() {
                 return;
