@@ -1,5 +1,7 @@
 //! Calls over HTTP/2, with TLS and without.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 
@@ -257,8 +259,7 @@ struct Plain {
 fn serve_plain(listener: PlainListener) -> (Plain, support::Events) {
     let (probe, events) = Probe::new();
     let (drain, counts) = (Drain::new(), Arc::new(Counts::default()));
-    let serving =
-        h2::serve_plain(listener, probe, H2Settings::default(), drain.clone(), counts.clone());
+    let serving = h2::serve_plain(listener, probe, H2Settings::default(), drain.clone(), counts.clone());
     (Plain { drain, counts, served: tokio::spawn(serving) }, events)
 }
 

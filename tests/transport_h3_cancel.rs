@@ -1,5 +1,7 @@
 //! The end of a call over HTTP/3 by its client: noticed at once, idle or not.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 
@@ -135,8 +137,7 @@ async fn a_closed_connection_ends_all_its_calls() {
 /// The client's process is gone or its network is: nothing more comes, not even a close.
 #[tokio::test]
 async fn a_silent_client_is_noticed_by_the_idle_timeout() {
-    let quic =
-        QuicSettings { idle_timeout_ms: 400, keep_alive_ms: 100, ..QuicSettings::default() };
+    let quic = QuicSettings { idle_timeout_ms: 400, keep_alive_ms: 100, ..QuicSettings::default() };
     let (server, mut events) = Server::with(Setup { quic, ..Setup::default() });
     // The client's runtime stops with everything in it; its socket stays open and silent.
     let client = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -167,11 +168,7 @@ async fn a_silent_client_is_noticed_by_the_idle_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_cancelled_too_fast_end_the_connection() {
-    let h3 = H3Settings {
-        early_cancels_burst: 50,
-        early_cancels_per_second: 1,
-        ..H3Settings::default()
-    };
+    let h3 = H3Settings { early_cancels_burst: 50, early_cancels_per_second: 1, ..H3Settings::default() };
     let (server, mut events) = Server::with(Setup { h3, ..Setup::default() });
     let raw = Raw::connect(&server).await;
     for _ in 0..200 {
@@ -192,8 +189,7 @@ async fn calls_cancelled_too_fast_end_the_connection() {
 /// Long polls that end and consumers that leave are not an attack.
 #[tokio::test]
 async fn cancelling_answered_calls_is_never_too_fast() {
-    let h3 =
-        H3Settings { early_cancels_burst: 5, early_cancels_per_second: 1, ..H3Settings::default() };
+    let h3 = H3Settings { early_cancels_burst: 5, early_cancels_per_second: 1, ..H3Settings::default() };
     let (server, mut events) = Server::with(Setup { h3, ..Setup::default() });
     let raw = Raw::connect(&server).await;
     for _ in 0..50 {

@@ -1,5 +1,7 @@
 //! Certificates and ports: what is shown, what is verified, what is taken.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 
@@ -106,7 +108,9 @@ async fn a_port_in_use_is_named_with_a_way_out() {
     let udp = quic::bind(taken, &server.identity, &QuicSettings::default()).unwrap_err().to_string();
     assert_eq!(
         udp,
-        format!("UDP {taken} is in use: another server may be running there; stop it, or choose another address")
+        format!(
+            "UDP {taken} is in use: another server may be running there; stop it, or choose another address"
+        )
     );
     let tcp = bind::bind_tcp(taken).unwrap_err().to_string();
     assert!(tcp.starts_with(&format!("TCP {taken} is in use")), "{tcp}");
@@ -117,8 +121,7 @@ async fn a_port_in_use_is_named_with_a_way_out() {
 
 #[tokio::test]
 async fn a_pair_has_one_port_number() {
-    let pairs: Vec<_> =
-        (0..20).map(|_| bind_pair("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
+    let pairs: Vec<_> = (0..20).map(|_| bind_pair("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
     for pair in &pairs {
         assert_eq!(pair.udp.local_addr().unwrap(), pair.tcp.local_addr().unwrap());
     }

@@ -123,8 +123,7 @@ where
                 drop(permit);
                 match connected {
                     Ok(Ok((tls, certificate))) => {
-                        let peer =
-                            PeerInfo { address: Some(address), transport: Transport::H2, certificate };
+                        let peer = PeerInfo { address: Some(address), transport: Transport::H2, certificate };
                         serving.run(tls, peer).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),

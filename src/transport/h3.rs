@@ -94,8 +94,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    let server =
-        Arc::new(Server { settings, drain, observer, half_open: AtomicUsize::new(0) });
+    let server = Arc::new(Server { settings, drain, observer, half_open: AtomicUsize::new(0) });
     run(endpoint, service, server)
 }
 

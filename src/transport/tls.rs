@@ -79,7 +79,9 @@ pub enum IdentityError {
         key: PathBuf,
     },
     /// Part of a generated set is missing, and making it anew would overwrite the rest.
-    #[error("{directory}: has {present} but not {absent}; restore it, or move the others away to have all made anew")]
+    #[error(
+        "{directory}: has {present} but not {absent}; restore it, or move the others away to have all made anew"
+    )]
     Incomplete {
         /// The directory.
         directory: PathBuf,

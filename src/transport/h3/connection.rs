@@ -21,12 +21,12 @@ use tower_service::Service;
 
 use super::limits::{EarlyCancels, Unacknowledged};
 use super::{H3Settings, HEADER_BYTES_MAX, request};
+use crate::transport::BoxError;
 use crate::transport::drain::Drain;
 use crate::transport::observer::{ConnectionCount, StreamCount, TransportObserver};
 use crate::transport::peer::{PeerInfo, Transport};
 use crate::transport::quic::adapter::{Connection, Handoff};
 use crate::transport::quic::wire;
-use crate::transport::BoxError;
 
 /// Streams that a client may still open before the first GOAWAY reaches it.
 const GRACE_STREAMS: usize = 1 << 20;
@@ -63,6 +63,7 @@ impl Shared {
             early_cancels: EarlyCancels::new(
                 settings.early_cancels_burst,
                 settings.early_cancels_per_second,
+                Instant::now(),
             ),
             unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX),
             observer,
@@ -95,17 +96,22 @@ where
         shared.connection.close(wire(Code::H3_NO_ERROR), b"no control stream");
         return;
     };
-    let mut accepting =
-        Accepting { h3, handoff, shared, service, calls: TaskTracker::new(), next_id: None };
-    let drained = tokio::select! {
+    let mut accepting = Accepting { h3, handoff, shared, service, calls: TaskTracker::new(), next_id: None };
+    let bound = Duration::from_millis(settings.drain_ms);
+    tokio::select! {
         biased;
-        () = drain.begun() => true,
-        () = accepting.accept_all() => false,
-    };
-    if drained {
-        accepting.drain(Duration::from_millis(settings.drain_ms)).await;
+        () = drain.begun() => accepting.drain(bound).await,
+        ended = accepting.accept_all() => accepting.after(ended, Instant::now() + bound).await,
     }
     accepting.close().await;
+}
+
+/// Why no more requests come.
+enum Ended {
+    /// The client has said that it opens no more, and h3 knows of no call that is left.
+    Goodbye,
+    /// The connection is over.
+    Lost,
 }
 
 struct Accepting<S> {
@@ -124,14 +130,31 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    /// Starts a task for each request, until the connection ends or the client has said that it opens no more.
-    /// Cancel safe.
-    async fn accept_all(&mut self) {
-        while let Ok(Some(resolver)) = self.h3.accept().await {
-            let Some(accepted) = self.handoff.take() else { continue };
-            self.next_id = Some(accepted.id + 4);
-            let shared = Arc::clone(&self.shared);
-            self.calls.spawn(request::run(shared, self.service.clone(), resolver, accepted));
+    /// Starts a task for each request. Cancel safe.
+    async fn accept_all(&mut self) -> Ended {
+        loop {
+            match self.h3.accept().await {
+                Ok(Some(resolver)) => {
+                    let Some(accepted) = self.handoff.take() else { continue };
+                    self.next_id = Some(accepted.id + 4);
+                    let shared = Arc::clone(&self.shared);
+                    self.calls.spawn(request::run(shared, self.service.clone(), resolver, accepted));
+                }
+                Ok(None) => return Ended::Goodbye,
+                Err(_) => return Ended::Lost,
+            }
+        }
+    }
+
+    /// Lets calls finish until `deadline`, unless their connection is gone.
+    async fn after(&mut self, ended: Ended, deadline: Instant) {
+        match ended {
+            Ended::Lost => {}
+            Ended::Goodbye => {
+                self.calls.close();
+                // What has not ended by the deadline is cut by the close.
+                let _ = timeout_at(deadline, self.calls.wait()).await;
+            }
         }
     }
 
@@ -145,7 +168,7 @@ where
             }
             tokio::select! {
                 () = sleep(grace) => {}
-                () = self.accept_all() => return,
+                ended = self.accept_all() => return self.after(ended, deadline).await,
             }
         }
         // h3 counts from the last stream that it accepted, and would still accept the announced id itself.
@@ -159,7 +182,7 @@ where
         let finished = async move { tokio::join!(calls.wait(), sleep(grace)) };
         tokio::select! {
             ((), ()) = finished => {}
-            () = self.accept_all() => {}
+            ended = self.accept_all() => self.after(ended, deadline).await,
             () = sleep_until(deadline) => {}
         }
     }

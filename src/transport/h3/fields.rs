@@ -155,11 +155,8 @@ mod tests {
     fn literal(name: &[u8], huffman: bool) -> Vec<u8> {
         let flag = if huffman { 0x08 } else { 0 };
         let length = u8::try_from(name.len()).unwrap();
-        let mut field = if length < 7 {
-            vec![0x20 | flag | length]
-        } else {
-            vec![0x20 | flag | 7, length - 7]
-        };
+        let mut field =
+            if length < 7 { vec![0x20 | flag | length] } else { vec![0x20 | flag | 7, length - 7] };
         field.extend_from_slice(name);
         field.extend_from_slice(&[1, b'v']);
         field

@@ -38,11 +38,7 @@ impl GeneratedFiles {
     /// What [`ServerIdentity::load`](super::ServerIdentity::load) takes, without client certificates.
     #[must_use]
     pub fn server_files(&self) -> CertificateFiles {
-        CertificateFiles {
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-            client_ca: None,
-        }
+        CertificateFiles { certificate: self.certificate.clone(), key: self.key.clone(), client_ca: None }
     }
 }
 

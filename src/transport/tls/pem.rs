@@ -37,10 +37,7 @@ fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     })?;
     let marker = b"-----BEGIN ";
     if !text.windows(marker.len()).any(|window| window == marker) {
-        return Err(IdentityError::NotPem {
-            path: path.to_owned(),
-            reason: "no section found".to_owned(),
-        });
+        return Err(IdentityError::NotPem { path: path.to_owned(), reason: "no section found".to_owned() });
     }
     Ok(text)
 }

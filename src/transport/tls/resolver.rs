@@ -67,19 +67,16 @@ fn read(
         reason: error.to_string(),
     };
     let chain = pem::certificates(certificate)?;
-    let signer = provider
-        .key_provider
-        .load_private_key(pem::key(key)?)
-        .map_err(|error| unusable(key, error))?;
+    let signer =
+        provider.key_provider.load_private_key(pem::key(key)?).map_err(|error| unusable(key, error))?;
     let certified = CertifiedKey::new(chain, signer);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(Arc::new(certified))
         }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(IdentityError::KeyMismatch {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-        }),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(IdentityError::KeyMismatch { certificate: certificate.to_owned(), key: key.to_owned() })
+        }
         Err(error) => Err(unusable(certificate, error)),
     }
 }

@@ -1,7 +1,13 @@
 //! A server with a service that tells what happens to its calls, and clients that speak HTTP/3 by the byte.
 
 #![allow(dead_code, reason = "each test uses a part")]
-#![allow(missing_docs, clippy::cast_possible_truncation, reason = "test code")]
+#![allow(
+    unused_imports,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code"
+)]
 
 pub mod client;
 pub mod frames;
@@ -106,8 +112,7 @@ impl Server {
         let (probe, events) = Probe::new();
         let drain = Drain::new();
         let counts = Arc::new(Counts::default());
-        let over_h3 =
-            h3::serve(endpoint.clone(), probe.clone(), setup.h3, drain.clone(), counts.clone());
+        let over_h3 = h3::serve(endpoint.clone(), probe.clone(), setup.h3, drain.clone(), counts.clone());
         let over_h2 = h2::serve_tls(
             pair.tcp,
             &identity,
@@ -122,18 +127,7 @@ impl Server {
             tokio::join!(over_h3, over_h2);
         });
         let ca = ca_of(directory.path());
-        let server = Self {
-            address,
-            ca,
-            files,
-            identity,
-            drain,
-            counts,
-            probe,
-            endpoint,
-            served,
-            directory,
-        };
+        let server = Self { address, ca, files, identity, drain, counts, probe, endpoint, served, directory };
         (server, events)
     }
 }

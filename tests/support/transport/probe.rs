@@ -6,6 +6,7 @@
 //! | /t/Idle | answers headers, then nothing for ever |
 //! | /t/Hang | never answers |
 //! | /t/Wait | answers when the test says so |
+//! | /t/WaitLong | the same, with `LONG_ANSWER` bytes |
 //! | /t/Reader | reads the upload in another task, never answers |
 //! | /t/Early | refuses without reading the upload |
 //! | /t/Fail | an error with message and details |
@@ -32,6 +33,9 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+/// As much as a client's window takes at once, so that the server is done with it long before the client is.
+pub const LONG_ANSWER: usize = 1_000_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The service was called.
@@ -57,10 +61,8 @@ pub async fn next(events: &mut Events) -> Event {
 
 /// Waits for `wanted`, past others.
 pub async fn until(events: &mut Events, wanted: &Event) {
-    super::within(&format!("{wanted:?}"), async {
-        while events.recv().await.as_ref() != Some(wanted) {}
-    })
-    .await;
+    super::within(&format!("{wanted:?}"), async { while events.recv().await.as_ref() != Some(wanted) {} })
+        .await;
 }
 
 #[derive(Clone)]
@@ -101,6 +103,10 @@ impl Probe {
             "/t/Wait" => {
                 self.go.acquire().await.unwrap().forget();
                 grpc(self.body(&path, vec![b"done".to_vec().into()], End::Ok))
+            }
+            "/t/WaitLong" => {
+                self.go.acquire().await.unwrap().forget();
+                grpc(self.body(&path, vec![vec![1; LONG_ANSWER].into()], End::Ok))
             }
             "/t/Reader" => {
                 let probe = self.clone();
@@ -227,9 +233,7 @@ impl http_body::Body for ProbeBody {
                 Poll::Pending
             }
             End::Panic => panic!("on purpose"),
-            End::Error | End::ErrorAtOnce => {
-                Poll::Ready(Some(Err(Status::deadline_exceeded("too late"))))
-            }
+            End::Error | End::ErrorAtOnce => Poll::Ready(Some(Err(Status::deadline_exceeded("too late")))),
             End::Flood => {
                 self.end = End::Flood;
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![7; 16 * 1024])))))
