@@ -1,5 +1,7 @@
 //! 100,000 cancelled calls leave nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 

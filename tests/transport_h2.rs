@@ -1,5 +1,7 @@
 //! Calls over HTTP/2, with TLS and without.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 

@@ -1,5 +1,7 @@
 //! Certificates and ports: what is shown, what is verified, what is taken.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 

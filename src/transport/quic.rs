@@ -1,9 +1,11 @@
-//! QUIC: quinn's settings, and (in `adapter`) h3's transport traits over quinn.
+//! QUIC: quinn's settings, and (in `adapter`, `control`, `codec`) h3's transport traits over quinn.
 //!
 //! It never knows a call. 0-RTT is off, because a replayed Publish would be a duplicate; migration is on, because a
 //! consumer that changes networks keeps its streams and leases.
 
 pub(in crate::transport) mod adapter;
+pub(in crate::transport) mod codec;
+mod control;
 pub(in crate::transport) mod varint;
 
 use std::io;

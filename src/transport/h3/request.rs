@@ -31,7 +31,8 @@ use super::fields;
 use super::frame::{Failure, FrameHead, FrameReader};
 use super::incoming::Incoming;
 use super::response::{Encoder, ResponseWriter, take_status};
-use crate::transport::quic::adapter::{Accepted, Codec, Connection};
+use crate::transport::quic::adapter::{Accepted, Connection};
+use crate::transport::quic::codec::Codec;
 use crate::transport::quic::{varint, wire};
 use crate::transport::{BoxError, grpc};
 
@@ -158,7 +159,8 @@ async fn header_section(
     tokio::select! {
         biased;
         section = timeout(limit, read) => section.unwrap_or(Err(Failure::Late)),
-        _ = writer.stopped() => Err(Failure::Reset),
+        // Only made when the headers are not there yet: it takes a lock.
+        _ = async { writer.stopped().await } => Err(Failure::Reset),
     }
 }
 
@@ -300,7 +302,7 @@ impl Shared {
     }
 
     fn cancelled_early(&self, opened: Instant) {
-        if self.early_cancels.count(opened).is_err() {
+        if self.early_cancels.count(opened, Instant::now()).is_err() {
             self.connection.close(wire(Code::H3_EXCESSIVE_LOAD), b"calls are cancelled too fast");
         }
     }
