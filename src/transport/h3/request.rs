@@ -94,10 +94,11 @@ where
     shared.peer.insert_into(request.extensions_mut());
     let stream_count = shared.count_stream();
     let ended = serve(service, request, encoder, &mut writer, &incoming).await;
+    drop(stream_count);
     match ended {
         Ok(stream) => {
             shared.unacknowledged.keep(stream);
-            incoming.close(Code::H3_NO_ERROR);
+            incoming.answered().await;
         }
         Err(Cut::Reset(code)) => {
             writer.reset(code);
@@ -114,7 +115,6 @@ where
     if let Some(failure) = incoming.failure() {
         shared.failed(failure);
     }
-    drop(stream_count);
 }
 
 /// Reads up to the end of the header section; gives it as a whole HEADERS frame.
