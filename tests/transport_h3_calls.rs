@@ -5,8 +5,6 @@
 #[path = "support/transport/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
 use bytes::Buf as _;
 use http::Request;
 use support::client::{Client, Raw, reset_code, response_frames};
@@ -158,15 +156,17 @@ async fn a_long_upload_is_stopped_once_it_is_answered() {
     let raw = Raw::connect(&server).await;
     let (mut send, mut recv) = raw.send(&[frames::call("/t/Early"), frames::head(0, 1 << 40)].concat()).await;
     response_frames(&mut recv).await;
+    let mut written = 0;
     let stopped = within("STOP_SENDING", async {
         loop {
             match send.write(&[0; 4096]).await {
-                Ok(_) => {}
+                Ok(length) => written += length,
                 Err(error) => return error,
             }
         }
     });
     assert_eq!(stopped.await, quinn::WriteError::Stopped(quinn::VarInt::from_u64(NO_ERROR).unwrap()));
+    assert!(written < 3 << 20, "little more than the window was taken: {written}");
 }
 
 #[tokio::test]
@@ -215,7 +215,6 @@ async fn many_calls_at_once_are_all_answered() {
     let all = within("500 answers", calls.join_all()).await;
     assert_eq!(all.len(), 500);
     support::eventually("streams are counted down", || server.counts.open_streams() == 0).await;
-    assert!(client.connection.rtt() < Duration::from_secs(1));
 }
 
 /// h3 forgets a request only once it has decoded its headers, so one that is cut before them must not count for ever.
