@@ -92,8 +92,8 @@ impl Profile {
             ))
         })?;
         let mut profile: Self = toml::from_str(&text).map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(&text));
+            let line = before.matches('\n').count() + 1;
             Error::Profile(format!("{}, line {line}: {}", path.display(), error.message()))
         })?;
         let base = path.parent().unwrap_or(Path::new(""));
