@@ -162,7 +162,10 @@ impl Config {
         }
         self.tls.check()?;
         check_limits(&self.limits)?;
-        self.log.check().map_err(|error| Fault { key: "log.level", reason: error.to_string() })
+        self.log.check().map_err(|error| {
+            let text = error.to_string();
+            Fault { key: "log.level", reason: text.trim_start_matches("log.level ").to_owned() }
+        })
     }
 }
 

@@ -1,13 +1,17 @@
 //! The drain: calls in flight finish, new ones are refused, all within a bound.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
+
+use std::time::Duration;
 
 use bbq::transport::h2::H2Settings;
 use bbq::transport::h3::H3Settings;
 use support::client::{Client, Raw, reset_code, response_frames};
 use support::frames::{self, DATA};
-use support::probe::{Event, until};
+use support::probe::{Event, LONG_ANSWER, until};
 use support::{Server, Setup, within};
 
 const NO_ERROR: u64 = 0x100;
@@ -107,20 +111,23 @@ async fn a_call_that_does_not_finish_is_cut_at_the_bound() {
 }
 
 /// Closing a QUIC connection discards what was not acknowledged, so the close must wait.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_last_answer_arrives_whole_before_the_close() {
-    for _ in 0..5 {
-        let (server, mut events) = Server::start();
-        let mut client = Client::connect(&server).await;
-        let upload = vec![7; 2_000_000];
-        let call = tokio::spawn(async move { (client.call("/t/Echo", &upload).await, client) });
-        until(&mut events, &Event::Uploaded(2_000_000)).await;
-        server.drain.begin();
-        let (answer, _client) = within("the answer", call).await.unwrap();
-        assert_eq!(answer.body.len(), 2_000_000);
-        assert_eq!(answer.trailers["grpc-status"], "0");
-        within("the end", server.served).await.unwrap();
-    }
+    let (server, mut events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let mut waiting = raw.send_all(&frames::call("/t/WaitLong")).await;
+    until(&mut events, &called("/t/WaitLong")).await;
+    server.drain.begin();
+    goaways(&raw.connection, 2).await;
+    // Past the grace, so that nothing but the acknowledgement keeps the connection open.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.probe.go.add_permits(1);
+    until(&mut events, &Event::BodyDropped("/t/WaitLong".to_owned())).await;
+    let answer = response_frames(&mut waiting).await;
+    let bytes: usize = answer.iter().filter(|(kind, _)| *kind == DATA).map(|(_, data)| data.len()).sum();
+    assert_eq!(bytes, LONG_ANSWER);
+    assert_eq!(raw.closed().await, NO_ERROR);
+    within("the end", server.served).await.unwrap();
 }
 
 /// A request that was on its way when the drain began is served, not refused.
@@ -147,7 +154,9 @@ async fn a_drain_under_load_loses_no_call() {
                     }
                     Err(error) => {
                         let error = format!("{error:?}");
-                        assert!(error.contains("H3_REQUEST_REJECTED"), "refused otherwise: {error}");
+                        // A client that was slow to hear the GOAWAY has it by the time of the close.
+                        let refused = ["H3_REQUEST_REJECTED", "H3_NO_ERROR"];
+                        assert!(refused.iter().any(|code| error.contains(code)), "otherwise: {error}");
                         return served;
                     }
                 }

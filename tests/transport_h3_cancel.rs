@@ -1,5 +1,7 @@
 //! The end of a call over HTTP/3 by its client: noticed at once, idle or not.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 #[path = "support/transport/mod.rs"]
 mod support;
 

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
+use super::gauges;
 use super::outbox::{Answer, Departure, Found, PeekJob};
 use super::request::{
     BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
@@ -271,7 +272,10 @@ impl Broker {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }
         match outcome {
-            Outcome::Deleted { messages } => Ok(messages),
+            Outcome::Deleted { messages } => {
+                gauges::forget(name.as_str());
+                Ok(messages)
+            }
             _ => Err(BrokerError::NoQueue(name)),
         }
     }

@@ -29,6 +29,8 @@ pub(super) enum Line {
 pub(super) struct Counter {
     pub(super) dispatch: Dispatch,
     pub(super) ahead: ReadAhead,
+    /// How many of its consumers are streams.
+    pub(super) streams: usize,
     /// Receive calls that want an answer now, even an empty one.
     pub(super) last_calls: Vec<HolderId>,
 }
@@ -49,9 +51,21 @@ impl Consumer {
     }
 }
 
+impl Line {
+    /// 1 if it is a stream.
+    fn streams(&self) -> usize {
+        match self {
+            Self::Stream(_) => 1,
+            Self::Receive { .. } => 0,
+        }
+    }
+}
+
 impl Consumers {
     pub(super) fn join(&mut self, id: HolderId, credit: Credit, consumer: Consumer) {
-        self.counters.entry(consumer.queue).or_default().dispatch.join(id, credit);
+        let counter = self.counters.entry(consumer.queue).or_default();
+        counter.dispatch.join(id, credit);
+        counter.streams += consumer.line.streams();
         self.all.insert(id, consumer);
     }
 
@@ -60,6 +74,7 @@ impl Consumers {
         let consumer = self.all.remove(&id)?;
         if let Some(counter) = self.counters.get_mut(&consumer.queue) {
             counter.dispatch.leave(id);
+            counter.streams -= consumer.line.streams();
             if counter.dispatch.is_empty() {
                 self.counters.remove(&consumer.queue);
             }

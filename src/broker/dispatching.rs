@@ -19,6 +19,9 @@ const PICKS_MAX: usize = 16_384;
 /// The most messages that came back which one read fetches.
 const RETURNED_MAX: usize = 256;
 
+/// The most messages that one read fetches ahead: they are small, or the bytes bound them.
+const READ_MAX: usize = 4096;
+
 /// What one pass over a queue found.
 #[derive(Default)]
 struct Deal {
@@ -128,7 +131,6 @@ impl Broker {
 
     /// Starts a read of what the queue needs next, unless one is running or enough is there.
     fn read_ahead(&mut self, id: QueueId, cold: bool) {
-        let total = self.consumers.read_ahead_bytes();
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         if counter.ahead.bytes() > 0 {
@@ -143,7 +145,9 @@ impl Broker {
         if !cold && counter.ahead.bytes() > window / 2 {
             return;
         }
+        let total = self.consumers.read_ahead_bytes();
         let bytes = if total < self.settings.read_ahead_total_bytes { window } else { 1 };
+        let Some(counter) = self.consumers.counter_mut(id) else { return };
         let Some(wanted) = wanted(&self.store, queue, counter, bytes) else { return };
         counter.ahead.started();
         let (reader, notices) = (self.store.reader(), self.notices.clone());
@@ -217,5 +221,8 @@ fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Opti
     }
     let untouched = queue.untouched();
     let from = counter.ahead.end_of_run(untouched.start);
-    (from < untouched.end && is_cold(from)).then_some(Wanted::Untouched { from, bytes })
+    // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it.
+    let messages =
+        if counter.streams > 0 { READ_MAX } else { counter.dispatch.free_messages().min(READ_MAX) };
+    (from < untouched.end && is_cold(from)).then_some(Wanted::Untouched { from, messages, bytes })
 }

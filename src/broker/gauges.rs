@@ -32,6 +32,13 @@ pub(super) fn set(engine: &Engine, store: &Store, consumers: &Consumers) {
     metrics::gauge!("bbq_overlay_bytes").set(store.overlay_bytes() as f64);
 }
 
+/// A queue is gone: what was shown of it must not stay as it was.
+pub(super) fn forget(name: &str) {
+    for gauge in ["bbq_queue_ready", "bbq_queue_leased", "bbq_queue_bytes"] {
+        metrics::gauge!(gauge, "queue" => name.to_owned()).set(0.0);
+    }
+}
+
 /// Counts what the store reports.
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 pub(super) fn note(event: &StoreEvent) {

@@ -22,7 +22,7 @@ pub(super) enum Wanted {
     /// These messages, which were leased before.
     Returned(Vec<Sequence>),
     /// Messages that were never leased, from here on.
-    Untouched { from: Sequence, bytes: usize },
+    Untouched { from: Sequence, messages: usize, bytes: usize },
 }
 
 /// What came of it.
@@ -30,9 +30,6 @@ pub(super) struct Loaded {
     pub(super) queue: QueueId,
     pub(super) messages: Result<Vec<StoredMessage>, ReadError>,
 }
-
-/// The most messages of one read: they are small, or the bytes bound them.
-const MESSAGES_MAX: usize = 4096;
 
 impl ReadAhead {
     /// Takes a message that was fetched.
@@ -99,7 +96,7 @@ impl Wanted {
             Self::Returned(sequences) => {
                 reader.messages(queue, sequences).map(|found| found.into_iter().flatten().collect())
             }
-            Self::Untouched { from, bytes } => reader.untouched(queue, *from, MESSAGES_MAX, *bytes),
+            Self::Untouched { from, messages, bytes } => reader.untouched(queue, *from, *messages, *bytes),
         };
         Loaded { queue, messages }
     }

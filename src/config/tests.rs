@@ -93,7 +93,10 @@ fn a_value_that_cannot_be_had_is_named_with_its_place() {
             vec!["bbq.toml: plaintext.listen", "0.0.0.0:1 is not a loopback"],
         ),
         (refused("tls.key = \"k.pem\"", &[], &[]), vec!["tls.certificate is missing"]),
-        (refused("log.level = \"loud\"", &[], &[]), vec!["bbq.toml: log.level", "\"loud\" is not a level"]),
+        (
+            refused("log.level = \"loud\"", &[], &[]),
+            vec!["bbq.toml: log.level is \"loud\": \"loud\" is not a level"],
+        ),
         (
             refused("limits.message_bytes = 20000000", &[], &[]),
             vec!["limits.message_bytes is 20000000", "limits.request_bytes"],

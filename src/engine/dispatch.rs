@@ -90,6 +90,13 @@ impl Dispatch {
         !self.ring.is_empty()
     }
 
+    /// How many messages its consumers could take now, all together. O(n) in the consumers.
+    #[must_use]
+    pub fn free_messages(&self) -> usize {
+        let free = |taker: &Taker| usize::try_from(taker.limit.messages - taker.held.messages).unwrap_or(0);
+        self.takers.values().map(free).sum()
+    }
+
     /// How many consumers there are.
     #[must_use]
     pub fn len(&self) -> usize {

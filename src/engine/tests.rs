@@ -8,3 +8,4 @@ mod receipts;
 mod restarts;
 mod script;
 mod shadow;
+mod words;

@@ -19,3 +19,40 @@ pub mod tokens;
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use http::Request;
+    use tonic::body::Body;
+    use tower::{ServiceBuilder, ServiceExt as _};
+
+    use super::identity::{Grant, Permission, QueuePattern};
+    use super::testing::{answering, call, ok, read};
+    use super::tokens::{Authority, TokenTable};
+    use super::{auth, deadline, metrics, peer, shed};
+
+    /// The whole stack, as a server would build it, and a call through all of it.
+    #[tokio::test]
+    async fn the_layers_stack() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(TokenTable::open(&directory.path().join("tokens.json")).unwrap());
+        let grant = Grant { permission: Permission::Publish, queues: QueuePattern::All };
+        let (_, secret) = table.create("test", vec![grant], None, SystemTime::UNIX_EPOCH).unwrap();
+        let stack = ServiceBuilder::new()
+            .layer(peer::layer(|_: &Request<Body>| None))
+            .layer(metrics::layer(&["/a/B"]))
+            .layer(deadline::layer())
+            .layer(shed::layer(10, "limits.calls"))
+            .layer(auth::layer(Arc::new(Authority::new(table, || SystemTime::UNIX_EPOCH)), &[]))
+            .service(answering(|_| ok()));
+        let request = call("/a/B").header("grpc-timeout", "1H");
+        let authorized = request.header("authorization", format!("Bearer {}", secret.expose()));
+        let response = stack.clone().oneshot(authorized.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(&read(response).await.0[..], b"hello");
+        let refused = stack.oneshot(call("/a/B").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(refused.headers()["grpc-status"], "16");
+    }
+}

@@ -225,28 +225,33 @@ async fn http3(target: &Target) -> Result<Link, Error> {
 
 /// Both, one with a head start; the first to connect wins.
 async fn race(target: &Target, preferred: Protocol) -> Result<Link, Error> {
-    let (mut first, mut second) = match preferred {
-        Protocol::Http3 => (http3(target).boxed(), http2(target).boxed()),
-        Protocol::Http2 => (http2(target).boxed(), http3(target).boxed()),
+    let (mut first, mut second, other) = match preferred {
+        Protocol::Http3 => (http3(target).boxed(), http2(target).boxed(), Protocol::Http2),
+        Protocol::Http2 => (http2(target).boxed(), http3(target).boxed(), Protocol::Http3),
     };
-    match tokio::time::timeout(HEAD_START, &mut first).await {
-        Ok(Ok(link)) => return Ok(link),
-        // The reason of the second is as good: both lead to the same server.
-        Ok(Err(_)) => return second.await,
-        Err(_) => {}
+    if let Ok(result) = tokio::time::timeout(HEAD_START, &mut first).await {
+        return or_else(result, second, other).await;
     }
     tokio::select! {
-        link = &mut first => match link {
-            Ok(link) => Ok(link),
-            Err(_) => second.await,
-        },
-        link = &mut second => match link {
-            Ok(link) => Ok(link),
-            Err(error) => match tokio::time::timeout(LAST_CHANCE, first).await {
-                Ok(Ok(link)) => Ok(link),
-                Ok(Err(_)) | Err(_) => Err(error),
-            },
-        },
+        result = &mut first => or_else(result, second, other).await,
+        result = &mut second => or_else(result, first, preferred).await,
+    }
+}
+
+/// What one of the two attempts came to, or, if it failed, the other.
+async fn or_else(
+    result: Result<Link, Error>,
+    other: BoxFuture<'_, Result<Link, Error>>,
+    protocol: Protocol,
+) -> Result<Link, Error> {
+    match (result, protocol) {
+        (Ok(link), _) => Ok(link),
+        (Err(_), Protocol::Http2) => other.await,
+        // TCP knows why: a refusal comes at once, while UDP is silent where nobody listens.
+        (Err(error), Protocol::Http3) => {
+            let last = tokio::time::timeout(LAST_CHANCE, other).await;
+            last.ok().and_then(Result::ok).ok_or(error)
+        }
     }
 }
 
@@ -288,3 +293,6 @@ fn with_hint(reason: &str, over: &str) -> String {
         reason.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,6 +169,13 @@ pub(crate) fn guess(expires_at: Option<SystemTime>) -> Duration {
         reason = "the server's time is on the wall, so it is compared with the wall"
     )]
     let now = SystemTime::now();
+    guess_at(expires_at, now)
+}
+
+fn guess_at(expires_at: Option<SystemTime>, now: SystemTime) -> Duration {
     let left = expires_at.and_then(|end| end.duration_since(now).ok()).unwrap_or(LEASE_MIN);
     left.clamp(LEASE_MIN, LEASE_GUESS_MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let value = tail.iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte));
     Some((value, size))
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ impl Profile {
             ))
         })?;
         let mut profile: Self = toml::from_str(&text).map_err(|error| {
-            let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(&text));
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             Error::Profile(format!("{}, line {line}: {}", path.display(), error.message()))
         })?;
@@ -218,3 +218,6 @@ impl fmt::Debug for Pem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

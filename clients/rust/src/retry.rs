@@ -52,3 +52,6 @@ impl Backoff {
         self.bound = self.initial;
     }
 }
+
+#[cfg(test)]
+mod tests;

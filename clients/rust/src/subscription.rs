@@ -79,7 +79,7 @@ impl Client {
             max_in_flight: 0,
             max_in_flight_bytes: 0,
             lease_duration: None,
-            consumer_name: String::new(),
+            consumer_name: self.consumer_name().to_owned(),
             auto_extend: true,
         }
     }

@@ -189,6 +189,33 @@ fn attempts_rise_by_one_however_they_end() {
     );
 }
 
+/// What the server itself ended is not held against a message.
+#[test]
+fn only_what_the_server_ended_is_uncounted() {
+    check(
+        "queue q
+         publish q a
+         uncounted a           -> none
+         lease q 1s            -> a#1
+         advance 1s
+         lease q               -> a#2
+         nack a#2
+         lease q               -> a#3
+         release q s           -> 1 released
+         uncounted a           -> 0
+         lease q               -> a#4
+         release q s uncounted -> 1 released
+         uncounted a           -> 1
+         lease q               -> a#5
+         uncounted a           -> 1
+         restart               -> 1 released
+         uncounted a           -> 2
+         receive q             -> a#6
+         restart               -> 0 released
+         uncounted a           -> 2",
+    );
+}
+
 #[test]
 fn at_most_once_is_gone_when_it_is_leased() {
     check(

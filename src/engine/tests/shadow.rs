@@ -81,6 +81,15 @@ impl Shadow {
         }
     }
 
+    /// Keeps what an entry changed, and the records of the queues that it changed.
+    pub fn keep(&mut self, engine: EngineRecord, queues: Vec<QueueRecord>, changes: &[Change]) {
+        self.record = engine;
+        for change in changes.iter().cloned() {
+            self.change(change);
+        }
+        self.queues.extend(queues.into_iter().map(|record| (record.id, record)));
+    }
+
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
         Engine::restore(self.record, self.queues.values().cloned(), touched)
@@ -89,11 +98,7 @@ impl Shadow {
 
 impl Keep for Shadow {
     fn entry(&mut self, engine: &mut Engine, _: Timestamp, _: &[Command], effects: &Effects) {
-        self.record = engine.record();
-        for change in effects.changes.clone() {
-            self.change(change);
-        }
-        self.queues.extend(engine.take_dirty().into_iter().map(|record| (record.id, record)));
+        self.keep(engine.record(), engine.take_dirty(), &effects.changes);
     }
 
     fn restart(&mut self) -> Engine {

@@ -116,11 +116,11 @@ fn passed(
         if from >= until {
             continue;
         }
-        // From the first chunk that begins in the span, to the one that goes on behind it.
         let stop = span.from.max(from);
         collect(state, id, from..stop, chunks)?;
         sweep::add(&mut plan.sweeps, Sweep::new(id, stop, until));
-        from = before(state, id, until)?.map_or(until, |chunk| chunk.key.first).max(stop);
+        // A chunk that goes on behind the span was looked at if its next message was leased, else it is alive.
+        from = until;
     }
     collect(state, id, from..moved.end, chunks)
 }

@@ -155,7 +155,8 @@ impl Worker {
 
     fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
         let started = Instant::now();
-        let Job { applied, engine, overlay, dirty } = job;
+        let Job { applied, engine, overlay, mut dirty } = job;
+        dirty.sort_unstable_by_key(|record| record.id);
         let mut plan = Plan::default();
         let mut packer = pack::Packer::new(&self.state);
         let nothing = QueueOverlay::default();
@@ -166,7 +167,7 @@ impl Worker {
             }
         }
         for (&id, changes) in &overlay.queues {
-            let record = dirty.iter().find(|record| record.id == id);
+            let record = dirty.binary_search_by_key(&id, |record| record.id).ok().map(|at| &dirty[at]);
             self.queue(id, changes, record, &mut packer, &mut plan)?;
         }
         let packed = packer.finish()?;

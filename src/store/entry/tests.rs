@@ -1,1 +1,101 @@
 use super::*;
+
+fn claim(sequence: u64) -> Claim {
+    Claim { sequence: Sequence(sequence), attempt: Attempt(2), epoch: Epoch(3) }
+}
+
+/// One of each.
+fn commands() -> Vec<Command> {
+    let queue = QueueId(7);
+    let settings = QueueSettings {
+        delivery: DeliveryMode::AtMostOnce,
+        durability: Durability::Buffered,
+        lease_duration: Duration(300),
+    };
+    let consumer = Consumer { name: "n".into(), peer: "p".into(), transport: "h3".into() };
+    vec![
+        Command::StartEpoch,
+        Command::CreateQueue { name: "a/b".parse().unwrap(), settings },
+        Command::DeleteQueue { queue },
+        Command::PurgeQueue { queue },
+        Command::Publish { queue, messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())] },
+        Command::Grant {
+            queue,
+            holder: Holder::Receive(HolderId(9)),
+            duration: Duration(1000),
+            consumer: Arc::new(consumer),
+            picks: vec![Pick { sequence: Sequence(300), size: 2 }],
+        },
+        Command::Ack { queue, claims: vec![claim(1), claim(2)] },
+        Command::Nack { queue, claims: vec![claim(u64::MAX)] },
+        Command::Extend { queue, claims: vec![claim(4)], duration: Duration(5) },
+        Command::Release { queue, holder: HolderId(6), counted: true },
+        Command::Expire { limit: 100 },
+    ]
+}
+
+fn encode(now: u64, commands: &[Command]) -> Bytes {
+    let mut entry = EntryBuilder::new(Timestamp(now));
+    commands.iter().for_each(|command| entry.push(command));
+    Bytes::from(entry.into_record()).slice(RECORD_HEADER_BYTES..)
+}
+
+#[test]
+fn every_command_has_known_bytes_and_reads_back() {
+    let bytes = encode(0x0102, &commands());
+    let golden: [&[u8]; 12] = [
+        &[1, 0, 0, 0, 0, 0, 0, 1, 2],
+        &[1],
+        &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2],
+        &[3, 7],
+        &[4, 7],
+        &[5, 7, 2, 2, b'h', b'i', 0],
+        &[6, 7, 2, 9, 0xe8, 7, 1, b'n', 1, b'p', 2, b'h', b'3', 1, 0xac, 2, 2],
+        &[7, 7, 2, 1, 2, 3, 2, 2, 3],
+        &[8, 7, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3],
+        &[9, 7, 1, 4, 2, 3, 5],
+        &[10, 7, 6, 1],
+        &[11, 100],
+    ];
+    assert_eq!(bytes, golden.concat());
+    assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));
+}
+
+#[test]
+fn an_entry_knows_its_length_and_whether_it_is_empty() {
+    let mut entry = EntryBuilder::new(Timestamp(1));
+    assert!(entry.is_empty());
+    entry.push(&Command::StartEpoch);
+    assert!(!entry.is_empty());
+    assert_eq!(entry.len_bytes(), entry.into_record().len());
+}
+
+#[test]
+fn contents_are_slices_of_the_entry() {
+    let bytes = encode(1, &commands()[4..5]);
+    let (_, decoded) = decode(&bytes).unwrap();
+    let Command::Publish { messages, .. } = &decoded[0] else { panic!("{decoded:?}") };
+    assert!(bytes.as_ptr_range().contains(&messages[0].0.as_ptr()));
+}
+
+/// Whatever the bytes are, the answer is a value or an error.
+#[test]
+fn no_input_makes_decoding_panic() {
+    let whole = encode(1, &commands());
+    for cut in 0..whole.len() {
+        _ = decode(&whole.slice(..cut));
+    }
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut bytes = whole.to_vec();
+            bytes[at] = value;
+            _ = decode(&bytes.into());
+        }
+    }
+    for seed in 0..20_000_u64 {
+        let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
+        let bytes: Vec<u8> = (0..8).flat_map(random).collect();
+        let entry = [&[1, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 12][..], &bytes[1..]].concat();
+        _ = decode(&entry.into());
+    }
+}

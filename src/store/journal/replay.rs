@@ -44,6 +44,16 @@ impl Replay {
         Self { segments: segments.into(), open: None, applied }
     }
 
+    #[cfg(test)]
+    pub(super) fn remaining(&self) -> Vec<Segment> {
+        self.segments.iter().cloned().collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn applied(&self) -> u64 {
+        self.applied
+    }
+
     fn step(&mut self) -> Result<Option<ReplayEntry>, OpenError> {
         loop {
             let Some(open) = &mut self.open else {

@@ -1,1 +1,93 @@
+use bytes::Bytes;
+
+use crate::types::{Attempt, Epoch};
+
 use super::*;
+
+const QUEUE: QueueId = QueueId(1);
+
+fn stored(first: u64, count: usize) -> Change {
+    let messages = vec![Content(Bytes::from_static(b"body")); count];
+    Change::Stored { queue: QUEUE, first: Sequence(first), published_at: Timestamp(9), messages }
+}
+
+fn touched(sequence: u64) -> Change {
+    let touch = Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 4, lease: None };
+    Change::Touched { queue: QUEUE, sequence: Sequence(sequence), touch }
+}
+
+fn settled(sequence: u64) -> Change {
+    Change::Settled { queue: QUEUE, sequence: Sequence(sequence) }
+}
+
+fn purged(from: u64, until: u64) -> Change {
+    Change::Purged { queue: QUEUE, from: Sequence(from), until: Sequence(until) }
+}
+
+fn overlay(changes: impl IntoIterator<Item = Change>) -> Overlay {
+    let mut overlay = Overlay::default();
+    changes.into_iter().for_each(|change| overlay.apply(change));
+    overlay
+}
+
+/// `h` here, `g` gone, `.` unknown, for the messages from 0.
+fn picture(overlay: &Overlay, until: u64) -> String {
+    let letter = |sequence| match overlay.find(QUEUE, Sequence(sequence)) {
+        Found::Here(message) => {
+            assert_eq!((message.sequence, message.published_at), (Sequence(sequence), Timestamp(9)));
+            'h'
+        }
+        Found::Gone => 'g',
+        Found::Unknown => '.',
+    };
+    (0..until).map(letter).collect()
+}
+
+#[test]
+fn what_was_stored_is_here_until_it_is_settled() {
+    let overlay = overlay([stored(3, 3), stored(6, 1), touched(4), settled(4), settled(6)]);
+    assert_eq!(picture(&overlay, 7), "...hghg");
+}
+
+#[test]
+fn what_was_stored_and_settled_leaves_no_trace() {
+    let overlay = overlay([stored(3, 2), touched(3), touched(4), settled(3), settled(4)]);
+    assert_eq!((overlay.bytes(), overlay.touched()), (0, 0));
+    assert_eq!(overlay.queues[&QUEUE].messages().count(), 0);
+    assert!(overlay.queues[&QUEUE].deltas.is_empty());
+}
+
+#[test]
+fn settling_an_older_message_hides_it_below() {
+    let overlay = overlay([touched(1), settled(1), settled(2), touched(3)]);
+    assert_eq!(picture(&overlay, 4), ".gg.");
+    assert_eq!(overlay.touched(), 3);
+}
+
+#[test]
+fn a_purge_hides_its_span_in_every_layer() {
+    let overlay = overlay([stored(5, 1000), purged(2, 8), purged(8, 900)]);
+    assert_eq!(picture(&overlay, 10), "..gggggggg");
+    assert_eq!(picture(&overlay, 901).chars().rev().take(2).collect::<String>(), "hg");
+    assert_eq!(overlay.queues[&QUEUE].messages().count(), 105);
+    assert_eq!(overlay.queues[&QUEUE].purged.len(), 1, "spans that touch are one");
+}
+
+#[test]
+fn a_deleted_queue_is_gone_and_frees_its_memory() {
+    let overlay = overlay([stored(1, 5), touched(2), Change::Deleted { queue: QUEUE }]);
+    assert_eq!(picture(&overlay, 3), "ggg");
+    assert_eq!((overlay.bytes(), overlay.touched()), (0, 0));
+}
+
+#[test]
+fn memory_is_counted_up_and_down() {
+    let mut overlay = overlay([stored(1, 2), stored(3, 1)]);
+    assert_eq!(overlay.bytes(), 3 * (4 + MESSAGE_COST));
+    overlay.apply(touched(1));
+    assert_eq!(overlay.bytes(), 3 * (4 + MESSAGE_COST) + TOUCH_COST);
+    overlay.apply(settled(1));
+    overlay.apply(purged(2, 3));
+    assert_eq!(overlay.bytes(), 4 + MESSAGE_COST);
+    assert_eq!(overlay.queues[&QUEUE].messages().map(|message| message.sequence.0).collect::<Vec<_>>(), [3]);
+}

@@ -63,7 +63,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let count = StreamCount::open(&self.observer, self.peer.transport);
-        let mut request = request.map(|body| Body::new(body.map_err(cut)));
+        let mut request = request.map(|body| Body::new(body.map_err(|error| cut(&error))));
         self.peer.insert_into(request.extensions_mut());
         let refusal = grpc::refusal(&request);
         let service = self.service.clone();
@@ -89,7 +89,7 @@ where
     }
 }
 
-fn cut(error: hyper::Error) -> Status {
+fn cut(error: &hyper::Error) -> Status {
     Status::aborted(format!("the upload was cut: {error}"))
 }
 

@@ -31,8 +31,8 @@ use crate::transport::quic::wire;
 /// Streams that a client may still open before the first GOAWAY reaches it.
 const GRACE_STREAMS: usize = 1 << 20;
 
-/// The grace after each GOAWAY: one round trip, within these bounds.
-const GRACE_MIN: Duration = Duration::from_millis(5);
+/// The grace after each GOAWAY: one round trip and the time that a peer may take to acknowledge (RFC 9000: 25 ms).
+const GRACE_MIN: Duration = Duration::from_millis(25);
 const GRACE_MAX: Duration = Duration::from_secs(1);
 
 /// How long tasks may take to notice that their connection was closed under them.
@@ -60,7 +60,11 @@ impl Shared {
             connection,
             peer,
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
-            early_cancels: EarlyCancels::new(settings.early_cancels_burst, settings.early_cancels_per_second),
+            early_cancels: EarlyCancels::new(
+                settings.early_cancels_burst,
+                settings.early_cancels_per_second,
+                Instant::now(),
+            ),
             unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX),
             observer,
         }
@@ -93,15 +97,21 @@ where
         return;
     };
     let mut accepting = Accepting { h3, handoff, shared, service, calls: TaskTracker::new(), next_id: None };
-    let drained = tokio::select! {
+    let bound = Duration::from_millis(settings.drain_ms);
+    tokio::select! {
         biased;
-        () = drain.begun() => true,
-        () = accepting.accept_all() => false,
-    };
-    if drained {
-        accepting.drain(Duration::from_millis(settings.drain_ms)).await;
+        () = drain.begun() => accepting.drain(bound).await,
+        ended = accepting.accept_all() => accepting.after(ended, Instant::now() + bound).await,
     }
     accepting.close().await;
+}
+
+/// Why no more requests come.
+enum Ended {
+    /// The client has said that it opens no more, and h3 knows of no call that is left.
+    Goodbye,
+    /// The connection is over.
+    Lost,
 }
 
 struct Accepting<S> {
@@ -120,28 +130,45 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    /// Starts a task for each request, until the connection ends or the client has said that it opens no more.
-    /// Cancel safe.
-    async fn accept_all(&mut self) {
-        while let Ok(Some(resolver)) = self.h3.accept().await {
-            let Some(accepted) = self.handoff.take() else { continue };
-            self.next_id = Some(accepted.id + 4);
-            let shared = Arc::clone(&self.shared);
-            self.calls.spawn(request::run(shared, self.service.clone(), resolver, accepted));
+    /// Starts a task for each request. Cancel safe.
+    async fn accept_all(&mut self) -> Ended {
+        loop {
+            match self.h3.accept().await {
+                Ok(Some(resolver)) => {
+                    let Some(accepted) = self.handoff.take() else { continue };
+                    self.next_id = Some(accepted.id + 4);
+                    let shared = Arc::clone(&self.shared);
+                    self.calls.spawn(request::run(shared, self.service.clone(), resolver, accepted));
+                }
+                Ok(None) => return Ended::Goodbye,
+                Err(_) => return Ended::Lost,
+            }
+        }
+    }
+
+    /// Lets calls finish until `deadline`, unless their connection is gone.
+    async fn after(&mut self, ended: Ended, deadline: Instant) {
+        match ended {
+            Ended::Lost => {}
+            Ended::Goodbye => {
+                self.calls.close();
+                // What has not ended by the deadline is cut by the close.
+                let _ = timeout_at(deadline, self.calls.wait()).await;
+            }
         }
     }
 
     /// Tells the client to go, takes what it had sent before it could know, and lets calls finish within `bound`.
     async fn drain(&mut self, bound: Duration) {
         let deadline = Instant::now() + bound;
-        let grace = self.shared.connection.rtt().clamp(GRACE_MIN, GRACE_MAX).min(bound);
+        let grace = (self.shared.connection.rtt() + GRACE_MIN).min(GRACE_MAX).min(bound);
         if self.next_id.is_some() {
             if self.h3.shutdown(GRACE_STREAMS).await.is_err() {
                 return;
             }
             tokio::select! {
                 () = sleep(grace) => {}
-                () = self.accept_all() => return,
+                ended = self.accept_all() => return self.after(ended, deadline).await,
             }
         }
         // h3 counts from the last stream that it accepted, and would still accept the announced id itself.
@@ -155,7 +182,7 @@ where
         let finished = async move { tokio::join!(calls.wait(), sleep(grace)) };
         tokio::select! {
             ((), ()) = finished => {}
-            () = self.accept_all() => {}
+            ended = self.accept_all() => self.after(ended, deadline).await,
             () = sleep_until(deadline) => {}
         }
     }

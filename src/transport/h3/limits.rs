@@ -27,15 +27,14 @@ struct Bucket {
 pub(super) struct TooMany;
 
 impl EarlyCancels {
-    pub(super) fn new(burst: u32, per_second: u32) -> Self {
+    pub(super) fn new(burst: u32, per_second: u32, now: Instant) -> Self {
         let (burst, per_second) = (f64::from(burst), f64::from(per_second));
-        let bucket = Mutex::new(Bucket { tokens: burst, filled: Instant::now() });
+        let bucket = Mutex::new(Bucket { tokens: burst, filled: now });
         Self { burst, per_second, bucket }
     }
 
-    /// Counts the cancel of a call that was opened at `opened` and had no answer yet.
-    pub(super) fn count(&self, opened: Instant) -> Result<(), TooMany> {
-        let now = Instant::now();
+    /// Counts the cancel, `now`, of a call that was opened at `opened` and had no answer yet.
+    pub(super) fn count(&self, opened: Instant, now: Instant) -> Result<(), TooMany> {
         if now.duration_since(opened) >= EARLY {
             return Ok(());
         }
@@ -87,24 +86,23 @@ impl Unacknowledged {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn cancels_beyond_the_burst_are_too_many_until_the_bucket_fills_again() {
-        let limiter = EarlyCancels::new(2, 10);
-        let opened = Instant::now();
-        assert_eq!(limiter.count(opened), Ok(()));
-        assert_eq!(limiter.count(opened), Ok(()));
-        assert_eq!(limiter.count(opened), Err(TooMany));
-        tokio::time::advance(Duration::from_millis(150)).await;
-        assert_eq!(limiter.count(Instant::now()), Ok(()));
-        assert_eq!(limiter.count(Instant::now()), Err(TooMany));
+    #[test]
+    fn cancels_beyond_the_burst_are_too_many_until_the_bucket_fills_again() {
+        let start = Instant::now();
+        let limiter = EarlyCancels::new(2, 10, start);
+        assert_eq!(limiter.count(start, start), Ok(()));
+        assert_eq!(limiter.count(start, start), Ok(()));
+        assert_eq!(limiter.count(start, start), Err(TooMany));
+        let later = start + Duration::from_millis(150);
+        assert_eq!(limiter.count(later, later), Ok(()));
+        assert_eq!(limiter.count(later, later), Err(TooMany));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_cancel_of_an_old_call_is_free() {
-        let limiter = EarlyCancels::new(0, 0);
-        let opened = Instant::now();
-        assert_eq!(limiter.count(opened), Err(TooMany));
-        tokio::time::advance(EARLY).await;
-        assert_eq!(limiter.count(opened), Ok(()));
+    #[test]
+    fn the_cancel_of_an_old_call_is_free() {
+        let start = Instant::now();
+        let limiter = EarlyCancels::new(0, 0, start);
+        assert_eq!(limiter.count(start, start), Err(TooMany));
+        assert_eq!(limiter.count(start, start + EARLY), Ok(()));
     }
 }

@@ -8,7 +8,7 @@
 //! - an answer is complete or reset, never cut silently;
 //! - a panic of the handler ends its call alone.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ use super::fields;
 use super::frame::{Failure, FrameHead, FrameReader};
 use super::incoming::Incoming;
 use super::response::{Encoder, ResponseWriter, take_status};
-use crate::transport::quic::adapter::{Accepted, Codec, Connection};
+use crate::transport::quic::adapter::{Accepted, Connection};
+use crate::transport::quic::codec::Codec;
 use crate::transport::quic::{varint, wire};
 use crate::transport::{BoxError, grpc};
 
@@ -65,16 +66,36 @@ enum Cut {
 }
 
 /// Serves the request whose streams are `accepted`. Ends promptly when the client or the connection is gone.
-pub(super) async fn run<S>(shared: Arc<Shared>, service: S, resolver: Resolver, accepted: Accepted)
+pub(super) fn run<S>(
+    shared: Arc<Shared>,
+    service: S,
+    resolver: Resolver,
+    accepted: Accepted,
+) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    let opened = Instant::now();
     let Accepted { send, recv, codec, .. } = accepted;
-    let mut writer = ResponseWriter::new(send);
-    let mut frames = FrameReader::new(recv);
+    // From here on the streams end with a code, even if the future is never polled.
+    let (writer, frames) = (ResponseWriter::new(send), FrameReader::new(recv));
+    resolve_and_serve(shared, service, resolver, codec, writer, frames)
+}
+
+async fn resolve_and_serve<S>(
+    shared: Arc<Shared>,
+    service: S,
+    resolver: Resolver,
+    codec: Codec,
+    mut writer: ResponseWriter,
+    mut frames: FrameReader,
+) where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+{
+    let opened = Instant::now();
     let section = header_section(&mut frames, &writer, shared.header_timeout).await;
     let (request, encoder) = match resolve(resolver, codec, section).await {
         Ok(resolved) => resolved,
@@ -93,10 +114,11 @@ where
     shared.peer.insert_into(request.extensions_mut());
     let stream_count = shared.count_stream();
     let ended = serve(service, request, encoder, &mut writer, &incoming).await;
+    drop(stream_count);
     match ended {
         Ok(stream) => {
             shared.unacknowledged.keep(stream);
-            incoming.close(Code::H3_NO_ERROR);
+            incoming.answered().await;
         }
         Err(Cut::Reset(code)) => {
             writer.reset(code);
@@ -113,7 +135,6 @@ where
     if let Some(failure) = incoming.failure() {
         shared.failed(failure);
     }
-    drop(stream_count);
 }
 
 /// Reads up to the end of the header section; gives it as a whole HEADERS frame.
@@ -158,7 +179,8 @@ async fn header_section(
     tokio::select! {
         biased;
         section = timeout(limit, read) => section.unwrap_or(Err(Failure::Late)),
-        _ = writer.stopped() => Err(Failure::Reset),
+        // Only made when the headers are not there yet: it takes a lock.
+        _ = async { writer.stopped().await } => Err(Failure::Reset),
     }
 }
 
@@ -300,7 +322,7 @@ impl Shared {
     }
 
     fn cancelled_early(&self, opened: Instant) {
-        if self.early_cancels.count(opened).is_err() {
+        if self.early_cancels.count(opened, Instant::now()).is_err() {
             self.connection.close(wire(Code::H3_EXCESSIVE_LOAD), b"calls are cancelled too fast");
         }
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Response, response};
 use quinn::WriteError;
 use tonic::Status;
 
-use crate::transport::quic::adapter::Codec;
+use crate::transport::quic::codec::Codec;
 use crate::transport::quic::{varint, wire};
 
 /// Payloads up to this size are copied behind their frame's head; longer ones are handed to quinn as they are.

@@ -1,7 +1,13 @@
 //! A server with a service that tells what happens to its calls, and clients that speak HTTP/3 by the byte.
 
 #![allow(dead_code, reason = "each test uses a part")]
-#![allow(missing_docs, clippy::cast_possible_truncation, reason = "test code")]
+#![allow(
+    unused_imports,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code"
+)]
 
 pub mod client;
 pub mod frames;

@@ -6,6 +6,7 @@
 //! | /t/Idle | answers headers, then nothing for ever |
 //! | /t/Hang | never answers |
 //! | /t/Wait | answers when the test says so |
+//! | /t/WaitLong | the same, with `LONG_ANSWER` bytes |
 //! | /t/Reader | reads the upload in another task, never answers |
 //! | /t/Early | refuses without reading the upload |
 //! | /t/Fail | an error with message and details |
@@ -31,6 +32,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
+
+/// As much as a client's window takes at once, so that the server is done with it long before the client is.
+pub const LONG_ANSWER: usize = 1_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -99,6 +103,10 @@ impl Probe {
             "/t/Wait" => {
                 self.go.acquire().await.unwrap().forget();
                 grpc(self.body(&path, vec![b"done".to_vec().into()], End::Ok))
+            }
+            "/t/WaitLong" => {
+                self.go.acquire().await.unwrap().forget();
+                grpc(self.body(&path, vec![vec![1; LONG_ANSWER].into()], End::Ok))
             }
             "/t/Reader" => {
                 let probe = self.clone();

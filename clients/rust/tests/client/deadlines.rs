@@ -11,7 +11,7 @@ use crate::{fake::Fake, within};
 async fn deadline_ends_a_call() {
     for transport in [Transport::Http3, Transport::Http2] {
         let mut fake = Fake::start().await;
-        let client = fake.client(transport).await.with_deadline(Duration::from_millis(300));
+        let client = fake.client(transport).await.with_deadline(Duration::from_secs(1));
         let publish = tokio::spawn(async move { client.publish("q", "a").await });
         let call = fake.publish().await;
         assert!(call.metadata.contains_key("grpc-timeout"));

@@ -10,8 +10,8 @@ use tonic::Status;
 
 use crate::{fake::Fake, within};
 
-/// The shortest lease: extended each half second.
-const LEASE: Duration = Duration::from_secs(1);
+/// Extended each second, with a second to answer.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// Held leases are extended together; one that was dropped, or is lost, is not extended any more.
 #[tokio::test]
@@ -19,14 +19,15 @@ async fn leases_are_extended_while_held() {
     let mut fake = Fake::start().await;
     let client = fake.client(Transport::Http3).await;
     let mut subscription = within(client.subscribe("q").lease_duration(LEASE).start()).await.unwrap();
-    fake.feed().await.deliver([1, 2, 3]).await;
+    let feed = fake.feed().await;
+    feed.deliver([1, 2, 3]).await;
     let dropped = within(subscription.next()).await.unwrap().unwrap();
     let _lost = within(subscription.next()).await.unwrap().unwrap();
     let kept = within(subscription.next()).await.unwrap().unwrap();
 
     let call = fake.extend().await;
     assert_eq!(call.request.receipts, ["r1", "r2", "r3"]);
-    assert_eq!(call.request.lease_duration.unwrap().seconds, 1);
+    assert_eq!(call.request.lease_duration.unwrap().seconds, 2);
     drop(dropped);
     call.answer(Ok(ExtendResponse {
         failures: vec![bbq_client::proto::ReceiptFailure {
@@ -51,7 +52,8 @@ async fn leases_are_extended_before_they_are_handed_out() {
     let mut fake = Fake::start().await;
     let client = fake.client(Transport::Http3).await;
     let _subscription = within(client.subscribe("q").lease_duration(LEASE).start()).await.unwrap();
-    fake.feed().await.deliver([1]).await;
+    let feed = fake.feed().await;
+    feed.deliver([1]).await;
     assert_eq!(fake.extend().await.request.receipts, ["r1"]);
 }
 
@@ -61,7 +63,8 @@ async fn leases_are_extended_until_the_ack_is_answered() {
     let mut fake = Fake::start().await;
     let client = fake.client(Transport::Http3).await;
     let mut subscription = within(client.subscribe("q").lease_duration(LEASE).start()).await.unwrap();
-    fake.feed().await.deliver([1]).await;
+    let feed = fake.feed().await;
+    feed.deliver([1]).await;
     let _ack = within(subscription.next()).await.unwrap().unwrap().ack();
     let _unanswered = fake.ack().await;
     assert_eq!(fake.extend().await.request.receipts, ["r1"]);
@@ -73,7 +76,8 @@ async fn lease_can_be_extended_by_hand() {
     let mut fake = Fake::start().await;
     let client = fake.client(Transport::Http3).await;
     let mut subscription = within(client.subscribe("q").auto_extend(false).start()).await.unwrap();
-    fake.feed().await.deliver([1]).await;
+    let feed = fake.feed().await;
+    feed.deliver([1]).await;
     let delivery = within(subscription.next()).await.unwrap().unwrap();
     let extend = delivery.extend(Duration::from_secs(90));
     let answer = async {

@@ -2,7 +2,12 @@
 //!
 //! It speaks HTTP/3 and HTTP/2 with TLS on one port of loopback, and decides nothing.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bbq_client::{
     Client, Pem, Profile, Transport,
@@ -16,8 +21,8 @@ use futures_util::Stream;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
     net::{TcpListener, UnixListener},
+    runtime::Runtime,
     sync::{mpsc, oneshot},
-    task::JoinSet,
 };
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
 use tonic::{
@@ -98,7 +103,8 @@ pub struct Fake {
     certificate: Certificate,
     endpoint: Option<quinn::Endpoint>,
     routes: Routes,
-    tasks: JoinSet<()>,
+    /// All of the server runs here, so that all of it can go at once.
+    runtime: Option<Runtime>,
 }
 
 #[derive(Clone)]
@@ -158,14 +164,36 @@ impl Fake {
 
     /// Breaks all connections off and frees the port.
     pub async fn stop(&mut self) {
-        if let Some(endpoint) = self.endpoint.take() {
-            endpoint.close(0x100_u32.into(), b"");
-            endpoint.wait_idle().await;
-        }
-        self.tasks.shutdown().await;
+        self.close_udp().await;
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
+    }
+
+    /// Frees the UDP port alone.
+    pub async fn close_udp(&mut self) {
+        let endpoint = self.endpoint.take().unwrap();
+        endpoint.close(0x100_u32.into(), b"");
+        within(endpoint.wait_idle()).await;
+        drop(endpoint);
+        // The port is free when the last task that knows the endpoint is gone.
+        within(async {
+            while UdpSocket::bind(self.address).is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     async fn start_at(address: SocketAddr, certificate: Certificate) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let started = runtime.spawn(Self::start_here(address, certificate));
+        let mut fake = within(started).await.unwrap();
+        fake.runtime = Some(runtime);
+        fake
+    }
+
+    async fn start_here(address: SocketAddr, certificate: Certificate) -> Self {
         let (endpoint, listener) = loop {
             let endpoint = quinn::Endpoint::server(certificate.quic(), address).unwrap();
             match TcpListener::bind(endpoint.local_addr().unwrap()).await {
@@ -184,18 +212,14 @@ impl Fake {
         let (subscribe, feeds) = mpsc::unbounded_channel();
         let service = Service { publish, receive, ack, nack, extend, subscribe };
         let routes = Routes::new(QueueServiceServer::new(service)).prepare();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(http3::serve(endpoint.clone(), routes.clone()));
+        tokio::spawn(http3::serve(endpoint.clone(), routes.clone()));
         let identity = Identity::from_pem(&certificate.pem, &certificate.key);
         let server = Server::builder()
             .tls_config(ServerTlsConfig::new().identity(identity))
             .unwrap()
             .add_routes(routes.clone())
             .serve_with_incoming(TcpListenerStream::new(listener));
-        tasks.spawn(async move {
-            let _ = server.await;
-        });
-        let endpoint = Some(endpoint);
+        tokio::spawn(server);
         Self {
             address,
             publishes,
@@ -205,20 +229,10 @@ impl Fake {
             extends,
             feeds,
             certificate,
-            endpoint,
+            endpoint: Some(endpoint),
             routes,
-            tasks,
+            runtime: None,
         }
-    }
-
-    /// Frees the UDP port alone.
-    pub async fn close_udp(&mut self) {
-        let endpoint = self.endpoint.take().unwrap();
-        endpoint.close(0x100_u32.into(), b"");
-        endpoint.wait_idle().await;
-        drop(endpoint);
-        // The task of HTTP/3 is the one that ends by itself now, and holds the last handle.
-        within(self.tasks.join_next()).await;
     }
 
     /// Serves the same without TLS on a Unix socket and on a port of its own.
@@ -230,8 +244,8 @@ impl Fake {
         let over_tcp = Server::builder()
             .add_routes(self.routes.clone())
             .serve_with_incoming(TcpListenerStream::new(listener));
-        self.tasks.spawn(async move { drop(over_unix.await) });
-        self.tasks.spawn(async move { drop(over_tcp.await) });
+        tokio::spawn(over_unix);
+        tokio::spawn(over_tcp);
         address
     }
 
@@ -265,6 +279,15 @@ impl Fake {
 
     pub async fn feed(&mut self) -> Feed {
         within(self.feeds.recv()).await.unwrap()
+    }
+}
+
+/// A runtime must not be waited for where futures are polled.
+impl Drop for Fake {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -38,7 +38,8 @@ async fn subscription_is_a_stream() {
     let mut fake = Fake::start().await;
     let client = fake.client(Transport::Auto).await;
     let subscription = within(client.subscribe("q").start()).await.unwrap();
-    fake.feed().await.deliver([1, 2]).await;
+    let feed = fake.feed().await;
+    feed.deliver([1, 2]).await;
     let both: Vec<u64> =
         within(subscription.take(2).map(|delivery| delivery.unwrap().sequence()).collect()).await;
     assert_eq!(both, [1, 2]);

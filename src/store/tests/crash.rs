@@ -1,0 +1,114 @@
+//! Stops of every kind: what was durable is there again, and nothing else than a prefix of what was appended.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::model::{Harness, choice, expected};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Checkpoints at random places, copies of the directory as a crash leaves them, and stops: each opens with the state of the
+/// last entry.
+#[test]
+fn a_random_history_survives_crashes() {
+    for seed in 1..=4 {
+        let directory = tempfile::tempdir().unwrap();
+        let mut generation = 0;
+        let mut harness = Harness::open(&directory.path().join("0"), seed);
+        for round in 1..=700 {
+            harness.step();
+            let event = choice(seed, round, 7, 60);
+            if event < 4 && !harness.store.checkpoint_running() {
+                harness.begin_checkpoint();
+            }
+            if event == 4 {
+                harness.until(|store| !store.checkpoint_running());
+                harness.check();
+            }
+            if event == 5 {
+                harness.synced();
+                harness.until(|store| !store.checkpoint_running());
+                let from = directory.path().join(generation.to_string());
+                generation += 1;
+                let to = directory.path().join(generation.to_string());
+                copy(&from, &to);
+                harness = Harness::open(&to, seed);
+                assert_eq!(harness.last.index, round, "seed {seed}");
+                assert_eq!(harness.model, expected(seed, round), "seed {seed}");
+                harness.check();
+            }
+        }
+        drop(harness);
+        let harness = Harness::open(&directory.path().join(generation.to_string()), seed);
+        assert_eq!(harness.model, expected(seed, 700), "seed {seed}");
+        harness.check();
+    }
+}
+
+const CHILD: &str = "BBQ_STORE_TEST_CHILD";
+
+/// Not a test by itself: the process that the next test kills. It reports what is durable and goes on until then.
+#[test]
+fn child_that_appends_until_it_is_killed() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let mut harness = Harness::open(Path::new(&path), 99);
+    loop {
+        for _ in 0..choice(99, harness.last.index, 8, 10) {
+            harness.step();
+        }
+        if choice(99, harness.last.index, 9, 10) == 0 && !harness.store.checkpoint_running() {
+            harness.begin_checkpoint();
+        }
+        harness.synced();
+        writeln!(std::io::stderr(), "durable {}", harness.store.durable_index()).unwrap();
+        harness.step();
+    }
+}
+
+/// A killed process leaves the state of an entry that is not before the last one it reported.
+#[test]
+fn a_killed_process_loses_nothing_that_was_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let mut before = 0;
+    for round in 1..=12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "store::tests::crash::child_that_appends_until_it_is_killed"])
+            .env(CHILD, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let reports = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut durable = 0;
+        let mut left = 5 + choice(1, round, 1, 60);
+        for line in reports {
+            let line = line.unwrap();
+            durable = line.strip_prefix("durable ").unwrap_or_else(|| panic!("{line}")).parse().unwrap();
+            left -= 1;
+            if left == 0 {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        let harness = Harness::open(&path, 99);
+        assert!(harness.last.index >= durable && durable > before, "{durable} was durable");
+        before = harness.last.index;
+        assert_eq!(harness.model, expected(99, harness.last.index));
+        harness.check();
+    }
+}

@@ -1,0 +1,60 @@
+//! Is an engine as the model says?
+
+use bbq::engine::Engine;
+use bbq::types::{DeliveryMode, Durability, Holder, QueueSettings, Sequence};
+
+use super::model::{Kind, Lease, Model, Settings, State};
+
+/// Everything that can be seen of the engine is as in the model.
+pub fn compare(model: &Model, engine: &Engine, start: u64) {
+    let record = engine.record();
+    assert_eq!(u64::from(record.epoch.0), u64::from(model.epoch), "epochs");
+    assert_eq!(record.next_queue.0 as usize, model.queues.len(), "queues that ever were");
+    let alive = model.queues.iter().enumerate().filter(|(_, queue)| queue.alive);
+    assert_eq!(engine.queues().count(), alive.clone().count(), "queues that are there");
+    let first = model.deadlines().first().map(|&(at, ..)| at + start);
+    assert_eq!(engine.next_deadline().map(|at| at.0), first, "the first deadline");
+    for (id, expected) in alive {
+        let queue = engine.named(&expected.name.parse().expect("a name")).expect("the queue is there");
+        assert_eq!(queue.record().id.0 as usize, id, "ids");
+        assert_eq!(queue.record().settings, settings(expected.settings), "settings");
+        assert_eq!(
+            queue.record().next_sequence.0,
+            expected.messages.len() as u64 + 1,
+            "messages that ever were"
+        );
+        for (at, message) in expected.messages.iter().enumerate() {
+            let sequence = Sequence(at as u64 + 1);
+            let label = &message.label;
+            let touch = queue.touch(sequence);
+            let untouched = queue.untouched().contains(&sequence);
+            assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
+            let touched = matches!(message.state, State::Returned | State::Leased(_));
+            assert_eq!(touch.is_some(), touched, "{label} is touched");
+            let Some(touch) = touch else { continue };
+            assert_eq!(touch.attempt.0 as usize, message.attempts.len(), "attempts of {label}");
+            assert_eq!(Some(touch.epoch.0), message.attempts.last().copied(), "the epoch of {label}");
+            assert_eq!(touch.uncounted, message.uncounted, "attempts of {label} that do not count");
+            assert_eq!(u64::from(touch.size), message.size, "the size of {label}");
+            let lease = touch.lease.as_ref().map(|lease| Lease {
+                by: lease.consumer.name.clone(),
+                kind: match lease.holder {
+                    Holder::Stream(_) => Kind::Stream,
+                    Holder::Receive(_) => Kind::Receive,
+                },
+                since: lease.since.0 - start,
+                deadline: lease.deadline.0 - start,
+                duration: lease.duration.0,
+            });
+            assert_eq!(lease.as_ref(), message.lease(), "the lease of {label}");
+        }
+    }
+}
+
+fn settings(settings: Settings) -> QueueSettings {
+    QueueSettings {
+        delivery: if settings.at_most_once { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce },
+        durability: if settings.buffered { Durability::Buffered } else { Durability::Synced },
+        lease_duration: bbq::types::Duration(settings.lease_ms),
+    }
+}

@@ -1,0 +1,396 @@
+//! The reference model: what queues do, written as plainly as it can be.
+//!
+//! Every message that ever was stays in a list with its state; every question is answered by looking at all of them.
+//! There is no index, no counter and no second copy of anything that could disagree. Each operation returns what a
+//! script says after `->`.
+
+use std::collections::BTreeSet;
+
+/// All queues that ever were.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// Milliseconds.
+    pub now: u64,
+    /// Starts so far.
+    pub epoch: u32,
+    /// The place of a queue is its id.
+    pub queues: Vec<Queue>,
+    /// Streams with credit.
+    pub joined: Vec<Joined>,
+    /// Whose leases the latest command ended, and the sizes of the messages.
+    pub freed: Vec<(String, u64)>,
+}
+
+/// A queue, alive or deleted.
+#[derive(Debug)]
+pub struct Queue {
+    pub name: String,
+    pub settings: Settings,
+    pub alive: bool,
+    /// The place of a message is its sequence less one.
+    pub messages: Vec<Message>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub at_most_once: bool,
+    pub buffered: bool,
+    pub lease_ms: u64,
+}
+
+/// A message, there or gone.
+#[derive(Debug)]
+pub struct Message {
+    pub label: String,
+    pub size: u64,
+    pub state: State,
+    /// The epoch of each attempt.
+    pub attempts: Vec<u32>,
+    /// Attempts that do not count.
+    pub uncounted: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never leased.
+    Untouched,
+    /// Leased, and given back.
+    Returned,
+    Leased(Lease),
+    Gone,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub by: String,
+    pub kind: Kind,
+    pub since: u64,
+    pub deadline: u64,
+    pub duration: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Stream,
+    Receive,
+}
+
+/// A stream with credit in one queue.
+#[derive(Debug)]
+pub struct Joined {
+    pub queue: usize,
+    pub name: String,
+    pub messages: usize,
+    pub bytes: u64,
+    /// Sizes of at-most-once messages on their way.
+    pub flying: Vec<(String, u64)>,
+}
+
+/// What a consumer claims to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub sequence: usize,
+    pub attempt: usize,
+    pub epoch: u32,
+}
+
+/// What a claim asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    Ack,
+    Nack,
+    Extend(u64),
+}
+
+impl Message {
+    /// Whether it waits for its next consumer.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Untouched | State::Returned)
+    }
+
+    /// Whether it is in the queue.
+    pub fn is_there(&self) -> bool {
+        self.state != State::Gone
+    }
+
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            State::Leased(lease) => Some(lease),
+            State::Untouched | State::Returned | State::Gone => None,
+        }
+    }
+
+    fn receipt(&self) -> String {
+        format!("{}#{}", self.label, self.attempts.len())
+    }
+}
+
+impl Queue {
+    /// What is ready, in the order of delivery: what came back, then what was never leased.
+    pub fn ready(&self) -> Vec<usize> {
+        let in_state = |state| (0..self.messages.len()).filter(move |&at| self.messages[at].state == state);
+        in_state(State::Returned).chain(in_state(State::Untouched)).collect()
+    }
+}
+
+impl Model {
+    /// The queue of that name that is alive.
+    pub fn alive(&self, name: &str) -> Option<usize> {
+        self.queues.iter().position(|queue| queue.alive && queue.name == name)
+    }
+
+    pub fn create(&mut self, name: &str, settings: Settings) -> String {
+        self.freed.clear();
+        if let Some(at) = self.alive(name) {
+            let same = self.queues[at].settings == settings;
+            return if same { "exists" } else { "conflict" }.to_owned();
+        }
+        self.queues.push(Queue { name: name.to_owned(), settings, alive: true, messages: Vec::new() });
+        "ok".to_owned()
+    }
+
+    pub fn publish(&mut self, queue: &str, messages: &[(String, u64)]) -> String {
+        self.freed.clear();
+        let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        for (label, size) in messages {
+            self.queues[queue].messages.push(Message {
+                label: label.clone(),
+                size: *size,
+                state: State::Untouched,
+                attempts: Vec::new(),
+                uncounted: 0,
+            });
+        }
+        "ok".to_owned()
+    }
+
+    /// Leases the first that are ready.
+    pub fn lease(&mut self, queue: &str, count: usize, ms: Option<u64>, by: &str, kind: Kind) -> String {
+        let Some(at) = self.alive(queue) else { return self.grant(queue, &[], ms, by, kind) };
+        let picks: Vec<_> = self.queues[at].ready().into_iter().take(count).collect();
+        self.grant(queue, &picks, ms, by, kind)
+    }
+
+    /// Leases those of `picks` that can be had: what came back, and the first of those that were never leased.
+    pub fn grant(&mut self, queue: &str, picks: &[usize], ms: Option<u64>, by: &str, kind: Kind) -> String {
+        self.freed.clear();
+        let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        let queue = &mut self.queues[queue];
+        let mut granted = Vec::new();
+        for &pick in picks {
+            let first = queue.messages.iter().position(|message| message.state == State::Untouched);
+            let Some(message) = queue.messages.get_mut(pick) else { continue };
+            if message.state != State::Returned && first != Some(pick) {
+                continue;
+            }
+            let duration = ms.unwrap_or(queue.settings.lease_ms);
+            let (since, deadline) = (self.now, self.now + duration);
+            message.attempts.push(self.epoch);
+            message.state = match queue.settings.at_most_once {
+                true => State::Gone,
+                false => State::Leased(Lease { by: by.to_owned(), kind, since, deadline, duration }),
+            };
+            granted.push(message.receipt());
+        }
+        list(&granted)
+    }
+
+    pub fn claim(&mut self, queue: usize, claims: &[Claim], ask: Ask) -> String {
+        self.freed.clear();
+        if !self.queues[queue].alive {
+            return "no-queue".to_owned();
+        }
+        let results: Vec<_> = claims.iter().map(|claim| self.claim_one(queue, *claim, ask)).collect();
+        if results.iter().all(|&result| result == "ok") { "ok".to_owned() } else { results.join(" ") }
+    }
+
+    fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
+        let (now, epoch) = (self.now, self.epoch);
+        let Some(at) = claim.sequence.checked_sub(1) else { return "unknown" };
+        let Some(message) = self.queues[queue].messages.get_mut(at) else { return "unknown" };
+        let latest = message.attempts.len();
+        if message.state == State::Untouched || claim.attempt == 0 || claim.epoch > epoch {
+            return "unknown";
+        }
+        if message.state == State::Gone {
+            return if matches!(ask, Ask::Ack) { "ok" } else { "gone" };
+        }
+        if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {
+            return "unknown";
+        }
+        if claim.attempt < latest {
+            return "superseded";
+        }
+        if claim.epoch != message.attempts[latest - 1] {
+            return "unknown";
+        }
+        let holds = message.lease().is_some_and(|lease| lease.deadline > now);
+        match (ask, &mut message.state) {
+            (Ask::Ack, _) => self.end(queue, at, State::Gone),
+            (Ask::Nack, _) if holds => self.end(queue, at, State::Returned),
+            (Ask::Extend(ms), State::Leased(lease)) if holds => lease.deadline = now + ms,
+            (Ask::Nack | Ask::Extend(_), _) => return "expired",
+        }
+        "ok"
+    }
+
+    /// A message comes into another state; if it was leased in this epoch, its holder has credit again.
+    fn end(&mut self, queue: usize, at: usize, state: State) {
+        let message = &mut self.queues[queue].messages[at];
+        let granted = message.attempts.last().copied();
+        if let State::Leased(lease) = std::mem::replace(&mut message.state, state)
+            && granted == Some(self.epoch)
+        {
+            self.freed.push((lease.by, message.size));
+        }
+    }
+
+    pub fn release(&mut self, queue: &str, by: &str, counted: bool) -> String {
+        self.freed.clear();
+        let Some(queue) = self.last(queue) else { return "0 released".to_owned() };
+        self.joined.retain(|joined| joined.queue != queue || joined.name != by);
+        let epoch = self.epoch;
+        let held = |message: &Message| {
+            message.attempts.last() == Some(&epoch) && message.lease().is_some_and(|lease| lease.by == by)
+        };
+        self.release_where(queue, counted, held)
+    }
+
+    fn release_where(&mut self, queue: usize, counted: bool, held: impl Fn(&Message) -> bool) -> String {
+        let mut released = 0;
+        for at in 0..self.queues[queue].messages.len() {
+            if self.queues[queue].alive && held(&self.queues[queue].messages[at]) {
+                self.end(queue, at, State::Returned);
+                self.queues[queue].messages[at].uncounted += u32::from(!counted);
+                released += 1;
+            }
+        }
+        format!("{released} released")
+    }
+
+    pub fn purge(&mut self, queue: &str) -> String {
+        self.freed.clear();
+        let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        let ready = self.queues[queue].ready();
+        for &at in &ready {
+            self.queues[queue].messages[at].state = State::Gone;
+        }
+        format!("{} gone", ready.len())
+    }
+
+    pub fn delete(&mut self, queue: &str) -> String {
+        self.freed.clear();
+        let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        self.queues[queue].alive = false;
+        self.joined.retain(|joined| joined.queue != queue);
+        format!("{} gone", self.queues[queue].messages.iter().filter(|message| message.is_there()).count())
+    }
+
+    /// Ends the first `limit` of the leases that are due.
+    pub fn expire(&mut self, limit: usize) -> String {
+        self.freed.clear();
+        let due: Vec<_> =
+            self.deadlines().into_iter().filter(|&(deadline, ..)| deadline <= self.now).collect();
+        for &(_, queue, at) in due.iter().take(limit) {
+            self.end(queue, at, State::Returned);
+        }
+        format!("{} expired", due.len().min(limit))
+    }
+
+    /// A new epoch: streams are gone.
+    pub fn restart(&mut self) -> String {
+        self.freed.clear();
+        self.joined.clear();
+        self.epoch += 1;
+        let released = |text: String| text.trim_end_matches(" released").parse::<u64>().expect("a number");
+        let stream = |message: &Message| message.lease().is_some_and(|lease| lease.kind == Kind::Stream);
+        let all = (0..self.queues.len())
+            .map(|queue| released(self.release_where(queue, false, stream)))
+            .sum::<u64>();
+        format!("{all} released")
+    }
+
+    pub fn depth(&self, queue: &str) -> String {
+        let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        let messages = &self.queues[queue].messages;
+        let ready = messages.iter().filter(|message| message.is_ready()).count();
+        let leased = messages.iter().filter(|message| message.lease().is_some()).count();
+        let bytes =
+            messages.iter().filter(|message| message.is_there()).map(|message| message.size).sum::<u64>();
+        format!("{ready} ready {leased} leased {bytes} bytes")
+    }
+
+    pub fn ready(&self, queue: &str) -> String {
+        let Some(queue) = self.alive(queue) else { return "none".to_owned() };
+        let show = |message: &Message| match message.state {
+            State::Untouched => message.label.clone(),
+            State::Returned | State::Leased(_) | State::Gone => message.receipt(),
+        };
+        let messages = &self.queues[queue].messages;
+        list(&self.queues[queue].ready().into_iter().map(|at| show(&messages[at])).collect::<Vec<_>>())
+    }
+
+    /// Deadlines of all leases, earliest first.
+    pub fn deadlines(&self) -> BTreeSet<(u64, usize, usize)> {
+        let mut deadlines = BTreeSet::new();
+        for (id, queue) in self.queues.iter().enumerate().filter(|(_, queue)| queue.alive) {
+            for (at, message) in queue.messages.iter().enumerate() {
+                deadlines.extend(message.lease().map(|lease| (lease.deadline, id, at)));
+            }
+        }
+        deadlines
+    }
+
+    pub fn join(&mut self, queue: &str, name: &str, messages: usize, bytes: u64) {
+        let queue = self.alive(queue).expect("only a queue that is there is joined");
+        self.joined.push(Joined { queue, name: name.to_owned(), messages, bytes, flying: Vec::new() });
+    }
+
+    /// Who was given what is the dispatcher's choice, within what was promised: order, credit, and that nobody who
+    /// holds nothing goes without while there is something.
+    pub fn dispatched(&mut self, queue: &str, reply: &str) {
+        let at = self.alive(queue).expect("only a queue that is there has streams");
+        let pairs = if reply == "none" { "" } else { reply };
+        for pair in pairs.split_whitespace() {
+            let (name, receipt) = pair.split_once(':').expect("stream:receipt");
+            let first = self.queues[at].ready()[0];
+            let size = self.queues[at].messages[first].size;
+            assert!(self.may_hold(at, name, size), "{name} has no credit for {receipt}");
+            let granted = self.grant(queue, &[first], None, name, Kind::Stream);
+            assert_eq!(granted, receipt, "{name} got what was not next");
+            if self.queues[at].settings.at_most_once {
+                let joined = self.joined.iter_mut().find(|joined| joined.name == name).expect("it joined");
+                joined.flying.push((self.queues[at].messages[first].label.clone(), size));
+            }
+        }
+        if let Some(&next) = self.queues[at].ready().first() {
+            let idle = self.joined.iter().find(|joined| joined.queue == at && self.held(joined).is_empty());
+            assert!(idle.is_none(), "{idle:?} goes without {}", self.queues[at].messages[next].label);
+        }
+    }
+
+    fn may_hold(&self, queue: usize, name: &str, size: u64) -> bool {
+        let joined = self.joined.iter().find(|joined| joined.queue == queue && joined.name == name);
+        let Some(joined) = joined else { return false };
+        let held = self.held(joined);
+        let bytes = held.iter().sum::<u64>() + size;
+        held.is_empty() || (held.len() < joined.messages && bytes <= joined.bytes)
+    }
+
+    /// Sizes of what a stream holds.
+    fn held(&self, joined: &Joined) -> Vec<u64> {
+        let messages = self.queues[joined.queue].messages.iter();
+        let leased = messages.filter(|message| message.lease().is_some_and(|lease| lease.by == joined.name));
+        leased.map(|message| message.size).chain(joined.flying.iter().map(|&(_, size)| size)).collect()
+    }
+
+    /// The latest queue of that name, alive or not.
+    pub fn last(&self, name: &str) -> Option<usize> {
+        self.queues.iter().rposition(|queue| queue.name == name)
+    }
+}
+
+/// Words, as a script writes them.
+pub fn list(words: &[String]) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
