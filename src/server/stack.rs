@@ -62,6 +62,8 @@ fn routes(services: &Services, health: HealthServer<impl Health>) -> anyhow::Res
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, so that generic clients can show them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(services.queue_service())
         .add_service(services.admin_service())
