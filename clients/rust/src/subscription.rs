@@ -124,7 +124,8 @@ impl SubscribeBuilder {
     /// Cancel safe. Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without such a queue, and those of any call.
+    /// [`Error::NotFound`] without such a queue, and those of any call. Over HTTP/3 a refusal comes after the headers, so it
+    /// is the first item of the subscription instead.
     pub async fn start(self) -> Result<Subscription, Error> {
         let request = proto::SubscribeRequest {
             queue: self.queue.clone(),
