@@ -140,9 +140,14 @@ impl Setup {
         command
     }
 
+    /// Starts it and returns at once.
+    pub fn spawn(&self) -> Process {
+        Process::spawn(self.command())
+    }
+
     /// Starts it and waits until it answers.
     pub async fn start(self) -> Server {
-        let process = Process::spawn(self.command());
+        let process = self.spawn();
         let greeting = process.stdout.contains("next, in another terminal:").await;
         let address = |after: &str| -> SocketAddr {
             let from = greeting.find(after).map(|at| &greeting[at + after.len()..]);
