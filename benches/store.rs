@@ -99,8 +99,10 @@ impl Run {
 
     fn handle(&mut self) {
         let event = self.events.blocking_recv().expect("the store reports");
-        if let StoreEvent::Checkpointed { took, .. } = &event {
-            self.checkpoints.push(*took);
+        match &event {
+            StoreEvent::Checkpointed { took, .. } => self.checkpoints.push(*took),
+            StoreEvent::Failed { what } => panic!("{what}"),
+            StoreEvent::Written { .. } | StoreEvent::Durable { .. } => {}
         }
         self.store.handle(&event);
     }

@@ -99,6 +99,14 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
     let ended = serve(&mut signals, &mut running, &identity).await;
     if let Err(error) = ended {
         readiness.set(Phase::Failed);
+        // The broker has told everyone who waits why; that must reach them before the process ends.
+        drain.begin();
+        if tokio::time::timeout(bound(&config), drain.finished()).await.is_err() {
+            tracing::warn!(
+                connections = drain.connections(),
+                "not all clients took their leave (drain_timeout_ms)"
+            );
+        }
         return Err(error);
     }
     health.set_service_status("", ServingStatus::NotServing).await;
@@ -136,8 +144,7 @@ fn reload(identity: &ServerIdentity) {
 /// Ends in order: streams give back what they hold, connections finish, then a last checkpoint.
 async fn stop(config: &Config, handle: &Handle, drain: &Drain, running: Running) -> anyhow::Result<()> {
     tracing::info!("draining: new calls are refused, those in flight finish");
-    let bound = Duration::from_millis(config.drain_timeout_ms);
-    let in_time = tokio::time::timeout(bound, async {
+    let in_time = tokio::time::timeout(bound(config), async {
         handle.drain().await;
         drain.begin();
         drain.finished().await;
@@ -150,6 +157,11 @@ async fn stop(config: &Config, handle: &Handle, drain: &Drain, running: Running)
     running.await.context("the broker's task failed")??;
     tracing::info!("stopped; everything is in a checkpoint");
     Ok(())
+}
+
+/// How long clients may take to go.
+fn bound(config: &Config) -> Duration {
+    Duration::from_millis(config.drain_timeout_ms)
 }
 
 async fn operations(

@@ -9,10 +9,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bbq::transport::h2::{self, H2Settings, PlainListener};
-use bbq::transport::{BindError, Drain, Unobserved};
+use bbq::transport::{BindError, Drain};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -328,5 +327,4 @@ async fn a_file_that_is_no_socket_is_not_replaced() {
     let refused = PlainListener::unix(&path).unwrap_err().to_string();
     assert!(refused.contains("precious") && refused.contains("is not a socket"), "{refused}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
-    let _ = (Unobserved, Duration::ZERO);
 }

@@ -5,8 +5,7 @@
 #[path = "support/transport/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
+use bytes::Buf as _;
 use http::Request;
 use support::client::{Client, Raw, reset_code, response_frames};
 use support::frames::{self, HEADERS};
@@ -138,6 +137,38 @@ async fn an_answer_before_the_upload_ended_stops_it_without_error() {
     assert_eq!(stopped.map(quinn::VarInt::into_inner), Some(NO_ERROR));
 }
 
+/// Stock clients take any STOP_SENDING for the end of the call, so an upload that is nearly through may end in peace.
+#[tokio::test]
+async fn an_upload_that_ends_right_after_its_answer_is_not_stopped() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let (mut send, mut recv) = raw.send(&[frames::call("/t/Early"), frames::data(&[0; 1000])].concat()).await;
+    response_frames(&mut recv).await;
+    send.write_all(&frames::data(&[0; 1000])).await.unwrap();
+    send.finish().unwrap();
+    assert_eq!(within("its end", send.stopped()).await.unwrap(), None);
+}
+
+/// One that goes on and on is.
+#[tokio::test]
+async fn a_long_upload_is_stopped_once_it_is_answered() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let (mut send, mut recv) = raw.send(&[frames::call("/t/Early"), frames::head(0, 1 << 40)].concat()).await;
+    response_frames(&mut recv).await;
+    let mut written = 0;
+    let stopped = within("STOP_SENDING", async {
+        loop {
+            match send.write(&[0; 4096]).await {
+                Ok(length) => written += length,
+                Err(error) => return error,
+            }
+        }
+    });
+    assert_eq!(stopped.await, quinn::WriteError::Stopped(quinn::VarInt::from_u64(NO_ERROR).unwrap()));
+    assert!(written < 3 << 20, "little more than the window was taken: {written}");
+}
+
 #[tokio::test]
 async fn headers_leave_before_the_first_message() {
     let (server, mut events) = Server::start();
@@ -174,14 +205,16 @@ async fn many_calls_at_once_are_all_answered() {
             stream.send_data(body.clone()).await.unwrap();
             stream.finish().await.unwrap();
             stream.recv_response().await.unwrap();
-            let mut data = stream.recv_data().await.unwrap().unwrap();
-            assert_eq!(bytes::Buf::copy_to_bytes(&mut data, 4), body);
+            let mut echoed = Vec::new();
+            while let Some(data) = stream.recv_data().await.unwrap() {
+                echoed.extend_from_slice(data.chunk());
+            }
+            assert_eq!(echoed, body);
         });
     }
     let all = within("500 answers", calls.join_all()).await;
     assert_eq!(all.len(), 500);
     support::eventually("streams are counted down", || server.counts.open_streams() == 0).await;
-    assert!(client.connection.rtt() < Duration::from_secs(1));
 }
 
 /// h3 forgets a request only once it has decoded its headers, so one that is cut before them must not count for ever.

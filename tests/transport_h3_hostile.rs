@@ -43,7 +43,7 @@ async fn a_header_of_a_mebibyte_is_refused_and_one_of_8_kib_is_not() {
     assert_eq!(client.send(request, b"ok").await.unwrap().body, b"ok");
 }
 
-/// 100 fields of 150 bytes are short on the wire when Huffman-coded; what counts is what they are decoded.
+/// Each field counts for 32 bytes more than it takes on the wire.
 #[tokio::test]
 async fn headers_that_only_decode_to_too_much_are_refused() {
     let (server, _events) = Server::start();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::read_ahead::ReadAhead;
 use super::request::{BrokerError, Delivery, Feed, Reply};
 use crate::engine::{Credit, Dispatch};
-use crate::types::{Consumer as Who, Duration, Holder, HolderId, QueueId};
+use crate::types::{Consumer as Who, Duration, Holder, HolderId, Offer, QueueId};
 
 /// One consumer.
 pub(super) struct Consumer {
@@ -42,15 +42,6 @@ pub(super) struct Consumers {
     counters: HashMap<QueueId, Counter>,
 }
 
-impl Consumer {
-    pub(super) fn holder(&self, id: HolderId) -> Holder {
-        match self.line {
-            Line::Stream(_) => Holder::Stream(id),
-            Line::Receive { .. } => Holder::Receive(id),
-        }
-    }
-}
-
 impl Line {
     /// 1 if it is a stream.
     fn streams(&self) -> usize {
@@ -80,6 +71,17 @@ impl Consumers {
             }
         }
         Some(consumer)
+    }
+
+    /// What a consumer is offered, with the queue's lease if it has no wish of its own.
+    pub(super) fn offer(&self, id: HolderId, standard: Duration) -> Option<Offer> {
+        let consumer = self.all.get(&id)?;
+        let holder = match consumer.line {
+            Line::Stream(_) => Holder::Stream(id),
+            Line::Receive { .. } => Holder::Receive(id),
+        };
+        let duration = consumer.lease_duration.unwrap_or(standard);
+        Some(Offer { holder, duration, consumer: Arc::clone(&consumer.who) })
     }
 
     pub(super) fn consumer(&self, id: HolderId) -> Option<&Consumer> {

@@ -1,18 +1,17 @@
 //! Dispatching: which messages go to whom, as grants in the entry that made them possible.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
 
 use super::batch::Batch;
 use super::consumers::{Counter, Line};
+use super::gauges;
 use super::outbox::{Answer, Departure};
 use super::read_ahead::Wanted;
 use super::request::{Delivery, Feed, Notice};
 use super::task::Broker;
 use crate::engine::{Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
-use crate::types::{Command, HolderId, Pick, QueueId, Receipt, Sequence, StoredMessage};
+use crate::types::{Command, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage};
 
 /// The most messages that one pass hands out, so that an entry stays small.
 const PICKS_MAX: usize = 16_384;
@@ -25,18 +24,14 @@ const READ_MAX: usize = 4096;
 /// What one pass over a queue found.
 #[derive(Default)]
 struct Deal {
-    hands: Vec<Hand>,
-    places: HashMap<HolderId, usize>,
-    dealt: usize,
-    /// Something ready was met that is on disk.
-    cold: bool,
-}
-
-/// What one consumer gets.
-struct Hand {
-    holder: HolderId,
+    /// Who gets something.
+    takers: Vec<HolderId>,
+    places: HashMap<HolderId, u32>,
+    /// Which messages, in order, each with the place of its taker.
     picks: Vec<Pick>,
     messages: Vec<StoredMessage>,
+    /// Something ready was met that is on disk.
+    cold: bool,
 }
 
 impl Broker {
@@ -54,54 +49,53 @@ impl Broker {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         let deal = deal(&self.store, queue, counter);
-        let (cold, more) = (deal.cold, deal.dealt >= PICKS_MAX);
-        for hand in deal.hands {
-            self.grant(batch, id, hand);
-        }
-        if more {
+        if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
+        }
+        let cold = deal.cold;
+        if !deal.picks.is_empty() {
+            self.grant(batch, id, deal);
         }
         self.read_ahead(id, cold);
         self.answer_last_calls(batch, id);
     }
 
-    fn grant(&mut self, batch: &mut Batch, id: QueueId, hand: Hand) {
-        let Hand { holder, picks, messages } = hand;
+    fn grant(&mut self, batch: &mut Batch, id: QueueId, deal: Deal) {
+        let Deal { takers, picks, messages, .. } = deal;
         let Some(queue) = self.engine.queue(id) else { return };
-        let Some(consumer) = self.consumers.consumer(holder) else { return };
-        let duration = consumer.lease_duration.unwrap_or(queue.record().settings.lease_duration);
-        let expires_at = (!queue.at_most_once()).then(|| batch.now.after(duration));
-        let command = Command::Grant {
-            queue: id,
-            holder: consumer.holder(holder),
-            duration,
-            consumer: Arc::clone(&consumer.who),
-            picks: picks.clone(),
-        };
-        let granted = match self.act(batch, command) {
-            Outcome::Granted(granted) => granted,
-            _ => Vec::new(),
+        let (standard, leases) = (queue.record().settings.lease_duration, !queue.at_most_once());
+        let offers: Vec<Offer> =
+            takers.iter().filter_map(|&taker| self.consumers.offer(taker, standard)).collect();
+        debug_assert_eq!(offers.len(), takers.len(), "whoever was dealt to is there");
+        let ends: Vec<_> =
+            offers.iter().map(|offer| leases.then(|| batch.now.after(offer.duration))).collect();
+        let outcome = self.act(batch, Command::Grant { queue: id, offers, picks: picks.clone() });
+        let mut granted = match outcome {
+            Outcome::Granted(granted) => granted.into_iter().peekable(),
+            _ => Vec::new().into_iter().peekable(),
         };
         let epoch = self.engine.record().epoch;
-        let mut granted = granted.into_iter().peekable();
-        let mut deliveries = Vec::with_capacity(messages.len());
+        let mut hands: Vec<Vec<Delivery>> = takers.iter().map(|_| Vec::new()).collect();
         for (pick, message) in picks.into_iter().zip(messages) {
+            let place = usize::try_from(pick.offer).unwrap_or(usize::MAX);
+            let (Some(&taker), Some(hand)) = (takers.get(place), hands.get_mut(place)) else { continue };
             let Some(Granted { attempt, sequence }) =
                 granted.next_if(|granted| granted.sequence == pick.sequence)
             else {
                 if let Some(counter) = self.consumers.counter_mut(id) {
-                    counter.dispatch.freed(holder, pick.size);
+                    counter.dispatch.freed(taker, pick.size);
                 }
                 continue;
             };
-            metrics::counter!("bbq_messages_delivered_total").increment(1);
-            if attempt.0 > 1 {
-                metrics::counter!("bbq_messages_redelivered_total").increment(1);
-            }
+            gauges::delivered(attempt);
             let receipt = Receipt { queue: id, sequence, attempt, epoch };
-            deliveries.push(Delivery { receipt, lease_expires_at: expires_at, message });
+            hand.push(Delivery { receipt, lease_expires_at: ends.get(place).copied().flatten(), message });
         }
-        self.hand_over(batch, holder, deliveries);
+        for (taker, hand) in takers.into_iter().zip(hands) {
+            if !hand.is_empty() {
+                self.hand_over(batch, taker, hand);
+            }
+        }
     }
 
     fn hand_over(&mut self, batch: &mut Batch, holder: HolderId, deliveries: Vec<Delivery>) {
@@ -161,11 +155,10 @@ impl Broker {
 fn deal(store: &Store, queue: &Queue, counter: &mut Counter) -> Deal {
     let mut deal = Deal::default();
     let Counter { dispatch, ahead, .. } = counter;
-    let returned = queue.returned().map(|pick| pick.sequence);
     let untouched = queue.untouched();
     let untouched = (untouched.start.0..untouched.end.0).map(Sequence);
-    for sequence in returned.chain(untouched) {
-        if deal.dealt >= PICKS_MAX || !dispatch.hungry() {
+    for sequence in queue.returned().chain(untouched) {
+        if deal.picks.len() >= PICKS_MAX || !dispatch.hungry() {
             break;
         }
         let message = match store.lookup(queue.record().id, sequence) {
@@ -182,25 +175,20 @@ fn deal(store: &Store, queue: &Queue, counter: &mut Counter) -> Deal {
         let size = message.content.size();
         let Some(holder) = dispatch.take(size) else { break };
         ahead.take(sequence);
-        deal.give(holder, Pick { sequence, size }, message);
+        deal.give(holder, sequence, size, message);
     }
     deal
 }
 
 impl Deal {
-    fn give(&mut self, holder: HolderId, pick: Pick, message: StoredMessage) {
-        self.dealt += 1;
-        let place = match self.places.entry(holder) {
-            Entry::Occupied(place) => *place.get(),
-            Entry::Vacant(place) => {
-                self.hands.push(Hand { holder, picks: Vec::new(), messages: Vec::new() });
-                *place.insert(self.hands.len() - 1)
-            }
-        };
-        if let Some(hand) = self.hands.get_mut(place) {
-            hand.picks.push(pick);
-            hand.messages.push(message);
+    fn give(&mut self, holder: HolderId, sequence: Sequence, size: u32, message: StoredMessage) {
+        let next = u32::try_from(self.takers.len()).expect("no more takers than picks");
+        let offer = *self.places.entry(holder).or_insert(next);
+        if offer == next {
+            self.takers.push(holder);
         }
+        self.picks.push(Pick { sequence, size, offer });
+        self.messages.push(message);
     }
 }
 
@@ -210,12 +198,8 @@ fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Opti
     let is_cold = |sequence: Sequence| {
         matches!(store.lookup(id, sequence), Lookup::Cold) && counter.ahead.get(sequence).is_none()
     };
-    let returned: Vec<_> = queue
-        .returned()
-        .map(|pick| pick.sequence)
-        .filter(|&sequence| is_cold(sequence))
-        .take(RETURNED_MAX)
-        .collect();
+    let returned: Vec<_> =
+        queue.returned().filter(|&sequence| is_cold(sequence)).take(RETURNED_MAX).collect();
     if !returned.is_empty() {
         return Some(Wanted::Returned(returned));
     }

@@ -3,6 +3,7 @@
 use super::consumers::Consumers;
 use crate::engine::Engine;
 use crate::store::{Store, StoreEvent};
+use crate::types::Attempt;
 
 /// Queues beyond this many are only part of the totals: each would cost every scrape a few lines.
 const QUEUES_SHOWN: usize = 1000;
@@ -30,6 +31,14 @@ pub(super) fn set(engine: &Engine, store: &Store, consumers: &Consumers) {
     metrics::gauge!("bbq_consumers").set(consumers.len() as f64);
     metrics::gauge!("bbq_journal_bytes").set(store.journal_bytes() as f64);
     metrics::gauge!("bbq_overlay_bytes").set(store.overlay_bytes() as f64);
+}
+
+/// Counts a delivery.
+pub(super) fn delivered(attempt: Attempt) {
+    metrics::counter!("bbq_messages_delivered_total").increment(1);
+    if attempt > Attempt(1) {
+        metrics::counter!("bbq_messages_redelivered_total").increment(1);
+    }
 }
 
 /// A queue is gone: what was shown of it must not stay as it was.

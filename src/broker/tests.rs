@@ -170,6 +170,21 @@ async fn a_backlog_on_disk_is_delivered_in_order() {
 }
 
 #[tokio::test]
+async fn every_consumer_gets_its_fill_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(QueueSettings::default()).await;
+    let mut streams = [rig.subscribe(&queue, 10).await, rig.subscribe(&queue, 10).await];
+    rig.publish(&queue, &["x"; 25]).await;
+    for stream in &mut streams {
+        assert_eq!(next(stream, 10).await, pairs(&["x"; 10], 1));
+    }
+    let depth = rig.handle.show(queue.clone()).await.unwrap().depth;
+    assert_eq!((depth.leased, depth.ready), (20, 5));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_receive_that_is_dropped_gives_its_grant_back_uncounted() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(dir.path());

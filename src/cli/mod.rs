@@ -4,6 +4,7 @@
 //! standard output, one JSON object a line with `--json`; everything else goes to standard error.
 
 mod argument;
+mod bench;
 mod connection;
 mod exec;
 mod inspect;
@@ -82,6 +83,8 @@ enum Command {
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Measure how fast a server is
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -100,6 +103,7 @@ impl Cli {
             Command::Peek(command) => command.run(global).await,
             Command::Leases(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
+            Command::Bench(command) => command.run(global).await,
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Receive {
     /// How long each lease lasts, 1s to 12h [default: the queue's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     lease_duration: Option<Duration>,
+    /// What `bbq leases` shows
+    #[arg(long, value_name = "CONSUMER", default_value = "", hide_default_value = true)]
+    name: String,
     /// Settle the messages once they are printed
     #[arg(long)]
     ack: bool,
@@ -33,6 +36,7 @@ impl Receive {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let mut output = Output::new(global);
         with_client(global, async |client| {
+            let client = client.with_consumer_name(&self.name);
             let deliveries = client.receive(&self.queue, self.max, self.wait, self.lease_duration).await?;
             let mut settlements = Vec::new();
             for delivery in deliveries {

@@ -85,7 +85,7 @@ impl Subscribe {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         with_client(global, async |client| {
             let stop = stop_signal()?;
-            let source = self.source(client).await?;
+            let source = self.source(client.with_consumer_name(&self.name)).await?;
             self.take(source, &stop, &mut Output::new(global)).await
         })
         .await
@@ -101,7 +101,7 @@ impl Subscribe {
             let queue = self.queue.clone();
             return Ok(Source::Polls(Polls { client, queue, lease, batch, taken: VecDeque::new() }));
         }
-        let mut builder = client.subscribe(&self.queue).consumer_name(&self.name);
+        let mut builder = client.subscribe(&self.queue);
         if let Some(in_flight) = self.in_flight() {
             builder = builder.max_in_flight(in_flight);
         }

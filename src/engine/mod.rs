@@ -134,11 +134,7 @@ impl Engine {
             Command::DeleteQueue { queue } => self.delete(queue, effects),
             Command::PurgeQueue { queue } => self.purge(queue, effects),
             Command::Publish { queue, messages } => self.publish(queue, messages, now, effects),
-            Command::Grant { queue, holder, duration, consumer, picks } => {
-                let offer =
-                    settle::Offer { holder, duration, consumer, since: now, epoch: self.record.epoch };
-                self.grant(queue, &offer, &picks, effects)
-            }
+            Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),
             Command::Nack { queue, claims } => self.nack(queue, &claims, effects),
             Command::Extend { queue, claims, duration } => self.extend(queue, &claims, duration, effects),

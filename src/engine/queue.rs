@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use super::outcome::Effects;
-use crate::types::{Change, Content, DeliveryMode, Holder, Pick, QueueRecord, Sequence, Touch};
+use crate::types::{Change, Content, DeliveryMode, Holder, QueueRecord, Sequence, Touch};
 
 /// One queue's state.
 #[derive(Debug)]
@@ -78,10 +78,8 @@ impl Queue {
     }
 
     /// What is ready and was leased before, in the order of delivery. It goes before what is untouched.
-    pub fn returned(&self) -> impl Iterator<Item = Pick> {
-        self.returned.iter().filter_map(|sequence| {
-            self.touched.get(sequence).map(|touch| Pick { sequence: *sequence, size: touch.size })
-        })
+    pub fn returned(&self) -> impl Iterator<Item = Sequence> {
+        self.returned.iter().copied()
     }
 
     /// What is ready and was never leased.

@@ -9,18 +9,9 @@ use std::sync::Arc;
 use super::outcome::{Effects, Freed, Granted, Outcome};
 use super::{Engine, Queue};
 use crate::types::{
-    Attempt, Change, Claim, Consumer, Duration, Epoch, Holder, HolderId, Lease, Pick, QueueId,
-    ReceiptFailure, Sequence, Timestamp, Touch,
+    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lease, Offer, Pick, QueueId, ReceiptFailure,
+    Sequence, Timestamp, Touch,
 };
-
-/// The terms of a grant.
-pub(super) struct Offer {
-    pub(super) holder: Holder,
-    pub(super) duration: Duration,
-    pub(super) consumer: Arc<Consumer>,
-    pub(super) since: Timestamp,
-    pub(super) epoch: Epoch,
-}
 
 /// Whether an attempt that ends counts towards `max_attempts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +33,19 @@ impl Engine {
     pub(super) fn grant(
         &mut self,
         id: QueueId,
-        offer: &Offer,
+        offers: &[Offer],
         picks: &[Pick],
         effects: &mut Effects,
     ) -> Outcome {
+        let (now, epoch) = (self.record.now, self.record.epoch);
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
         let mut granted = Vec::with_capacity(picks.len());
         let mut leased = Vec::new();
         for &pick in picks {
-            let Some(touch) = lease(queue, pick, offer) else { continue };
+            let offer = usize::try_from(pick.offer).ok().and_then(|place| offers.get(place));
+            let Some(touch) = offer.and_then(|offer| take(queue, pick, lease(offer, now, epoch))) else {
+                continue;
+            };
             granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
             if queue.at_most_once() {
                 effects.changes.push(Change::Settled { queue: id, sequence: pick.sequence });
@@ -260,8 +255,20 @@ enum Acting<'a> {
     Gone,
 }
 
+/// The lease that an offer gives now.
+fn lease(offer: &Offer, since: Timestamp, epoch: Epoch) -> Lease {
+    Lease {
+        holder: offer.holder,
+        epoch,
+        since,
+        deadline: since.after(offer.duration),
+        duration: offer.duration,
+        consumer: Arc::clone(&offer.consumer),
+    }
+}
+
 /// Takes a picked message for its next attempt, if it can still be had.
-fn lease(queue: &mut Queue, pick: Pick, offer: &Offer) -> Option<Touch> {
+fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
     let fresh = pick.sequence == queue.untouched().start && pick.sequence < queue.untouched().end;
     let (attempt, uncounted, size) = if fresh {
         queue.advance(pick.size);
@@ -270,15 +277,7 @@ fn lease(queue: &mut Queue, pick: Pick, offer: &Offer) -> Option<Touch> {
         let touch = queue.touch(pick.sequence).filter(|touch| touch.lease.is_none())?;
         (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size)
     };
-    let lease = Lease {
-        holder: offer.holder,
-        epoch: offer.epoch,
-        since: offer.since,
-        deadline: offer.since.after(offer.duration),
-        duration: offer.duration,
-        consumer: Arc::clone(&offer.consumer),
-    };
-    Some(Touch { attempt, uncounted, epoch: offer.epoch, size, lease: Some(lease) })
+    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lease: Some(lease) })
 }
 
 pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {

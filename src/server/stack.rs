@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tonic::Code;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -62,6 +62,8 @@ fn routes(services: &Services, health: HealthServer<impl Health>) -> anyhow::Res
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, so that generic clients can show them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(services.queue_service())
         .add_service(services.admin_service())
@@ -72,12 +74,13 @@ fn routes(services: &Services, health: HealthServer<impl Health>) -> anyhow::Res
 }
 
 fn refuse_oversize(response: Response<Body>, limit: usize) -> Response<Body> {
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let code = header("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-    if code == Code::OutOfRange && status::is_oversize(code, header("grpc-message").unwrap_or_default()) {
-        return status::oversize(limit).into_http();
+    // Only an answer that is a status and nothing else has it in its headers, with the message percent-encoded.
+    match Status::from_header_map(response.headers()) {
+        Some(refusal) if status::is_oversize(refusal.code(), refusal.message()) => {
+            status::oversize(limit).into_http()
+        }
+        Some(_) | None => response,
     }
-    response
 }
 
 macro_rules! paths {

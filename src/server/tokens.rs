@@ -24,7 +24,7 @@ impl Tokens for Table {
         grants: &[TokenGrant],
         lasts: Option<Duration>,
     ) -> Result<NewToken, TokenError> {
-        let grants = grants.iter().map(into_grant).collect::<Result<Vec<_>, _>>()?;
+        let grants = grants.iter().enumerate().map(into_grant).collect::<Result<Vec<_>, _>>()?;
         let (token, secret) = self
             .0
             .create(name, grants, lasts.map(Into::into), now())
@@ -45,15 +45,17 @@ impl Tokens for Table {
     }
 }
 
-fn into_grant(grant: &TokenGrant) -> Result<Grant, TokenError> {
+fn into_grant((place, grant): (usize, &TokenGrant)) -> Result<Grant, TokenError> {
     let permission = match grant.permission {
         Permission::Publish => identity::Permission::Publish,
         Permission::Consume => identity::Permission::Consume,
         Permission::Manage => identity::Permission::Manage,
         Permission::Admin => identity::Permission::Admin,
     };
-    let queues: QueuePattern =
-        grant.queues.parse().map_err(|error| TokenError::Pattern(format!("{error}")))?;
+    let queues: QueuePattern = grant
+        .queues
+        .parse()
+        .map_err(|error: identity::PatternError| TokenError::Pattern { place, problem: error.to_string() })?;
     Ok(Grant { permission, queues })
 }
 

@@ -88,7 +88,9 @@ impl From<TokenError> for Status {
                 let details = info("LAST_ADMIN_TOKEN", [("token", id.as_str())]);
                 Status::with_error_details(Code::FailedPrecondition, message, details)
             }
-            TokenError::Pattern(problem) => Invalid::new("grants.queues", problem).into(),
+            TokenError::Pattern { place, problem } => {
+                Invalid::new(format!("grants[{place}].queues"), problem).into()
+            }
             TokenError::Store(_) => unavailable("TOKEN_NOT_STORED", message),
         }
     }

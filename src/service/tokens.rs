@@ -45,9 +45,14 @@ pub enum TokenError {
     /// It is the last one that may do everything.
     #[error("token {0} is the last with admin permission; create another before you revoke it")]
     LastAdmin(String),
-    /// Its queues are no pattern.
-    #[error("{0}")]
-    Pattern(String),
+    /// The queues of a grant are no pattern.
+    #[error("grant {place}: {problem}")]
+    Pattern {
+        /// Which grant, from 0.
+        place: usize,
+        /// What is wrong with its pattern.
+        problem: String,
+    },
     /// It could not be written down.
     #[error("the token could not be stored: {0}")]
     Store(String),

@@ -27,6 +27,10 @@ impl Directory {
     /// Opens it, or makes it if there is nothing.
     pub(super) fn open(root: &Path, sled_segment_bytes: u64) -> Result<Self, OpenError> {
         create(root)?;
+        // Before anything is written there: a directory named by mistake stays as it is.
+        if format(root)?.is_none() {
+            empty(root)?;
+        }
         let lock = lock(root)?;
         let sled_segment_bytes = match format(root)? {
             Some(bytes) => bytes,

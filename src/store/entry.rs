@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::types::{
     Attempt, Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Epoch, Holder, HolderId,
-    Pick, QueueId, QueueSettings, Sequence, Timestamp,
+    Offer, Pick, QueueId, QueueSettings, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
@@ -93,15 +93,19 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
                 put_bytes(out, content);
             }
         }
-        Command::Grant { queue, holder, duration, consumer, picks } => {
+        Command::Grant { queue, offers, picks } => {
             start(6, Some(*queue));
-            put_holder(out, *holder);
-            put_varint(out, duration.0);
-            put_consumer(out, consumer);
+            put_varint(out, length(offers.len()));
+            for Offer { holder, duration, consumer } in offers {
+                put_holder(out, *holder);
+                put_varint(out, duration.0);
+                put_consumer(out, consumer);
+            }
             put_varint(out, length(picks.len()));
-            for Pick { sequence, size } in picks {
+            for Pick { sequence, size, offer } in picks {
                 put_varint(out, sequence.0);
                 put_varint(out, u64::from(*size));
+                put_varint(out, u64::from(*offer));
             }
         }
         Command::Ack { queue, claims } => {
@@ -143,13 +147,9 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         }
         6 => {
             let queue = queue(input)?;
-            let holder = holder(input)?;
-            let duration = Duration(input.varint()?);
-            let consumer = Arc::new(consumer(input)?);
-            let count = input.count(2)?;
-            let pick = |_| Ok(Pick { sequence: Sequence(input.varint()?), size: input.varint_u32()? });
-            let picks = (0..count).map(pick).collect::<Result<_, _>>()?;
-            Command::Grant { queue, holder, duration, consumer, picks }
+            let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
+            let picks = (0..input.count(3)?).map(|_| pick(input)).collect::<Result<_, _>>()?;
+            Command::Grant { queue, offers, picks }
         }
         7 => Command::Ack { queue: queue(input)?, claims: claims(input)? },
         8 => Command::Nack { queue: queue(input)?, claims: claims(input)? },
@@ -170,6 +170,15 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
 
 fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {
     input.varint_u32().map(QueueId)
+}
+
+fn offer(input: &mut Input<'_>) -> Result<Offer, Malformed> {
+    let (holder, duration) = (holder(input)?, Duration(input.varint()?));
+    Ok(Offer { holder, duration, consumer: Arc::new(consumer(input)?) })
+}
+
+fn pick(input: &mut Input<'_>) -> Result<Pick, Malformed> {
+    Ok(Pick { sequence: Sequence(input.varint()?), size: input.varint_u32()?, offer: input.varint_u32()? })
 }
 
 fn flag(input: &mut Input<'_>) -> Result<bool, Malformed> {

@@ -6,7 +6,7 @@
 
 use std::ops::Bound;
 
-use sled::{Batch, Tree};
+use sled::Tree;
 
 use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence, Touch};
 
@@ -87,8 +87,8 @@ fn remove_from(tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadE
             return Ok(removed);
         }
         removed += length(keys.len());
-        let mut batch = Batch::default();
-        keys.into_iter().for_each(|key| batch.remove(key));
-        tree.apply_batch(batch)?;
+        for key in keys {
+            tree.remove(key)?;
+        }
     }
 }

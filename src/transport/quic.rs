@@ -66,15 +66,16 @@ impl Default for QuicSettings {
 impl QuicSettings {
     fn transport(&self) -> TransportConfig {
         let mut transport = TransportConfig::default();
-        let idle = Duration::from_millis(self.idle_timeout_ms);
+        // Zero would mean never, to QUIC.
+        let idle = VarInt::from_u64(self.idle_timeout_ms.max(1)).unwrap_or(VarInt::MAX);
         transport
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
             .receive_window(VarInt::from_u32(self.connection_window_bytes))
             .send_window(u64::from(self.send_window_bytes))
             .max_concurrent_bidi_streams(VarInt::from_u32(self.streams_max))
             .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
-            .max_idle_timeout(IdleTimeout::try_from(idle).ok())
-            .keep_alive_interval(Some(Duration::from_millis(self.keep_alive_ms)))
+            .max_idle_timeout(Some(IdleTimeout::from(idle)))
+            .keep_alive_interval(Some(Duration::from_millis(self.keep_alive_ms.max(1))))
             .datagram_receive_buffer_size(None)
             // Finishing one answer after the other beats a few bytes of each in every packet.
             .send_fairness(false);

@@ -10,6 +10,17 @@ use super::{
     Receipt, Sequence,
 };
 
+/// Who takes messages, and on which terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What the leases are bound to.
+    pub holder: Holder,
+    /// How long they last.
+    pub duration: Duration,
+    /// Who takes them.
+    pub consumer: Arc<Consumer>,
+}
+
 /// A message chosen for delivery, with the one fact about it that the engine does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
@@ -17,6 +28,8 @@ pub struct Pick {
     pub sequence: Sequence,
     /// Its size in bytes.
     pub size: u32,
+    /// Who gets it: a place among the grant's offers.
+    pub offer: u32,
 }
 
 /// A receipt whose queue is known: what a consumer claims to hold.
@@ -59,16 +72,13 @@ pub enum Command {
         /// What; at least one.
         messages: Vec<Content>,
     },
-    /// Messages are leased to a consumer, or, in an at-most-once queue, handed out and gone.
+    /// Messages are leased to consumers, or, in an at-most-once queue, handed out and gone. One command for all that
+    /// is dealt at once, because messages that were never leased are to be had in their order only.
     Grant {
         /// From where.
         queue: QueueId,
-        /// What the leases are bound to.
-        holder: Holder,
-        /// How long they last.
-        duration: Duration,
-        /// Who takes them.
-        consumer: Arc<Consumer>,
+        /// To whom.
+        offers: Vec<Offer>,
         /// Which messages, in the order of delivery.
         picks: Vec<Pick>,
     },

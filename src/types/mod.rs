@@ -13,7 +13,7 @@ mod receipt;
 mod time;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Pick};
+pub use command::{Claim, Command, Offer, Pick};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch};
 pub use message::{Content, StoredMessage};

@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod process;
+pub mod raw;
 pub mod server;
 pub mod waiting;
 

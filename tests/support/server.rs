@@ -21,6 +21,7 @@ use super::waiting::within;
 pub struct Setup {
     directory: Directory,
     listen: String,
+    operations_listen: String,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
@@ -57,6 +58,7 @@ impl Setup {
         Self {
             directory: Directory::Temporary(Arc::new(directory)),
             listen: "127.0.0.1:0".to_owned(),
+            operations_listen: "127.0.0.1:0".to_owned(),
             args: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
@@ -86,6 +88,13 @@ impl Setup {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address.to_string();
+        self
+    }
+
+    /// Shows health and metrics there instead of on a free port.
+    #[must_use]
+    pub fn operations_listen(mut self, address: SocketAddr) -> Self {
+        self.operations_listen = address.to_string();
         self
     }
 
@@ -120,8 +129,9 @@ impl Setup {
                 command
             }
         };
-        command.args(["serve", "--listen", &self.listen, "--operations-listen", "127.0.0.1:0", "--data-dir"]);
+        command.args(["serve", "--listen", &self.listen, "--operations-listen", &self.operations_listen]);
         command
+            .arg("--data-dir")
             .arg(self.data())
             .args(&self.args)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -130,9 +140,14 @@ impl Setup {
         command
     }
 
+    /// Starts it and returns at once.
+    pub fn spawn(&self) -> Process {
+        Process::spawn(self.command())
+    }
+
     /// Starts it and waits until it answers.
     pub async fn start(self) -> Server {
-        let process = Process::spawn(self.command());
+        let process = self.spawn();
         let greeting = process.stdout.contains("next, in another terminal:").await;
         let address = |after: &str| -> SocketAddr {
             let from = greeting.find(after).map(|at| &greeting[at + after.len()..]);

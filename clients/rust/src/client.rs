@@ -5,7 +5,7 @@
 //!
 //! Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -37,6 +37,7 @@ const TRIES: u32 = 6;
 pub struct Client {
     wire: Wire,
     deadline: Duration,
+    consumer_name: Arc<str>,
     pub(crate) settlers: Settlers,
 }
 
@@ -60,13 +61,30 @@ impl Client {
     /// # Errors
     /// [`Error::Profile`] if the profile cannot be used.
     pub fn connect_lazily(profile: &Profile) -> Result<Self, Error> {
-        Ok(Self { wire: Wire::new(profile)?, deadline: DEADLINE, settlers: Settlers::default() })
+        Ok(Self {
+            wire: Wire::new(profile)?,
+            deadline: DEADLINE,
+            consumer_name: "".into(),
+            settlers: Settlers::default(),
+        })
     }
 
     /// A client on the same connection whose calls may take so long.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
+    }
+
+    /// A client on the same connection whose consumers `bbq leases` shows under this name, unless a subscription has its
+    /// own; at most 128 bytes.
+    #[must_use]
+    pub fn with_consumer_name(&self, name: &str) -> Self {
+        Self { consumer_name: name.into(), ..self.clone() }
+    }
+
+    /// The name of this client's consumers.
+    pub(crate) fn consumer_name(&self) -> &str {
+        &self.consumer_name
     }
 
     /// Where this client connects to, as the profile has it.

@@ -165,7 +165,7 @@ impl Link {
             .await
         };
         let response = response.map_err(|error| Unsent::Failed(self.error(error)))?;
-        let body = ResponseBody { recv, upload, link: self.clone(), _sender: sender, reading: Reading::Data };
+        let body = ResponseBody { recv, upload, link: self.clone(), reading: Reading::Data };
         Ok(response.map(|()| Body::new(body)))
     }
 
@@ -292,9 +292,8 @@ enum Reading {
 struct ResponseBody {
     recv: RequestStream<quic::RecvStream, Bytes>,
     upload: Option<BoxFuture<'static, ()>>,
+    /// h3 closes the connection with its last sender: the one in here keeps it for the call.
     link: Link,
-    /// h3 closes the connection with its last sender: this one keeps it for the call.
-    _sender: Sender,
     reading: Reading,
 }
 

@@ -43,7 +43,7 @@ impl Client {
             max_messages: max,
             wait: Some(wire_duration(wait)),
             lease_duration: lease.map(wire_duration),
-            consumer_name: String::new(),
+            consumer_name: self.consumer_name().to_owned(),
         };
         let patient = self.with_deadline(self.deadline() + wait);
         let response = patient

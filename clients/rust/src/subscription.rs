@@ -79,7 +79,7 @@ impl Client {
             max_in_flight: 0,
             max_in_flight_bytes: 0,
             lease_duration: None,
-            consumer_name: String::new(),
+            consumer_name: self.consumer_name().to_owned(),
             auto_extend: true,
         }
     }
@@ -124,7 +124,8 @@ impl SubscribeBuilder {
     /// Cancel safe. Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without such a queue, and those of any call.
+    /// [`Error::NotFound`] without such a queue, and those of any call. Over HTTP/3 a refusal comes after the headers, so it
+    /// is the first item of the subscription instead.
     pub async fn start(self) -> Result<Subscription, Error> {
         let request = proto::SubscribeRequest {
             queue: self.queue.clone(),

@@ -38,7 +38,7 @@ use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
 use crate::types::{
-    Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Pick, QueueId,
+    Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Offer, Pick, QueueId,
     QueueSettings, Sequence, Timestamp,
 };
 
@@ -262,7 +262,7 @@ impl<K: Keep> Script<K> {
         let sequences = words.iter().map(|word| self.names.message(word).1);
         let size =
             |sequence| self.names.published_as(id, sequence).map_or(1, |message| message.content.size());
-        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence) }).collect();
+        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence), offer: 0 }).collect();
         let holder = Holder::Stream(self.names.holder(name));
         match self.grant(id, holder, None, name, picks) {
             Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
@@ -274,10 +274,8 @@ impl<K: Keep> Script<K> {
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
         self.engine.queue(id).into_iter().flat_map(move |queue| {
             let untouched = queue.untouched().start.0..queue.untouched().end.0;
-            queue.returned().chain(untouched.map(move |sequence| {
-                let sequence = Sequence(sequence);
-                Pick { sequence, size: self.names.size(id, sequence) }
-            }))
+            let ready = queue.returned().chain(untouched.map(Sequence));
+            ready.map(move |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 })
         })
     }
 
@@ -295,7 +293,8 @@ impl<K: Keep> Script<K> {
         for pick in &picks {
             self.read(queue, pick.sequence);
         }
-        match self.apply(Command::Grant { queue, holder, duration, consumer, picks }) {
+        match self.apply(Command::Grant { queue, offers: vec![Offer { holder, duration, consumer }], picks })
+        {
             Outcome::NoQueue => None,
             Outcome::Granted(granted) => {
                 let epoch = self.engine.record().epoch;

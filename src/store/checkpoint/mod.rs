@@ -1,6 +1,6 @@
 //! Checkpoints: what is still alive goes to the state files, in one transaction, with the entry whose state it is.
 //!
-//! A thread takes one frozen overlay at a time. New messages are packed into chunks, which go ahead in small batches; the
+//! A thread takes one frozen overlay at a time. New messages are packed into chunks, which go ahead; the
 //! transaction that names them waits until the journal is on disk as far as the state goes. Once the transaction is on
 //! disk, and not before, the journal up to there is removed. Between checkpoints the thread sweeps what is dead.
 
@@ -170,7 +170,7 @@ impl Worker {
             let record = dirty.binary_search_by_key(&id, |record| record.id).ok().map(|at| &dirty[at]);
             self.queue(id, changes, record, &mut packer, &mut plan)?;
         }
-        let packed = packer.finish()?;
+        let packed = packer.packed();
         let removed = length(plan.dead.len());
         plan.bound();
         // Rows of one key are one sweep, old or new.

@@ -1,9 +1,8 @@
 //! Packing: new messages that are still alive become chunks, which go ahead of the transaction.
 //!
 //! Neighbours share a chunk, however they were published. A chunk is written after its parts, so that a reader which finds it
-//! finds them.
-
-use sled::Batch;
+//! finds them. Each is written by itself: nobody counts on them before the transaction, and single writes don't make readers
+//! wait, as sled's batches do.
 
 use crate::store::chunk::{self, ChunkBuilder};
 use crate::store::keys::ChunkKey;
@@ -14,9 +13,6 @@ use crate::types::{QueueId, Sequence, StoredMessage};
 
 use super::{Plan, Stop};
 
-/// A batch is written at this size: readers wait while it is.
-const BATCH_BYTES: usize = 256 << 10;
-
 /// How much was packed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Packed {
@@ -25,53 +21,34 @@ pub(super) struct Packed {
     pub(super) chunks: u64,
 }
 
-/// Writes chunks in batches.
+/// Writes chunks.
 pub(super) struct Packer<'a> {
     state: &'a State,
-    parts: Batch,
-    chunks: Batch,
-    pending: usize,
     packed: Packed,
 }
 
 impl<'a> Packer<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        let (parts, chunks) = (Batch::default(), Batch::default());
-        Self { state, parts, chunks, pending: 0, packed: Packed::default() }
+        Self { state, packed: Packed::default() }
     }
 
-    pub(super) fn finish(mut self) -> Result<Packed, Stop> {
-        self.flush()?;
-        Ok(self.packed)
+    pub(super) fn packed(&self) -> Packed {
+        self.packed
     }
 
     fn chunk(&mut self, key: ChunkKey, value: Vec<u8>) -> Result<(), Stop> {
         self.packed.chunks += 1;
-        self.pending += value.len();
-        self.chunks.insert(&key.encode(), value);
-        if self.pending >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        self.state.chunks.insert(key.encode(), value)?;
+        Ok(())
     }
 
     fn large(&mut self, queue: QueueId, message: &StoredMessage) -> Result<(), Stop> {
         let key = ChunkKey::new(queue, message.sequence);
         let (value, parts) = chunk::encode_large(message);
         for (part, value) in (0_u16..).zip(parts) {
-            self.pending += value.len();
-            self.parts.insert(&key.part(part), value);
-            if self.pending >= BATCH_BYTES {
-                self.flush()?;
-            }
+            self.state.parts.insert(key.part(part), value)?;
         }
         self.chunk(key, value)
-    }
-
-    fn flush(&mut self) -> Result<(), Stop> {
-        if self.pending > 0 {
-            self.state.parts.apply_batch(std::mem::take(&mut self.parts))?;
-            self.state.chunks.apply_batch(std::mem::take(&mut self.chunks))?;
-            self.pending = 0;
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,6 @@
 //! queue's frontier; those that have a record stay. So it is right whenever it runs, and running it twice does no harm. A sweep
 //! of all of a queue follows the queue's deletion. Its row in the `sweeps` tree goes when what it removed is on disk.
 
-use sled::Batch;
 use sled::transaction::{TransactionError, Transactional};
 
 use crate::store::keys::{self, ChunkKey};
@@ -14,7 +13,7 @@ use crate::types::{QueueId, Sequence};
 
 use super::Stop;
 
-/// Chunks in a step: readers wait while it is written.
+/// Chunks in a step.
 const STEP: usize = 64;
 const END: Sequence = Sequence(u64::MAX);
 
@@ -120,9 +119,9 @@ fn step_all(state: &State, queue: QueueId) -> Result<bool, Stop> {
         let keys: Vec<_> =
             tree.range(least.clone()..=most.clone()).keys().take(STEP).collect::<Result<_, _>>()?;
         if !keys.is_empty() {
-            let mut batch = Batch::default();
-            keys.into_iter().for_each(|key| batch.remove(key));
-            tree.apply_batch(batch)?;
+            for key in keys {
+                tree.remove(key)?;
+            }
             return Ok(true);
         }
     }

@@ -79,14 +79,16 @@ impl Fixture {
 
     /// How many entries opening finds; entries are what was written, and the journal goes on behind them.
     fn entries(&self) -> Result<u64, OpenError> {
-        self.open(0).map(|running| {
-            let count = running.check(1);
-            assert_eq!(running.found.last.index, count);
-            running.append(1);
-            let again = self.open(0).unwrap().check(1);
-            assert_eq!(again, count + 1, "what was appended behind the salvaged part reads back");
-            count
-        })
+        self.open(0).map(|running| self.check_all(running))
+    }
+
+    fn check_all(&self, running: Running) -> u64 {
+        let count = running.check(1);
+        assert_eq!(running.found.last.index, count);
+        running.append(1);
+        let again = self.open(0).unwrap().check(1);
+        assert_eq!(again, count + 1, "what was appended behind the salvaged part reads back");
+        count
     }
 }
 

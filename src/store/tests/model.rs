@@ -13,7 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::store::{Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
-    Lease, LogId, Pick, QueueId, QueueRecord, QueueSettings, Sequence, StoredMessage, Timestamp, Touch,
+    Lease, LogId, Offer, Pick, QueueId, QueueRecord, QueueSettings, Sequence, StoredMessage, Timestamp,
+    Touch,
 };
 
 /// Small files, so that tests meet their ends.
@@ -88,16 +89,21 @@ impl Model {
                     messages: messages.clone(),
                 }];
             }
-            Command::Grant { queue, holder, duration, consumer, picks } => {
-                let lease = Lease {
-                    holder: *holder,
+            Command::Grant { queue, offers, picks } => {
+                let lease = |offer: &Offer| Lease {
+                    holder: offer.holder,
                     epoch: self.engine.epoch,
                     since: now,
-                    deadline: now.after(*duration),
-                    duration: *duration,
-                    consumer: consumer.clone(),
+                    deadline: now.after(offer.duration),
+                    duration: offer.duration,
+                    consumer: offer.consumer.clone(),
                 };
-                return picks.iter().map(|pick| self.grant(*queue, *pick, &lease)).collect();
+                let leases: Vec<Lease> = offers.iter().map(lease).collect();
+                let grant = |pick: &Pick| {
+                    let place = usize::try_from(pick.offer).unwrap();
+                    self.grant(*queue, *pick, &leases[place])
+                };
+                return picks.iter().map(grant).collect();
             }
             Command::Ack { queue, claims } => return self.ack(*queue, claims),
             Command::Nack { queue, claims } => return self.nack(*queue, claims),
@@ -121,7 +127,7 @@ impl Model {
         changes
     }
 
-    fn grant(&mut self, id: QueueId, Pick { sequence, size }: Pick, lease: &Lease) -> Change {
+    fn grant(&mut self, id: QueueId, Pick { sequence, size, .. }: Pick, lease: &Lease) -> Change {
         let queue = self.queues.get_mut(&id).unwrap();
         if sequence == queue.record.frontier {
             queue.record.frontier = sequence.next();
@@ -188,12 +194,18 @@ impl Model {
         let free =
             state.touched.iter().filter(|(_, touch)| touch.lease.is_none()).map(|(sequence, _)| *sequence);
         let untouched = (state.record.frontier.0..state.record.next_sequence.0).map(Sequence);
-        let pick = |sequence| Pick { sequence, size: content(queue, sequence).size() };
-        Command::Grant {
-            queue,
-            holder: Holder::Receive(HolderId(index)),
+        let pick = |sequence: Sequence| {
+            let offer = u32::try_from(sequence.0 % 2).unwrap();
+            Pick { sequence, size: content(queue, sequence).size(), offer }
+        };
+        let offer = |n| Offer {
+            holder: Holder::Receive(HolderId(index + n)),
             duration: Duration::seconds(30),
             consumer: Arc::new(Consumer { name: format!("c{}", index % 3), ..Consumer::default() }),
+        };
+        Command::Grant {
+            queue,
+            offers: vec![offer(0), offer(1)],
             picks: free.chain(untouched).take(usize::try_from(count).unwrap()).map(pick).collect(),
         }
     }

@@ -90,7 +90,7 @@ fn builder(settings: &H2Settings, streams: Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_millis(settings.keep_alive_ms))
+        .keep_alive_interval(Duration::from_millis(settings.keep_alive_ms.max(1)))
         .keep_alive_timeout(Duration::from_millis(settings.keep_alive_timeout_ms))
         .initial_stream_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.connection_window_bytes)

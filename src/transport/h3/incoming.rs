@@ -9,21 +9,28 @@
 //! - a reset is noticed while nobody reads;
 //! - an empty DATA frame is nothing, trailers are read and dropped.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h3::error::Code;
 use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::timeout;
 use tonic::Status;
 
 use super::frame::{Failure, FrameHead, FrameReader};
 
 /// The longest trailers we skip.
 const TRAILERS_MAX: u64 = 16 * 1024;
+
+/// How much of an upload is still taken after the answer, and for how long, before the client is asked to stop.
+const LINGER_BYTES: usize = 64 * 1024;
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The request side of a call, shared by its task and its body.
 pub(super) struct Incoming {
@@ -39,6 +46,8 @@ struct State {
     /// From `content-length`: bytes still to come.
     announced: Option<u64>,
     trailers_seen: bool,
+    /// The call is over: what still comes is for nobody.
+    closed: bool,
 }
 
 /// Who waits for the stream.
@@ -74,7 +83,7 @@ impl Incoming {
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse().ok());
-        let state = State { frames, phase: Phase::Between, announced, trailers_seen: false };
+        let state = State { frames, phase: Phase::Between, announced, trailers_seen: false, closed: false };
         let waiting = Arc::<Waiting>::default();
         let waker = Waker::from(Arc::clone(&waiting));
         Arc::new(Self { state: Mutex::new(state), waiting, waker })
@@ -109,12 +118,35 @@ impl Incoming {
     /// The call is over: whoever still reads gets an error, and the client is asked to send no more.
     pub(super) fn close(&self, code: Code) {
         let mut state = self.lock();
+        state.closed = true;
         state.frames.stop(code);
         if !matches!(state.phase, Phase::Done | Phase::Failed(_)) {
             state.phase = Phase::Failed(Failure::Stopped);
         }
         drop(state);
         self.waiting.body.wake();
+    }
+
+    /// The call was answered. Takes a little of what is on its way before it asks the client to stop: stock clients
+    /// give up an answer when a STOP_SENDING reaches them first, even one without error.
+    pub(super) async fn answered(&self) {
+        self.lock().closed = true;
+        self.waiting.body.wake();
+        let mut left = LINGER_BYTES;
+        let discard = poll_fn(|cx| {
+            self.waiting.watch.register(cx.waker());
+            let mut state = self.lock();
+            while let Some(data) = ready!(state.poll_data(&mut Context::from_waker(&self.waker)))? {
+                left = left.saturating_sub(data.len());
+                if left == 0 {
+                    break;
+                }
+            }
+            Poll::Ready(Ok::<(), Failure>(()))
+        });
+        // Whatever comes of it, the call has its answer.
+        let _ = timeout(LINGER, discard).await;
+        self.close(Code::H3_NO_ERROR);
     }
 
     /// Why the upload failed, if it did and not by [`close`](Self::close).
@@ -189,6 +221,9 @@ impl Body for RequestBody {
         let incoming = &self.0;
         incoming.waiting.body.register(cx.waker());
         let mut state = incoming.lock();
+        if state.closed && !matches!(state.phase, Phase::Done | Phase::Failed(_)) {
+            state.phase = Phase::Failed(Failure::Stopped);
+        }
         let read = ready!(state.poll_data(&mut Context::from_waker(&incoming.waker)));
         Poll::Ready(match read {
             Ok(Some(data)) => Some(Ok(Frame::data(data))),

@@ -8,7 +8,7 @@
 //! - an answer is complete or reset, never cut silently;
 //! - a panic of the handler ends its call alone.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -66,16 +66,36 @@ enum Cut {
 }
 
 /// Serves the request whose streams are `accepted`. Ends promptly when the client or the connection is gone.
-pub(super) async fn run<S>(shared: Arc<Shared>, service: S, resolver: Resolver, accepted: Accepted)
+pub(super) fn run<S>(
+    shared: Arc<Shared>,
+    service: S,
+    resolver: Resolver,
+    accepted: Accepted,
+) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    let opened = Instant::now();
     let Accepted { send, recv, codec, .. } = accepted;
-    let mut writer = ResponseWriter::new(send);
-    let mut frames = FrameReader::new(recv);
+    // From here on the streams end with a code, even if the future is never polled.
+    let (writer, frames) = (ResponseWriter::new(send), FrameReader::new(recv));
+    resolve_and_serve(shared, service, resolver, codec, writer, frames)
+}
+
+async fn resolve_and_serve<S>(
+    shared: Arc<Shared>,
+    service: S,
+    resolver: Resolver,
+    codec: Codec,
+    mut writer: ResponseWriter,
+    mut frames: FrameReader,
+) where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+{
+    let opened = Instant::now();
     let section = header_section(&mut frames, &writer, shared.header_timeout).await;
     let (request, encoder) = match resolve(resolver, codec, section).await {
         Ok(resolved) => resolved,
@@ -94,10 +114,11 @@ where
     shared.peer.insert_into(request.extensions_mut());
     let stream_count = shared.count_stream();
     let ended = serve(service, request, encoder, &mut writer, &incoming).await;
+    drop(stream_count);
     match ended {
         Ok(stream) => {
             shared.unacknowledged.keep(stream);
-            incoming.close(Code::H3_NO_ERROR);
+            incoming.answered().await;
         }
         Err(Cut::Reset(code)) => {
             writer.reset(code);
@@ -114,7 +135,6 @@ where
     if let Some(failure) = incoming.failure() {
         shared.failed(failure);
     }
-    drop(stream_count);
 }
 
 /// Reads up to the end of the header section; gives it as a whole HEADERS frame.

@@ -18,7 +18,7 @@ struct Raw {
 /// One connection, its control stream kept open.
 struct Connection {
     quic: quinn::Connection,
-    _control: quinn::SendStream,
+    control: quinn::SendStream,
 }
 
 impl Raw {
@@ -30,12 +30,17 @@ impl Raw {
 
     async fn connect(&self) -> (Client, Connection) {
         let profile = self.certificate.profile(self.endpoint.local_addr().unwrap(), Transport::Http3);
-        let accept = async { self.endpoint.accept().await.unwrap().await.unwrap() };
-        let (client, quic) = within(async { tokio::join!(Client::connect(profile), accept) }).await;
+        let (client, connection) =
+            within(async { tokio::join!(Client::connect(profile), self.accept()) }).await;
+        (client.unwrap(), connection)
+    }
+
+    async fn accept(&self) -> Connection {
+        let quic = self.endpoint.accept().await.unwrap().await.unwrap();
         let mut control = quic.open_uni().await.unwrap();
         // A control stream with empty SETTINGS.
         control.write_all(&[0x00, 0x04, 0x00]).await.unwrap();
-        (client.unwrap(), Connection { quic, _control: control })
+        Connection { quic, control }
     }
 }
 
@@ -169,6 +174,42 @@ async fn lost_publish_is_not_repeated() {
     let error = within(publish).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     assert!(!error.is_unprocessed());
+}
+
+/// After GOAWAY new calls go over a new connection, and a subscription goes on over the old one.
+#[tokio::test]
+async fn goaway_moves_new_calls_and_spares_old_ones() {
+    let raw = Raw::start();
+    let (client, mut old) = raw.connect().await;
+    let (subscription, mut feed) = within(async {
+        tokio::join!(client.subscribe("q").start(), async {
+            let (mut send, _) = old.request().await;
+            send.write_all(&HEADERS).await.unwrap();
+            send
+        })
+    })
+    .await;
+    let mut subscription = subscription.unwrap();
+    // GOAWAY for all from the second request on.
+    old.control.write_all(&[0x07, 0x01, 0x04]).await.unwrap();
+    let publish = tokio::spawn({
+        let client = client.clone();
+        async move { client.publish("q", "hello").await }
+    });
+    let new = loop {
+        tokio::select! {
+            new = within(raw.accept()) => break new,
+            // GOAWAY was not read yet: the call is turned away, and made again.
+            (mut send, _) = old.request() => send.reset(VarInt::from_u32(0x10b)).unwrap(),
+        }
+    };
+    let (mut send, _) = new.request().await;
+    send.reset(VarInt::from_u32(0x102)).unwrap();
+    assert!(matches!(within(publish).await.unwrap(), Err(Error::Internal(_))));
+
+    // DATA with one SubscribeResponse { deliveries: [Delivery { sequence: 7 }] }.
+    feed.write_all(&[0x00, 0x09, 0, 0, 0, 0, 4, 0x0a, 0x02, 0x10, 0x07]).await.unwrap();
+    assert_eq!(within(subscription.next()).await.unwrap().unwrap().sequence(), 7);
 }
 
 /// DATA that ends before its length is a broken answer, and neither a panic nor a clean end.

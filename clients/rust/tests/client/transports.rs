@@ -1,8 +1,9 @@
 //! Which HTTP a client speaks.
 
-use std::net::UdpSocket;
+use std::{net::UdpSocket, time::Duration};
 
 use bbq_client::{Client, Error, Pem, Profile, Protocol, Transport};
+use tokio::time::Instant;
 
 use crate::{
     fake::{Certificate, Fake, published},
@@ -24,8 +25,11 @@ async fn auto_falls_back_where_udp_is_dead() {
     fake.close_udp().await;
     // Takes all that comes and never answers.
     let _hole = UdpSocket::bind(fake.address).unwrap();
+    let start = Instant::now();
     let client = fake.client(Transport::Auto).await;
     assert_eq!(client.protocol(), Some(Protocol::Http2));
+    // An attempt over UDP gives up after five seconds: this did not wait for it.
+    assert!(start.elapsed() < Duration::from_secs(5));
     let publish = tokio::spawn(async move { client.publish("q", "a").await });
     fake.publish().await.answer(published(1, 1));
     assert_eq!(within(publish).await.unwrap(), Ok(1));

@@ -1,0 +1,127 @@
+//! A disk without room: publishers are told, the process ends and says why, and what was confirmed comes back.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bbq_client::{Client, Error, Message, proto};
+use support::{Setup, within};
+use tempfile::TempDir;
+
+/// Small journal files, so that a small disk is full soon and no single file takes all of it.
+const SMALL: [&str; 4] =
+    ["--set", "store.segment_bytes=1048576", "--set", "store.checkpoint_journal_bytes=2097152"];
+
+/// How much room there is.
+const ROOM_MIB: u64 = 24;
+
+/// A place with little room for a data directory.
+enum Small {
+    /// A file system of its own; root may have one.
+    Mounted(TempDir),
+    /// Without the right to mount: an ordinary directory, and a limit on the size of each file.
+    Limited(TempDir),
+}
+
+impl Small {
+    fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("bbq-small-").tempdir().unwrap();
+        let size = format!("size={ROOM_MIB}m,mode=700");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output();
+        match mount {
+            Ok(output) if output.status.success() => Self::Mounted(directory),
+            Ok(_) | Err(_) => Self::Limited(directory),
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        let (Self::Mounted(directory) | Self::Limited(directory)) = self;
+        directory.path().join("data")
+    }
+
+    fn setup(&self) -> Setup {
+        let setup = Setup::at(&self.data()).args(&SMALL);
+        match self {
+            Self::Mounted(_) => setup,
+            Self::Limited(_) => {
+                // In units of 512 bytes; the signal that would kill at the limit is ignored, so that the write fails.
+                let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 12 << 11);
+                setup.wrapper(&["sh", "-c", &limit, "sh"])
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        if let Self::Mounted(directory) = self {
+            // Lazily: a failing test may leave a server that has not quite ended.
+            let _ = Command::new("umount").arg("-l").arg(directory.path()).output();
+        }
+    }
+}
+
+/// Publishes one message after the other until that fails; says which were confirmed, and the failure.
+async fn publish_until_refused(client: &Client) -> (u64, Error) {
+    let mut confirmed = 0;
+    loop {
+        let mut body = confirmed.to_string().into_bytes();
+        body.resize(100_000, b'.');
+        match client.publish("q", Message::new(body)).await {
+            Ok(sequence) => {
+                confirmed += 1;
+                assert_eq!(sequence, confirmed);
+            }
+            Err(error) => return (confirmed, error),
+        }
+        assert!(confirmed < 10_000, "the disk is not as small as it should be");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_server_and_loses_nothing_that_was_confirmed() {
+    let small = Small::new();
+    let mut server = small.setup().start().await;
+    let client = server.client().await;
+    client.create_queue("q", proto::QueueSettings::default()).await.unwrap();
+    let (confirmed, error) = within("a full disk", publish_until_refused(&client)).await;
+    assert!(confirmed > 20, "only {confirmed} were confirmed: {error}");
+    assert!(matches!(&error, Error::Unavailable(_)), "{error:?}");
+    assert_eq!(error.reason(), Some("STORE_FAILED"), "{error}");
+
+    assert_eq!(server.process.ended().await.code(), Some(1));
+    let log = server.log();
+    let why = log.lines().last().unwrap();
+    assert!(why.starts_with("error: "), "{log}");
+    let words = ["No space left", "File too large"];
+    assert!(words.iter().any(|word| why.contains(word)) && why.contains("data"), "{why}");
+    assert!(!log.contains("panicked"), "{log}");
+
+    // Room is made: the directory moves to a larger disk.
+    let large = tempfile::tempdir().unwrap();
+    copy(&small.data(), large.path());
+    drop(small);
+    let server = Setup::at(&large.path().join("data")).args(&SMALL).start().await;
+    let client = server.client().await;
+    let stats = client.get_queue("q").await.unwrap().stats.unwrap();
+    // The one that was refused may have reached the disk; none that was confirmed may be missing.
+    assert!((confirmed..=confirmed + 1).contains(&stats.ready), "{confirmed} were confirmed: {stats:?}");
+    let mut seen = 0;
+    while seen < confirmed {
+        let taken = client.receive("q", 20, std::time::Duration::ZERO, None).await.unwrap();
+        assert!(!taken.is_empty(), "{seen} of {confirmed} are there");
+        for delivery in taken {
+            assert!(delivery.body().starts_with(format!("{seen}.").as_bytes()), "message {seen} is another");
+            seen += 1;
+            delivery.ack().await.unwrap();
+        }
+    }
+    client.publish("q", "there is room again").await.unwrap();
+}
