@@ -11,20 +11,19 @@ mod stack;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic_health::ServingStatus;
 
-use crate::broker::{self, Broker, Handle, Stopped};
+use crate::broker::{self, Broker, Depths, Handle, Stopped};
 use crate::config::{Config, PlaintextAddress};
 use crate::service::Services;
 use crate::store;
 use crate::telemetry;
-use crate::telemetry::operations::{Operations, Phase, Readiness};
+use crate::telemetry::operations::{Exported, Operations, Phase, Readiness};
 use crate::transport::h2::{self, PlainListener};
 use crate::transport::tls::ServerIdentity;
 use crate::transport::{Drain, bind_pair, h3, quic};
@@ -32,6 +31,10 @@ use signals::{Signals, Told};
 
 /// The broker's task, and its end.
 type Running = JoinHandle<Result<(), Stopped>>;
+
+/// How long the last checkpoint may take. It writes as much as a few seconds of publishing at most, so what takes longer
+/// hangs.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
 
 /// Where the server can be reached.
 #[derive(Clone, Debug)]
@@ -59,10 +62,15 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
     let sockets = bind_pair(config.listen)?;
     let calls = sockets.address()?;
     let mut tasks = JoinSet::new();
-    let operations = operations(&config, metrics, &readiness, &mut tasks).await?;
+    let depths = Arc::new(OnceLock::<Depths>::new());
+    let shown = Arc::clone(&depths);
+    let more = Arc::new(move || shown.get().map(Depths::text).unwrap_or_default());
+    let exported = Exported { recorded: metrics, more };
+    let operations = operations(&config, exported, &readiness, &mut tasks).await?;
 
     // The data: nothing else touches the directory before it is open and locked.
     let (handle, broker) = open(&config).await?;
+    depths.get_or_init(|| handle.depths());
     let (identity, ca) = first_start::identity(&config)?;
     let tokens = first_start::tokens(&config, calls, ca)?;
     let mut running: Running = tokio::spawn(broker.run());
@@ -70,7 +78,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
     // The services, and the stack above them.
     let services =
         Services::new(handle.clone(), config.limits.clone(), Arc::new(tokens::Table(Arc::clone(&tokens))));
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (mut health, health_service) = tonic_health::server::health_reporter();
     let stack = stack::build(&config, &services, health_service, tokens)?;
 
     // The listeners, all with the same stack.
@@ -96,7 +104,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
     readiness.set(Phase::Ready);
     ready(&Addresses { calls, operations, plaintext: config.plaintext.listen.0.clone() });
 
-    let ended = serve(&mut signals, &mut running, &identity).await;
+    let ended = serve(&mut signals, &mut running, &mut tasks, &identity).await;
     if let Err(error) = ended {
         readiness.set(Phase::Failed);
         // The broker has told everyone who waits why; that must reach them before the process ends.
@@ -110,14 +118,22 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
         return Err(error);
     }
     health.set_service_status("", ServingStatus::NotServing).await;
+    // Ends the streams that watch it, which would otherwise hold up the drain.
+    health.clear_service_status("").await;
     readiness.set(Phase::Draining);
-    stop(&config, &handle, &drain, running).await
+    tokio::select! {
+        stopped = stop(&config, &handle, &drain, running) => stopped,
+        () = signals.end() => anyhow::bail!(
+            "ended by a second signal before the last checkpoint; nothing is lost, the next start reads the journal"
+        ),
+    }
 }
 
 /// Waits for the end: a signal, or the broker's own.
 async fn serve(
     signals: &mut Signals,
     running: &mut Running,
+    tasks: &mut JoinSet<()>,
     identity: &ServerIdentity,
 ) -> anyhow::Result<()> {
     loop {
@@ -129,6 +145,10 @@ async fn serve(
             ended = &mut *running => {
                 ended.context("the broker's task failed")??;
                 anyhow::bail!("the broker ended unexpectedly");
+            }
+            Some(ended) = tasks.join_next() => {
+                ended.context("a listener failed")?;
+                anyhow::bail!("a listener ended unexpectedly");
             }
         }
     }
@@ -154,7 +174,10 @@ async fn stop(config: &Config, handle: &Handle, drain: &Drain, running: Running)
         drain.begin();
     }
     handle.stop();
-    running.await.context("the broker's task failed")??;
+    let last = tokio::time::timeout(LAST_CHECKPOINT, running);
+    last.await
+        .context("the last checkpoint takes too long; nothing is lost, the next start reads the journal")?
+        .context("the broker's task failed")??;
     tracing::info!("stopped; everything is in a checkpoint");
     Ok(())
 }
@@ -166,14 +189,14 @@ fn bound(config: &Config) -> Duration {
 
 async fn operations(
     config: &Config,
-    metrics: PrometheusHandle,
+    metrics: Exported,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Option<SocketAddr>> {
     let Some(address) = config.operations_listen.0 else { return Ok(None) };
     let operations = Operations::bind(address).await?;
     let address = operations.address();
-    tasks.spawn(telemetry::metrics::upkeep(metrics.clone()));
+    tasks.spawn(telemetry::metrics::upkeep(metrics.recorded.clone()));
     let readiness = readiness.clone();
     tasks.spawn(async move {
         // It is up until the process ends: whoever asks during a drain gets an answer.

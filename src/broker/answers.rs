@@ -1,13 +1,11 @@
 //! What is asked, one method each.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
-use super::gauges;
 use super::outbox::{Answer, Departure, Found, PeekJob};
+use super::read_ahead::Loaded;
 use super::request::{
     BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
     Settlement, Terms, Window,
@@ -76,8 +74,8 @@ impl Broker {
                 let page = self.named(&queue).map(|queue| leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
-            Request::Peek { queue, window, filter, reply } => match self.named(&queue) {
-                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, reply)),
+            Request::Peek { queue, window, filter, bytes, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
             },
         };
@@ -101,13 +99,7 @@ impl Broker {
                     self.restless.insert(queue);
                 }
             }
-            Notice::Loaded(loaded) => {
-                let messages = loaded.messages.map_err(|error| Stopped(error.to_string().into()))?;
-                if let Some(counter) = self.consumers.counter_mut(loaded.queue) {
-                    counter.ahead.finished(messages);
-                    self.restless.insert(loaded.queue);
-                }
-            }
+            Notice::Loaded(loaded) => self.on_loaded(loaded)?,
             Notice::Drain(done) => {
                 self.draining = true;
                 for holder in self.consumers.ids() {
@@ -117,6 +109,23 @@ impl Broker {
                 batch.departures.push(Departure::Drained(done));
             }
             Notice::Stop => self.finish(),
+        }
+        Ok(())
+    }
+
+    /// Takes what was read. What is ready and in no overlay is on disk; if it is not, something confirmed is lost, and to
+    /// go on would hide it.
+    fn on_loaded(&mut self, loaded: Loaded) -> Result<(), Stopped> {
+        let Loaded { queue: id, first, messages } = loaded;
+        let messages = messages.map_err(|error| Stopped(error.into()))?;
+        let found = messages.first().is_some_and(|message| message.sequence == first);
+        let ready = self.engine.queue(id).is_some_and(|queue| queue.is_ready(first));
+        if !found && ready && matches!(self.store.lookup(id, first), Lookup::Cold) {
+            return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
+        }
+        if let Some(counter) = self.consumers.counter_mut(id) {
+            counter.ahead.finished(messages);
+            self.restless.insert(id);
         }
         Ok(())
     }
@@ -272,10 +281,7 @@ impl Broker {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }
         match outcome {
-            Outcome::Deleted { messages } => {
-                gauges::forget(name.as_str());
-                Ok(messages)
-            }
+            Outcome::Deleted { messages } => Ok(messages),
             _ => Err(BrokerError::NoQueue(name)),
         }
     }
@@ -293,7 +299,6 @@ impl Broker {
         let mut queues = self
             .engine
             .queues_from(from)
-            .skip_while(|queue| queue.record().name.as_str() < from)
             .take_while(|queue| queue.record().name.as_str().starts_with(prefix));
         let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
         Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
@@ -304,6 +309,7 @@ impl Broker {
         queue: &Queue,
         window: &Window<Sequence>,
         filter: PeekFilter,
+        bytes: usize,
         reply: Reply<Page<super::Peeked, Sequence>>,
     ) -> PeekJob {
         let id = queue.record().id;
@@ -330,44 +336,8 @@ impl Broker {
                 Found { sequence, touch, message }
             })
             .collect();
-        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id }
+        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id, bytes }
     }
-}
-
-impl PeekJob {
-    /// Reads the bodies that are on disk, on a thread for that, and answers.
-    pub(super) fn start(self, reader: crate::store::Reader) {
-        tokio::task::spawn_blocking(move || {
-            let cold: Vec<_> = self
-                .found
-                .iter()
-                .filter(|found| found.message.is_none())
-                .map(|found| found.sequence)
-                .collect();
-            let read = if cold.is_empty() { Ok(Vec::new()) } else { reader.messages(self.queue, &cold) };
-            let result = read
-                .map_err(|error| BrokerError::Read(Arc::from(error.to_string())))
-                .map(|read| self::page(self.found, read, self.next));
-            Answer::new(self.reply, result).send();
-        });
-    }
-}
-
-/// Joins what was in memory and what was read. What is gone by now is left out.
-fn page(
-    found: Vec<Found>,
-    read: Vec<Option<crate::types::StoredMessage>>,
-    next: Option<Sequence>,
-) -> Page<super::Peeked, Sequence> {
-    let mut read = read.into_iter();
-    let items = found
-        .into_iter()
-        .filter_map(|Found { touch, message, .. }| {
-            let message = message.or_else(|| read.next().flatten())?;
-            Some(super::Peeked { message, touch })
-        })
-        .collect();
-    Page { items, next }
 }
 
 fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {

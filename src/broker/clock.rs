@@ -5,50 +5,58 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::types::{Duration, Timestamp};
+use crate::types::Timestamp;
 
 /// The engine's clock.
 #[derive(Debug)]
 pub struct Clock {
-    last: Timestamp,
+    /// Microseconds since the Unix epoch: in whole milliseconds, a clock that is read often could never be corrected.
+    last_us: u64,
     last_seen: Instant,
 }
 
-/// By how much of the elapsed time a reading may differ from it, to come closer to the wall clock.
+/// By which part of the elapsed time a reading may differ from it, to come closer to the wall clock.
 const SLEW: u64 = 10;
+
+/// Readings closer together than this are the same: a tenth of less is nothing.
+const STEP_US: u64 = 100;
 
 impl Clock {
     /// A clock that starts at the wall clock's time, or at `earliest` if that is later.
     #[must_use]
     pub fn starting_at(earliest: Timestamp) -> Self {
-        Self { last: wall().max(earliest), last_seen: monotonic() }
+        Self { last_us: wall_us().max(earliest.0.saturating_mul(1000)), last_seen: monotonic() }
     }
 
     /// The time. At least as late as the last reading.
     pub fn now(&mut self) -> Timestamp {
         let seen = monotonic();
-        let elapsed = u64::try_from(seen.duration_since(self.last_seen).as_millis()).unwrap_or(u64::MAX);
-        if elapsed > 0 {
-            self.last = slewed(self.last, Duration(elapsed), wall());
-            self.last_seen += std::time::Duration::from_millis(elapsed);
+        let elapsed_us = u64::try_from(seen.duration_since(self.last_seen).as_micros()).unwrap_or(u64::MAX);
+        if elapsed_us >= STEP_US {
+            self.last_us = slewed(self.last_us, elapsed_us, wall_us());
+            self.last_seen = seen;
         }
-        self.last
+        Timestamp(self.last_us / 1000)
     }
 }
 
-/// The reading `elapsed` after `last`, drawn towards `wall`.
-fn slewed(last: Timestamp, elapsed: Duration, wall: Timestamp) -> Timestamp {
-    let expected = last.after(elapsed);
-    let most = Duration(elapsed.0 / SLEW);
-    wall.clamp(Timestamp(expected.0 - most.0), expected.after(most))
+/// The reading `elapsed_us` after `last_us`, drawn towards `wall_us`.
+fn slewed(last_us: u64, elapsed_us: u64, wall_us: u64) -> u64 {
+    let expected = last_us.saturating_add(elapsed_us);
+    let most = elapsed_us / SLEW;
+    wall_us.clamp(expected - most, expected.saturating_add(most))
 }
 
 /// The wall clock as it is, for what is not the engine's: the age of tokens.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one clock")]
 pub fn wall() -> Timestamp {
+    Timestamp(wall_us() / 1000)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock")]
+fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
@@ -59,20 +67,21 @@ fn monotonic() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Duration;
 
-    const HOUR: u64 = 3_600_000;
+    const HOUR_US: u64 = 3_600_000_000;
 
     #[test]
     fn a_jump_of_the_wall_clock_moves_time_by_a_tenth_at_most() {
-        let last = Timestamp(10 * HOUR);
-        assert_eq!(slewed(last, Duration(1000), Timestamp(11 * HOUR)), last.after(Duration(1100)));
-        assert_eq!(slewed(last, Duration(1000), Timestamp(9 * HOUR)), last.after(Duration(900)));
-        assert_eq!(slewed(last, Duration(1000), last.after(Duration(1003))), last.after(Duration(1003)));
+        let last = 10 * HOUR_US;
+        assert_eq!(slewed(last, 1000, 11 * HOUR_US), last + 1100);
+        assert_eq!(slewed(last, 1000, 9 * HOUR_US), last + 900);
+        assert_eq!(slewed(last, 1000, last + 1003), last + 1003);
     }
 
     #[test]
     fn a_clock_starts_no_earlier_than_told() {
-        let far = wall().after(Duration(HOUR));
+        let far = wall().after(Duration::seconds(3600));
         let mut clock = Clock::starting_at(far);
         assert!(clock.now() >= far);
         assert!(Clock::starting_at(Timestamp(0)).now() > Timestamp(0));
@@ -81,10 +90,10 @@ mod tests {
     /// A busy broker reads the clock far more often than every 10 ms.
     #[test]
     fn a_clock_that_is_read_often_comes_closer_to_the_wall_clock_too() {
-        let (mut last, wall) = (Timestamp(10 * HOUR), Timestamp(11 * HOUR));
+        let (mut last, wall) = (10 * HOUR_US, 11 * HOUR_US);
         for _ in 0..1000 {
-            last = slewed(last, Duration(5), wall);
+            last = slewed(last, STEP_US, wall);
         }
-        assert!(last > Timestamp(10 * HOUR + 5000), "5 s passed and nothing was made up");
+        assert_eq!(last, 10 * HOUR_US + 1000 * STEP_US * 11 / 10);
     }
 }

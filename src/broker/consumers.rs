@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use super::read_ahead::ReadAhead;
+use super::read_ahead::{ReadAhead, Total};
 use super::request::{BrokerError, Delivery, Feed, Reply};
 use crate::engine::{Credit, Dispatch};
 use crate::types::{Consumer as Who, Duration, Holder, HolderId, Offer, QueueId};
@@ -25,7 +26,6 @@ pub(super) enum Line {
 }
 
 /// A queue that has consumers.
-#[derive(Default)]
 pub(super) struct Counter {
     pub(super) dispatch: Dispatch,
     pub(super) ahead: ReadAhead,
@@ -40,6 +40,8 @@ pub(super) struct Counter {
 pub(super) struct Consumers {
     all: HashMap<HolderId, Consumer>,
     counters: HashMap<QueueId, Counter>,
+    /// What is read ahead for all of them.
+    fetched: Total,
 }
 
 impl Line {
@@ -54,7 +56,12 @@ impl Line {
 
 impl Consumers {
     pub(super) fn join(&mut self, id: HolderId, credit: Credit, consumer: Consumer) {
-        let counter = self.counters.entry(consumer.queue).or_default();
+        let counter = self.counters.entry(consumer.queue).or_insert_with(|| Counter {
+            dispatch: Dispatch::default(),
+            ahead: ReadAhead::new(Arc::clone(&self.fetched)),
+            streams: 0,
+            last_calls: Vec::new(),
+        });
         counter.dispatch.join(id, credit);
         counter.streams += consumer.line.streams();
         self.all.insert(id, consumer);
@@ -120,7 +127,8 @@ impl Consumers {
         self.all.len()
     }
 
+    /// Bytes that all queues together have read ahead, or are reading.
     pub(super) fn read_ahead_bytes(&self) -> usize {
-        self.counters.values().map(|counter| counter.ahead.bytes()).sum()
+        self.fetched.load(Ordering::Relaxed)
     }
 }

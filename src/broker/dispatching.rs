@@ -7,7 +7,7 @@ use super::consumers::{Counter, Line};
 use super::gauges;
 use super::outbox::{Answer, Departure};
 use super::read_ahead::Wanted;
-use super::request::{Delivery, Feed, Notice};
+use super::request::{Delivery, Feed};
 use super::task::Broker;
 use crate::engine::{Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
@@ -38,6 +38,10 @@ impl Broker {
     /// Hands out what can be handed out.
     pub(super) fn dispatch(&mut self, batch: &mut Batch) {
         if matches!(self.store.pressure(), Pressure::Grants) {
+            // Whoever does not want to wait is told that there is nothing now.
+            for id in self.restless.clone() {
+                self.answer_last_calls(batch, id);
+            }
             return;
         }
         for id in std::mem::take(&mut self.restless) {
@@ -143,12 +147,8 @@ impl Broker {
         let bytes = if total < self.settings.read_ahead_total_bytes { window } else { 1 };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         let Some(wanted) = wanted(&self.store, queue, counter, bytes) else { return };
-        counter.ahead.started();
-        let (reader, notices) = (self.store.reader(), self.notices.clone());
-        tokio::task::spawn_blocking(move || {
-            // If the broker is gone, nobody wants it.
-            let _ = notices.send(Notice::Loaded(wanted.read(&reader, id)));
-        });
+        counter.ahead.started(bytes);
+        wanted.fetch(self.store.reader(), id, self.notices.clone());
     }
 }
 
@@ -198,11 +198,18 @@ fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Opti
     let is_cold = |sequence: Sequence| {
         matches!(store.lookup(id, sequence), Lookup::Cold) && counter.ahead.get(sequence).is_none()
     };
-    let returned: Vec<_> =
-        queue.returned().filter(|&sequence| is_cold(sequence)).take(RETURNED_MAX).collect();
-    if !returned.is_empty() {
-        return Some(Wanted::Returned(returned));
+    let mut size = 0;
+    let room = |sequence: &Sequence| {
+        size += queue.touch(*sequence).map_or(0, |touch| usize::try_from(touch.size).unwrap_or(usize::MAX));
+        size <= bytes
+    };
+    let mut cold = queue.returned().filter(|&sequence| is_cold(sequence)).take(RETURNED_MAX).peekable();
+    if let Some(&first) = cold.peek() {
+        // One in any case, however large.
+        let fitting: Vec<_> = cold.take_while(room).collect();
+        return Some(Wanted::Returned(if fitting.is_empty() { vec![first] } else { fitting }));
     }
+    drop(cold);
     let untouched = queue.untouched();
     let from = counter.ahead.end_of_run(untouched.start);
     // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it.

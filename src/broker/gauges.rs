@@ -1,28 +1,72 @@
 //! What the broker shows of itself as metrics.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::consumers::Consumers;
-use crate::engine::Engine;
+use crate::engine::{Depth, Engine, Queue};
 use crate::store::{Store, StoreEvent};
-use crate::types::Attempt;
+use crate::types::{Attempt, QueueName};
 
 /// Queues beyond this many are only part of the totals: each would cost every scrape a few lines.
 const QUEUES_SHOWN: usize = 1000;
+
+/// What is in the first queues, by name. Not among the recorded metrics, which never forget: a queue that is gone is gone
+/// from here.
+#[derive(Clone, Debug)]
+pub struct Depths(watch::Receiver<Shown>);
+
+/// Each queue shown, and what is in it.
+type Shown = Arc<[(QueueName, Depth)]>;
+
+/// One number of what is in a queue.
+type Part = fn(&Depth) -> u64;
+
+/// Where the broker puts it.
+pub(super) type DepthsSender = watch::Sender<Shown>;
+
+impl Depths {
+    pub(super) fn channel() -> (DepthsSender, Self) {
+        let (sender, receiver) = watch::channel(Shown::default());
+        (sender, Self(receiver))
+    }
+
+    /// In Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let shown = Arc::clone(&self.0.borrow());
+        let mut text = String::new();
+        let gauges: [(&str, Part); 3] = [
+            ("bbq_queue_ready", |depth| depth.ready),
+            ("bbq_queue_leased", |depth| depth.leased),
+            ("bbq_queue_bytes", |depth| depth.bytes),
+        ];
+        for (gauge, value) in gauges {
+            text += &format!("# TYPE {gauge} gauge\n");
+            for (name, depth) in shown.iter() {
+                text += &format!("{gauge}{{queue=\"{name}\"}} {}\n", value(depth));
+            }
+        }
+        text
+    }
+}
+
+/// Shows what is in the queues now.
+pub(super) fn show(engine: &Engine, depths: &DepthsSender) {
+    let queues = engine.queues_from("").take(QUEUES_SHOWN);
+    // Nobody may be looking.
+    depths.send_replace(queues.map(|queue| (queue.record().name.clone(), queue.depth())).collect());
+}
 
 /// Sets the gauges: what there is now.
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 pub(super) fn set(engine: &Engine, store: &Store, consumers: &Consumers) {
     let (mut ready, mut leased, mut bytes) = (0, 0, 0);
-    for (place, queue) in engine.queues().enumerate() {
-        let depth = queue.depth();
+    for depth in engine.queues().map(Queue::depth) {
         ready += depth.ready;
         leased += depth.leased;
         bytes += depth.bytes;
-        if place < QUEUES_SHOWN {
-            let name = queue.record().name.to_string();
-            metrics::gauge!("bbq_queue_ready", "queue" => name.clone()).set(depth.ready as f64);
-            metrics::gauge!("bbq_queue_leased", "queue" => name.clone()).set(depth.leased as f64);
-            metrics::gauge!("bbq_queue_bytes", "queue" => name).set(depth.bytes as f64);
-        }
     }
     metrics::gauge!("bbq_queues").set(engine.queues().count() as f64);
     metrics::gauge!("bbq_messages_ready").set(ready as f64);
@@ -38,13 +82,6 @@ pub(super) fn delivered(attempt: Attempt) {
     metrics::counter!("bbq_messages_delivered_total").increment(1);
     if attempt > Attempt(1) {
         metrics::counter!("bbq_messages_redelivered_total").increment(1);
-    }
-}
-
-/// A queue is gone: what was shown of it must not stay as it was.
-pub(super) fn forget(name: &str) {
-    for gauge in ["bbq_queue_ready", "bbq_queue_leased", "bbq_queue_bytes"] {
-        metrics::gauge!(gauge, "queue" => name.to_owned()).set(0.0);
     }
 }
 

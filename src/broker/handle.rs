@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::gauges::Depths;
 use super::request::{
     BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
     Reply, Request, Settlement, Terms, Window,
@@ -19,6 +20,7 @@ use crate::types::{Content, HolderId, QueueName, QueueSettings, Receipt, Receipt
 /// The way to the broker.
 #[derive(Clone)]
 pub struct Handle {
+    pub(super) depths: Depths,
     pub(super) publishes: mpsc::Sender<Publish>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
@@ -142,7 +144,7 @@ impl Handle {
         self.ask(|reply| Request::List { window, prefix, reply }).await
     }
 
-    /// Shows messages by sequence.
+    /// Shows messages by sequence: as many as have `bytes` together, but at least one if there is one.
     ///
     /// # Errors
     /// If there is no such queue, a message can't be read, or the broker has stopped.
@@ -151,8 +153,9 @@ impl Handle {
         queue: QueueName,
         window: Window<Sequence>,
         filter: PeekFilter,
+        bytes: usize,
     ) -> Result<Page<Peeked, Sequence>, BrokerError> {
-        self.ask(|reply| Request::Peek { queue, window, filter, reply }).await
+        self.ask(|reply| Request::Peek { queue, window, filter, bytes, reply }).await
     }
 
     /// Lists leases by sequence.
@@ -165,6 +168,12 @@ impl Handle {
         window: Window<Sequence>,
     ) -> Result<Page<LeaseView, Sequence>, BrokerError> {
         self.ask(|reply| Request::Leases { queue, window, reply }).await
+    }
+
+    /// What is in the queues, as of a few seconds ago.
+    #[must_use]
+    pub fn depths(&self) -> Depths {
+        self.depths.clone()
     }
 
     /// Ends all streams, whose messages go back, and refuses new consumers. Returns when that is durable.

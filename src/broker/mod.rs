@@ -16,6 +16,7 @@ mod gauges;
 mod handle;
 mod hashes;
 mod outbox;
+mod peek;
 mod read_ahead;
 mod recovery;
 mod request;
@@ -24,6 +25,7 @@ mod task;
 
 pub use crate::engine::Credit;
 pub use clock::wall as wall_clock;
+pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{

@@ -46,6 +46,8 @@ pub(super) struct PeekJob {
     pub(super) found: Vec<Found>,
     pub(super) next: Option<Sequence>,
     pub(super) queue: QueueId,
+    /// How much all of it may be.
+    pub(super) bytes: usize,
 }
 
 /// A message that a peek is to show.

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::clock::Clock;
+use super::gauges::Depths;
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::settings::Settings;
@@ -60,7 +61,9 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
     // Holders of different epochs must not be mistaken for one another; 2^32 calls an epoch are far off.
     let first_holder = u64::from(engine.record().epoch.0 + 1) << 32;
     let room_bytes = settings.inbox_bytes;
+    let (depths, shown) = Depths::channel();
     let handle = Handle {
+        depths: shown,
         publishes,
         requests,
         notices,
@@ -70,7 +73,7 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
         stopped: Arc::new(OnceLock::new()),
     };
     let inbox = Inbox { publishes: publish_inbox, requests: request_inbox, notices: notice_inbox, events };
-    let broker = Broker::new(engine, store, clock, hashes, inbox, &handle, settings);
+    let broker = Broker::new(engine, store, clock, hashes, inbox, (&handle, depths), settings);
     Ok((handle, broker))
 }
 

@@ -23,11 +23,13 @@ pub enum BrokerError {
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
     /// The store failed; the process is about to end.
-    #[error("the store failed: {0}; the server stops, and can be started again when the cause is gone")]
-    StoreFailed(Arc<str>),
+    #[error(
+        "the store failed; the server stops, its log says why, and it can be started again when the cause is gone"
+    )]
+    StoreFailed,
     /// A message could not be read back.
-    #[error("reading from the store failed: {0}")]
-    Read(Arc<str>),
+    #[error("reading from the store failed; the server's log says why")]
+    Read,
 }
 
 /// A reply's way back to who asked.
@@ -185,6 +187,7 @@ pub(super) enum Request {
         queue: QueueName,
         window: Window<Sequence>,
         filter: PeekFilter,
+        bytes: usize,
         reply: Reply<Page<Peeked, Sequence>>,
     },
     Leases {

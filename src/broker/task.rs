@@ -11,7 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::batch::Batch;
 use super::clock::Clock;
 use super::consumers::Consumers;
-use super::gauges;
+use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::outbox::{Departure, Outbox};
@@ -48,6 +48,7 @@ pub struct Broker {
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
     pub(super) draining: bool,
+    depths: DepthsSender,
     clock: Clock,
     hashes: Option<Hashes>,
     inbox: Inbox,
@@ -77,7 +78,7 @@ impl Broker {
         clock: Clock,
         hashes: Option<Hashes>,
         inbox: Inbox,
-        handle: &Handle,
+        (handle, depths): (&Handle, DepthsSender),
         settings: Settings,
     ) -> Self {
         let last = store.last();
@@ -89,6 +90,7 @@ impl Broker {
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
             draining: false,
+            depths,
             clock,
             hashes,
             inbox,
@@ -109,7 +111,7 @@ impl Broker {
         let ended = self.serve().await;
         let why = match &ended {
             Ok(()) => BrokerError::Draining,
-            Err(Stopped(what)) => BrokerError::StoreFailed(Arc::clone(what)),
+            Err(Stopped(_)) => BrokerError::StoreFailed,
         };
         // Set before the channels close, so that whoever sees them closed can say why.
         let _ = self.stopped.set(why.clone());
@@ -168,6 +170,7 @@ impl Broker {
             Wake::Publish(Some(publish)) => self.on_publish(&mut batch, publish),
             Wake::Checkpoint => {
                 gauges::set(&self.engine, &self.store, &self.consumers);
+                gauges::show(&self.engine, &self.depths);
                 self.checkpoint();
             }
             Wake::Deadline => {}

@@ -281,8 +281,11 @@ async fn a_drain_ends_streams_and_gives_back_without_counting() {
     assert_eq!(stream.next().await.unwrap().unwrap_err(), BrokerError::Draining);
     assert_eq!(rig.handle.subscribe(queue.clone(), terms(1)).await.err(), Some(BrokerError::Draining));
     assert_eq!(rig.publish(&queue, &["b"]).await, Sequence(2), "calls in flight still finish");
-    let page =
-        rig.handle.peek(queue, Window { from: Sequence(0), count: 10 }, PeekFilter::Ready).await.unwrap();
+    let page = rig
+        .handle
+        .peek(queue, Window { from: Sequence(0), count: 10 }, PeekFilter::Ready, 1 << 20)
+        .await
+        .unwrap();
     let uncounted: Vec<_> =
         page.items.iter().map(|peeked| peeked.touch.as_ref().map(|touch| touch.uncounted)).collect();
     assert_eq!(uncounted, [Some(1), None]);

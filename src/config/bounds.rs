@@ -16,7 +16,7 @@ const MANY: i64 = 1_000_000;
 /// What a QUIC or HTTP/2 window can be.
 const WINDOW: i64 = (2 << 30) - 1;
 
-const BOUNDS: [Bound; 37] = [
+const BOUNDS: [Bound; 38] = [
     ("drain_timeout_ms", 0, 600_000),
     ("limits.message_bytes", KIB, 128 * MIB),
     ("limits.request_bytes", 64 * KIB, 256 * MIB),
@@ -24,6 +24,7 @@ const BOUNDS: [Bound; 37] = [
     ("limits.in_flight_messages", 1, MANY),
     ("limits.in_flight_bytes", MIB, 1024 * GIB),
     ("limits.calls", 1, MANY),
+    ("limits.open_calls", 1, MANY),
     ("broker.inbox_calls", 1, MANY),
     ("broker.inbox_bytes", MIB, 4 * GIB - 1),
     ("broker.entry_bytes", KIB, 64 * MIB),

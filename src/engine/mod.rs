@@ -18,6 +18,7 @@ mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 
 pub use dispatch::{Credit, Dispatch};
 pub use outcome::{Created, Effects, Freed, Granted, Outcome};
@@ -82,10 +83,10 @@ impl Engine {
         self.names.get(name).and_then(|id| self.queues.get(id))
     }
 
-    /// Queues by name, from `first` on.
-    pub fn queues_from<'a>(&'a self, first: &str) -> impl Iterator<Item = &'a Queue> + use<'a> {
-        let start = first.parse::<QueueName>().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Included);
-        self.names.range((start, std::ops::Bound::Unbounded)).filter_map(|(_, id)| self.queues.get(id))
+    /// Queues by name, from `first` on, which need not be a name.
+    pub fn queues_from(&self, first: &str) -> impl Iterator<Item = &Queue> {
+        let named = self.names.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+        named.filter_map(|(_, id)| self.queues.get(id))
     }
 
     /// All queues, by id.

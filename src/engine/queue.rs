@@ -88,6 +88,12 @@ impl Queue {
         self.record.frontier..self.record.next_sequence
     }
 
+    /// Whether a message waits for the next consumer.
+    #[must_use]
+    pub fn is_ready(&self, sequence: Sequence) -> bool {
+        self.untouched().contains(&sequence) || self.returned.contains(&sequence)
+    }
+
     /// Whether a message is gone when it is leased.
     #[must_use]
     pub fn at_most_once(&self) -> bool {

@@ -17,6 +17,14 @@ use super::refusal::{Refusable, Refusal};
 /// Bounds the calls in flight over all services and connections made through it.
 #[derive(Clone, Debug)]
 pub struct ShedLayer {
+    lane: Lane,
+    /// Calls that count apart from all others, by the beginning of their path.
+    apart: Option<(Arc<[&'static str]>, Lane)>,
+}
+
+/// Calls that share a bound.
+#[derive(Clone, Debug)]
+struct Lane {
     permits: Arc<Semaphore>,
     limit: usize,
     setting: &'static str,
@@ -32,8 +40,30 @@ pub struct Shed<S> {
 /// At most `limit` calls in flight; `setting` names the configuration key that says so.
 #[must_use]
 pub fn layer(limit: usize, setting: &'static str) -> ShedLayer {
-    let limit = limit.min(Semaphore::MAX_PERMITS);
-    ShedLayer { permits: Arc::new(Semaphore::new(limit)), limit, setting }
+    ShedLayer { lane: Lane::new(limit, setting), apart: None }
+}
+
+impl ShedLayer {
+    /// Calls whose path begins with one of `prefixes` have a bound of their own, so that they can't take the room of the
+    /// others.
+    #[must_use]
+    pub fn apart(self, prefixes: &[&'static str], limit: usize, setting: &'static str) -> Self {
+        Self { apart: Some((prefixes.into(), Lane::new(limit, setting))), ..self }
+    }
+
+    fn lane(&self, path: &str) -> &Lane {
+        match &self.apart {
+            Some((prefixes, lane)) if prefixes.iter().any(|prefix| path.starts_with(prefix)) => lane,
+            Some(_) | None => &self.lane,
+        }
+    }
+}
+
+impl Lane {
+    fn new(limit: usize, setting: &'static str) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(limit)), limit, setting }
+    }
 }
 
 impl<S> Layer<S> for ShedLayer {
@@ -57,7 +87,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ShedLayer { permits, limit, setting } = &self.layer;
+        let Lane { permits, limit, setting } = self.layer.lane(request.uri().path());
         match Arc::clone(permits).try_acquire_owned() {
             Ok(permit) => Refusable::passed(Held::new(self.inner.call(request), permit)),
             Err(_) => Refusable::refused(Refusal::TooManyCalls { limit: *limit, setting }),
@@ -93,6 +123,18 @@ mod tests {
             let response = service.clone().oneshot(call("/a/B").body(Body::empty()).unwrap()).await.unwrap();
             let (bytes, status) = read(response).await;
             assert_eq!((&bytes[..], status.unwrap().code()), (&b"hello"[..], Code::Ok));
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_apart_leave_room_to_the_others() {
+        let service = layer(1, "limits.calls").apart(&["/open/"], 1, "limits.open_calls");
+        let service = service.layer(answering(|_| endless()));
+        let send = |path| service.clone().oneshot(call(path).body(Body::empty()).unwrap());
+        let open = send("/open/Watch").await.unwrap();
+        let other = send("/a/B").await.unwrap();
+        for (response, served) in [(&open, true), (&other, true), (&send("/open/X").await.unwrap(), false)] {
+            assert_eq!(!response.headers().contains_key("grpc-status"), served);
         }
     }
 

@@ -28,6 +28,11 @@ impl Signals {
         })
     }
 
+    /// Waits for one that ends the server. Cancel safe.
+    pub(super) async fn end(&mut self) {
+        while self.next().await != Told::End {}
+    }
+
     /// Waits for the next one. Cancel safe.
     pub(super) async fn next(&mut self) -> Told {
         tokio::select! {

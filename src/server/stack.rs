@@ -45,7 +45,11 @@ pub(super) fn build(
         // Over all that can take time, and over the stream that follows.
         .layer(deadline::layer())
         // Before the work of authentication: what is too much is refused cheaply.
-        .layer(shed::layer(config.limits.calls, "limits.calls"))
+        .layer(shed::layer(config.limits.calls, "limits.calls").apart(
+            &OPEN,
+            config.limits.open_calls,
+            "limits.open_calls",
+        ))
         // The last that may refuse: nothing below sees a call without an identity, but for the open paths.
         .layer(auth::layer(authority, &OPEN))
         // The identity in the service's own words.

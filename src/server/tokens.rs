@@ -5,7 +5,7 @@ use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 
 use crate::broker::wall_clock;
 use crate::middleware::identity::{self, Grant, QueuePattern};
-use crate::middleware::tokens::{RevokeError, Token, TokenTable};
+use crate::middleware::tokens::{CreateError, RevokeError, Token, TokenTable};
 use crate::service::{NewToken, Permission, TokenError, TokenGrant, TokenRecord, Tokens};
 use crate::types::{Duration, Timestamp};
 
@@ -25,10 +25,18 @@ impl Tokens for Table {
         lasts: Option<Duration>,
     ) -> Result<NewToken, TokenError> {
         let grants = grants.iter().enumerate().map(into_grant).collect::<Result<Vec<_>, _>>()?;
-        let (token, secret) = self
-            .0
-            .create(name, grants, lasts.map(Into::into), now())
-            .map_err(|error| TokenError::Store(error.to_string()))?;
+        let (token, secret) = self.0.create(name, grants, lasts.map(Into::into), now()).map_err(|error| {
+            let text = error.to_string();
+            match error {
+                CreateError::Name { .. } => TokenError::Invalid { field: "name", problem: text },
+                CreateError::Grants { .. } => TokenError::Invalid { field: "grants", problem: text },
+                CreateError::TimeToLive { .. } => {
+                    TokenError::Invalid { field: "time_to_live", problem: text }
+                }
+                CreateError::TooMany => TokenError::TooMany(text),
+                CreateError::Write { .. } => TokenError::Store(text),
+            }
+        })?;
         Ok(NewToken { token: record(token), secret: secret.expose().to_owned() })
     }
 

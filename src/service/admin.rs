@@ -23,6 +23,8 @@ const SEE: [Permission; 3] = [Permission::Manage, Permission::Consume, Permissio
 const PAGE_MAX: u32 = 1000;
 const PAGE: u32 = 100;
 const PEEK_PAGE: u32 = 10;
+/// How many queues one look at the broker lists.
+const LIST_STEP: usize = 1000;
 /// A page of messages takes no more beyond this size, so that it stays below the 4 MiB of stock clients.
 const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 
@@ -36,23 +38,32 @@ impl Services {
         if !request.page_token.is_empty() {
             check::queue_name("page_token", &request.page_token)?;
         }
-        let window = Window { from: request.page_token, count: usize::try_from(count).unwrap_or(1) };
-        let page = self.broker.list(window, request.prefix).await?;
-        let visible = |view: &&QueueView| {
-            let name = view.record.name.as_str();
-            SEE.iter().any(|&permission| caller.authority.allows(permission, Some(name)))
-        };
-        Ok(proto::ListQueuesResponse {
-            queues: page.items.iter().filter(visible).map(wire::queue).collect(),
-            next_page_token: page.next.map(|name| name.to_string()).unwrap_or_default(),
-        })
+        let count = usize::try_from(count).unwrap_or(1);
+        // The token names a queue that was shown, never one that may not be seen. The page begins behind it.
+        let mut from = if request.page_token.is_empty() { String::new() } else { request.page_token + "\0" };
+        let mut queues: Vec<proto::Queue> = Vec::new();
+        loop {
+            let page = self.broker.list(Window { from, count: LIST_STEP }, request.prefix.clone()).await?;
+            for view in page.items.iter().filter(|view| sees(caller, view)) {
+                if queues.len() == count {
+                    let next_page_token = queues.last().map(|queue| queue.name.clone()).unwrap_or_default();
+                    return Ok(proto::ListQueuesResponse { queues, next_page_token });
+                }
+                queues.push(wire::queue(view));
+            }
+            match page.next {
+                Some(next) => from = next.to_string(),
+                None => return Ok(proto::ListQueuesResponse { queues, next_page_token: String::new() }),
+            }
+        }
     }
 
     /// A queue with the time of its oldest message that was never delivered.
     async fn show(&self, name: QueueName) -> Result<proto::Queue, Status> {
         let view = self.broker.show(name.clone()).await?;
         let window = Window { from: view.record.frontier, count: 1 };
-        let oldest = self.broker.peek(name, window, PeekFilter::Ready).await?.items.into_iter().next();
+        let oldest =
+            self.broker.peek(name, window, PeekFilter::Ready, PAGE_BYTES).await?.items.into_iter().next();
         let mut queue = wire::queue(&view);
         if let Some(stats) = &mut queue.stats {
             stats.oldest_published_at = oldest.map(|peeked| wire::timestamp(peeked.message.published_at));
@@ -76,19 +87,12 @@ impl Services {
         };
         let page = self
             .broker
-            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, filter)
+            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, filter, PAGE_BYTES)
             .await?;
-        let mut next = page.next;
-        let (mut messages, mut bytes) = (Vec::new(), 0);
-        for peeked in page.items {
-            bytes += peeked.message.content.0.len() + 64;
-            if bytes > PAGE_BYTES && !messages.is_empty() {
-                next = Some(peeked.message.sequence);
-                break;
-            }
-            messages.push(wire::peeked(peeked));
-        }
-        Ok(proto::PeekMessagesResponse { messages, next_page_token: token(next) })
+        Ok(proto::PeekMessagesResponse {
+            messages: page.items.into_iter().map(wire::peeked).collect(),
+            next_page_token: token(page.next),
+        })
     }
 
     async fn make_token(
@@ -121,6 +125,12 @@ impl Services {
         let next_page_token = rest.next().map(|token| token.id).unwrap_or_default();
         Ok(proto::ListTokensResponse { tokens, next_page_token })
     }
+}
+
+/// Whether a caller may know that a queue is there.
+fn sees(caller: &Caller, view: &QueueView) -> bool {
+    let name = view.record.name.as_str();
+    SEE.iter().any(|&permission| caller.authority.allows(permission, Some(name)))
 }
 
 /// Where a page by sequence begins, and how long it is.

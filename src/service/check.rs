@@ -17,6 +17,10 @@ use crate::types::{
 const ATTRIBUTES_MAX: usize = 64;
 /// The most bytes of all attributes of a message, keys and values.
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+/// The most bytes of a message besides its body and the text of its attributes.
+const REST_BYTES_MAX: usize = 4 << 10;
+/// Messages that lie in the same piece of memory are no more than this, or one.
+const SHARED_BYTES: usize = 32 << 10;
 /// The longest name that a consumer may give itself.
 const CONSUMER_NAME_MAX: usize = 128;
 
@@ -45,12 +49,34 @@ pub(super) fn queue_name(field: &str, name: &str) -> Result<QueueName, Invalid> 
 }
 
 /// Encoded messages.
-pub(super) fn messages(messages: Vec<Bytes>, limits: &Limits) -> Result<Vec<Content>, Invalid> {
+pub(super) fn messages(messages: &[Bytes], limits: &Limits) -> Result<Vec<Content>, Invalid> {
     count("messages", messages.len(), limits.batch_items)?;
-    messages.into_iter().enumerate().map(|(place, encoded)| message(place, encoded, limits)).collect()
+    for (place, encoded) in messages.iter().enumerate() {
+        message(place, encoded, limits)?;
+    }
+    Ok(settled(messages))
 }
 
-fn message(place: usize, encoded: Bytes, limits: &Limits) -> Result<Content, Invalid> {
+/// Messages in memory of their own. What came in is a slice of the whole request, which one message of many would keep.
+/// Neighbours share up to `SHARED_BYTES`.
+fn settled(messages: &[Bytes]) -> Vec<Content> {
+    let mut contents = Vec::with_capacity(messages.len());
+    let mut rest = messages;
+    while let [first, others @ ..] = rest {
+        let mut bytes = first.len();
+        let room = |next: &&Bytes| {
+            bytes += next.len();
+            bytes <= SHARED_BYTES
+        };
+        let (together, after) = rest.split_at(1 + others.iter().take_while(room).count());
+        let mut shared = Bytes::from(together.concat());
+        contents.extend(together.iter().map(|message| Content(shared.split_to(message.len()))));
+        rest = after;
+    }
+    contents
+}
+
+fn message(place: usize, encoded: &Bytes, limits: &Limits) -> Result<(), Invalid> {
     let field = |name: &str| format!("messages[{place}].{name}");
     let checked = Checked::decode(encoded.clone())
         .map_err(|error| Invalid::new(format!("messages[{place}]"), format!("is not a Message: {error}")))?;
@@ -58,6 +84,12 @@ fn message(place: usize, encoded: Bytes, limits: &Limits) -> Result<Content, Inv
     if size > limit {
         let problem = format!("the body is {size} bytes, the limit is {limit} (limits.message_bytes)");
         return Err(Invalid::over_limit(field("body"), problem));
+    }
+    // What is stored is what came in, with fields that are repeated or unknown.
+    let (size, limit) = (encoded.len(), limits.message_bytes + ATTRIBUTE_BYTES_MAX + REST_BYTES_MAX);
+    if size > limit {
+        let problem = format!("all of it is {size} bytes, the limit is {limit}; send each field once");
+        return Err(Invalid::over_limit(format!("messages[{place}]"), problem));
     }
     attributes(&field("attributes"), &checked.attributes)?;
     let unsupported = [
@@ -72,7 +104,7 @@ fn message(place: usize, encoded: Bytes, limits: &Limits) -> Result<Content, Inv
             return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
         }
     }
-    Ok(Content(encoded))
+    Ok(())
 }
 
 fn attributes(field: &str, attributes: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
@@ -225,14 +257,14 @@ mod tests {
     }
 
     fn check(message: &Checked) -> Result<Vec<Content>, Invalid> {
-        messages(encoded(message), &Limits { message_bytes: 8, ..Limits::default() })
+        messages(&encoded(message), &Limits { message_bytes: 8, ..Limits::default() })
     }
 
     #[test]
     fn a_message_passes_unchanged_with_fields_that_are_unknown() {
         let mut bytes = Checked { body: "12345678".into(), ..Checked::default() }.encode_to_vec();
         bytes.extend([0xfa, 0x7f, 0x01, b'x']);
-        let passed = messages(vec![bytes.clone().into()], &Limits::default()).unwrap();
+        let passed = messages(&[bytes.clone().into()], &Limits::default()).unwrap();
         assert_eq!(passed, [Content(bytes.into())]);
     }
 
@@ -255,8 +287,8 @@ mod tests {
         ] {
             assert_eq!(check(&bad).unwrap_err().field, format!("messages[0].{field}"));
         }
-        assert!(messages(vec![Bytes::from_static(b"\xff")], &Limits::default()).is_err());
-        assert!(messages(Vec::new(), &Limits::default()).is_err());
+        assert!(messages(&[Bytes::from_static(b"\xff")], &Limits::default()).is_err());
+        assert!(messages(&[], &Limits::default()).is_err());
     }
 
     #[test]
@@ -288,7 +320,7 @@ mod tests {
         request.encode(&mut wire).unwrap();
         let buffer = wire.as_ptr_range().start..wire.as_ptr_range().start.wrapping_add(8192);
         let decoded = proto::PublishRequest::decode(&mut wire).unwrap();
-        let passed = messages(decoded.messages, &Limits::default()).unwrap();
+        let passed = messages(&decoded.messages, &Limits::default()).unwrap();
         assert!(!buffer.contains(&passed[0].0.as_ptr()), "10 bytes hold 8 KiB, and count as 74");
     }
 
@@ -297,7 +329,7 @@ mod tests {
     fn what_is_stored_is_bounded_by_the_limit_of_a_message() {
         let mut twice = Checked { body: vec![1; 4 << 20].into(), ..Checked::default() }.encode_to_vec();
         twice.extend(twice.clone());
-        let passed = messages(vec![twice.into()], &Limits::default());
+        let passed = messages(&[twice.into()], &Limits::default());
         assert!(passed.is_err(), "8 MiB passed a limit of 4 MiB");
     }
 }

@@ -31,7 +31,7 @@ impl Services {
             return Err(Invalid::new("routing_key", "it is for topics only; leave it unset").into());
         }
         caller.may(&[Permission::Publish], &queue)?;
-        let messages = check::messages(messages, &self.limits)?;
+        let messages = check::messages(&messages, &self.limits)?;
         let count = messages.len() as u64;
         let first = self.broker.publish(queue, messages).await?;
         let results = (0..count)

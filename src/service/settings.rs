@@ -18,6 +18,8 @@ pub struct Limits {
     pub in_flight_bytes: u64,
     /// The most calls under way at once, streams among them. Each costs some KiB.
     pub calls: usize,
+    /// The most calls under way at once that need no token: health and reflection. They take no room from the others.
+    pub open_calls: usize,
 }
 
 impl Default for Limits {
@@ -29,6 +31,7 @@ impl Default for Limits {
             in_flight_messages: 10_000,
             in_flight_bytes: 256 << 20,
             calls: 20_000,
+            open_calls: 256,
         }
     }
 }

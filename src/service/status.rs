@@ -69,8 +69,8 @@ impl From<BrokerError> for Status {
                 Status::with_error_details(Code::AlreadyExists, message, details)
             }
             BrokerError::Draining => unavailable("DRAINING", message),
-            BrokerError::StoreFailed(_) => unavailable("STORE_FAILED", message),
-            BrokerError::Read(_) => unavailable("STORE_READ_FAILED", message),
+            BrokerError::StoreFailed => unavailable("STORE_FAILED", message),
+            BrokerError::Read => unavailable("STORE_READ_FAILED", message),
         }
     }
 }
@@ -90,6 +90,10 @@ impl From<TokenError> for Status {
             }
             TokenError::Pattern { place, problem } => {
                 Invalid::new(format!("grants[{place}].queues"), problem).into()
+            }
+            TokenError::Invalid { field, problem } => Invalid::new(field, problem).into(),
+            TokenError::TooMany(_) => {
+                Status::with_error_details(Code::ResourceExhausted, message, info("TOO_MANY_TOKENS", []))
             }
             TokenError::Store(_) => unavailable("TOKEN_NOT_STORED", message),
         }

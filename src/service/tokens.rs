@@ -53,6 +53,17 @@ pub enum TokenError {
         /// What is wrong with its pattern.
         problem: String,
     },
+    /// Something else of it is wrong.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There are as many as there may be.
+    #[error("{0}")]
+    TooMany(String),
     /// It could not be written down.
     #[error("the token could not be stored: {0}")]
     Store(String),
@@ -72,7 +83,7 @@ pub trait Tokens: Send + Sync {
     ) -> Result<NewToken, TokenError>;
     /// All tokens, by id.
     fn list(&self) -> Vec<TokenRecord>;
-    /// Ends a token at once.
+    /// Ends a token: calls that begin from now on are refused.
     ///
     /// # Errors
     /// If there is no such token, it is the last admin's, or the change can't be stored.

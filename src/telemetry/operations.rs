@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -96,6 +97,15 @@ pub struct BindError {
     pub error: io::Error,
 }
 
+/// What `/metrics` shows.
+#[derive(Clone)]
+pub struct Exported {
+    /// What was recorded.
+    pub recorded: PrometheusHandle,
+    /// What follows it, in the same format: things that come and go, which a recorder would keep for ever.
+    pub more: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
 /// The listener, bound but not yet served.
 #[derive(Debug)]
 pub struct Operations {
@@ -122,14 +132,14 @@ impl Operations {
     pub async fn serve(
         self,
         readiness: Readiness,
-        metrics: PrometheusHandle,
+        metrics: Exported,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         axum::serve(self.listener, router(readiness, metrics)).with_graceful_shutdown(stop).await
     }
 }
 
-fn router(readiness: Readiness, metrics: PrometheusHandle) -> Router {
+fn router(readiness: Readiness, metrics: Exported) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(readiness))
@@ -145,8 +155,9 @@ async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, format!("{}\n", phase.word()))
 }
 
-async fn exported(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+async fn exported(State(metrics): State<Exported>) -> impl IntoResponse {
+    let text = metrics.recorded.render() + &(metrics.more)();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 #[cfg(test)]
@@ -176,7 +187,9 @@ mod tests {
         let operations = Operations::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = operations.address();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(operations.serve(readiness.clone(), recorder.handle(), async {
+        let more = Arc::new(|| "other_things 4\n".to_owned());
+        let exported = Exported { recorded: recorder.handle(), more };
+        let served = tokio::spawn(operations.serve(readiness.clone(), exported, async {
             stopped.await.ok();
         }));
 
@@ -193,7 +206,9 @@ mod tests {
         }
         let (code, text) = fetch(address, "/metrics").await;
         assert_eq!(code, 200);
-        assert!(text.lines().any(|line| line == "things_total 3"), "{text}");
+        for expected in ["things_total 3", "other_things 4"] {
+            assert!(text.lines().any(|line| line == expected), "{text}");
+        }
         assert_eq!(fetch(address, "/other").await.0, 404);
 
         drop(stop);

@@ -1,5 +1,6 @@
 //! Queue names: parsed once, at the edge.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -71,6 +72,12 @@ impl FromStr for QueueName {
             }
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl Borrow<str> for QueueName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

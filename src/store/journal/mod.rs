@@ -82,6 +82,13 @@ pub(super) fn open(
     events: UnboundedSender<StoreEvent>,
 ) -> Result<Found, OpenError> {
     let scan = scan::scan(directory, applied.index)?;
+    if scan.last < applied {
+        let reason = format!(
+            "the journal ends at entry {}, but the state files hold entry {applied}, which it had when they were written",
+            scan.last
+        );
+        return Err(OpenError::Corrupt { file: directory.to_owned(), offset: 0, reason });
+    }
     if let Some(torn) = &scan.torn {
         keep_aside(directory, torn, scan.last.index + 1)?;
     }
