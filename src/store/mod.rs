@@ -30,8 +30,10 @@ mod state;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::types::{Change, EngineRecord, LogId, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp};
 
@@ -63,7 +65,7 @@ pub struct Store {
     state: Arc<State>,
     options: StoreOptions,
     active: Overlay,
-    frozen: Option<Arc<Overlay>>,
+    frozen: Option<(Arc<Overlay>, Instant)>,
     last: LogId,
     written: u64,
     durable: u64,
@@ -165,7 +167,7 @@ impl Store {
     /// Where a message is.
     #[must_use]
     pub fn lookup(&self, queue: QueueId, sequence: Sequence) -> Lookup {
-        let overlays = [Some(&self.active), self.frozen.as_deref()];
+        let overlays = [Some(&self.active), self.frozen_overlay()];
         for overlay in overlays.into_iter().flatten() {
             match overlay.find(queue, sequence) {
                 Found::Here(message) => return Lookup::Hot(message),
@@ -200,6 +202,17 @@ impl Store {
         self.frozen.is_some()
     }
 
+    /// How long the running checkpoint has been running. One that takes minutes will never end, as a failed disk or a fault in sled
+    /// may have it: the owner should give the store up, as after a failure, and end the process without dropping the store.
+    #[must_use]
+    pub fn checkpoint_running_for(&self) -> Option<Duration> {
+        self.frozen.as_ref().map(|(_, begun)| begun.elapsed())
+    }
+
+    fn frozen_overlay(&self) -> Option<&Overlay> {
+        self.frozen.as_ref().map(|(overlay, _)| &**overlay)
+    }
+
     /// Whether anything happened since the latest checkpoint began.
     #[must_use]
     pub fn is_changed(&self) -> bool {
@@ -215,7 +228,7 @@ impl Store {
         assert!(!self.checkpoint_running(), "one checkpoint at a time");
         assert!(applied.index <= self.last.index, "only what was appended can have been applied");
         let overlay = Arc::new(std::mem::take(&mut self.active));
-        self.frozen = Some(overlay.clone());
+        self.frozen = Some((overlay.clone(), Instant::now()));
         self.bytes_frozen = std::mem::take(&mut self.bytes_active);
         self.checkpointer.begin(Job { applied, engine, overlay, dirty });
     }
@@ -237,7 +250,7 @@ impl Store {
     /// Who has to wait.
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        let frozen = self.frozen.as_deref();
+        let frozen = self.frozen_overlay();
         let bytes = self.overlay_bytes();
         let touched = self.active.touched() + frozen.map_or(0, Overlay::touched);
         if bytes > self.options.overlay_grant_bytes_max
@@ -278,7 +291,7 @@ impl Store {
     /// Memory that the overlays take, roughly.
     #[must_use]
     pub fn overlay_bytes(&self) -> u64 {
-        self.active.bytes() + self.frozen.as_deref().map_or(0, Overlay::bytes)
+        self.active.bytes() + self.frozen_overlay().map_or(0, Overlay::bytes)
     }
 
     /// How it was configured.

@@ -14,7 +14,8 @@ pub struct StoreOptions {
     /// A checkpoint begins this long after the one before, if anything changed. Larger: fewer short-lived messages reach
     /// the state files, a longer restart after a crash.
     pub checkpoint_interval_ms: u64,
-    /// A checkpoint begins after this many leases and settlements. Larger: more memory, about 200 bytes each.
+    /// A checkpoint begins after this many leases and settlements. Larger: more memory, about 200 bytes each, and a larger
+    /// transaction, during which readers of the state files wait.
     pub overlay_touched_max: u64,
     /// Publishers wait while messages that no checkpoint has stored take more memory than this.
     pub overlay_publish_bytes_max: u64,
@@ -33,7 +34,7 @@ impl Default for StoreOptions {
             segment_bytes: 64 << 20,
             checkpoint_journal_bytes: 64 << 20,
             checkpoint_interval_ms: 5000,
-            overlay_touched_max: 500_000,
+            overlay_touched_max: 200_000,
             overlay_publish_bytes_max: 256 << 20,
             overlay_grant_bytes_max: 384 << 20,
             sled_cache_bytes: 64 << 20,
@@ -48,7 +49,7 @@ impl StoreOptions {
             ("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30),
             ("checkpoint_journal_bytes", self.checkpoint_journal_bytes, 64 << 10, 64 << 30),
             ("checkpoint_interval_ms", self.checkpoint_interval_ms, 10, 3_600_000),
-            ("overlay_touched_max", self.overlay_touched_max, 1, 100_000_000),
+            ("overlay_touched_max", self.overlay_touched_max, 1, 1_000_000),
             ("overlay_publish_bytes_max", self.overlay_publish_bytes_max, 1 << 20, 1 << 40),
             (
                 "overlay_grant_bytes_max",

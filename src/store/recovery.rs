@@ -15,7 +15,7 @@ use super::checkpoint::{Sweep, sweeps};
 use super::codec::length;
 use super::keys::ChunkKey;
 use super::record::{self, Touches};
-use super::state::{State, chunk_key, corrupt};
+use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
 
 /// The state that the latest checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) fn remove_unnamed(state: &State, queues: &[QueueRecord]) -> Result<(u
                 Err(_) => Some(Sequence(0)),
             };
             if let Some(unnamed) = unnamed {
-                removed += remove_from(tree, queue, unnamed)?;
+                removed += remove_from(state, tree, queue, unnamed)?;
             }
             let Some(next) = queue.0.checked_add(1) else { break };
             from = ChunkKey::new(QueueId(next), Sequence(0)).encode().to_vec();
@@ -75,14 +75,13 @@ pub(super) fn remove_unnamed(state: &State, queues: &[QueueRecord]) -> Result<(u
     Ok((removed, sweeps))
 }
 
-fn remove_from(tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadError> {
-    const BATCH: usize = 64;
+fn remove_from(state: &State, tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadError> {
     let least = ChunkKey::new(queue, from).encode().to_vec();
     let most = ChunkKey::new(queue, Sequence(u64::MAX)).part(u16::MAX).to_vec();
     let mut removed = 0;
     loop {
         let range = (Bound::Included(least.clone()), Bound::Included(most.clone()));
-        let keys = tree.range(range).keys().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+        let keys = tree.range(range).keys().take(DRAIN_ROWS).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
             return Ok(removed);
         }
@@ -90,5 +89,6 @@ fn remove_from(tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadE
         for key in keys {
             tree.remove(key)?;
         }
+        state.drain()?;
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! sled's `flush` is not an fsync on Linux, and it never syncs `conf`, its directories and what spills into `blobs/`. So all
 //! of these are fsynced after opening, and `persist` follows each flush with an fdatasync of our own on `db`.
+//!
+//! sled writes its log with seven threads. If all of them wait for its segment table, and whoever holds that waits for the file to be
+//! shortened, which is one more task for these threads, nothing moves again: seen after some hundred thousand writes on a busy
+//! disk. So whoever writes much calls `drain` after every few megabytes, and no transaction is large: then fewer than seven
+//! buffers are ever on their way.
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +27,12 @@ use super::{OpenError, ReadError, StoreOptions, chunk, directory, keys, meta, re
 /// sled gives its lock back a moment after it was closed: how often to try, and how long to wait between.
 const LOCK_TRIES: u32 = 200;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
+
+/// How much may be written before sled's threads have to catch up. sled writes several times as much, which must stay below
+/// seven of its segments.
+pub(super) const DRAIN_BYTES: usize = 4 << 20;
+/// As many rows may be removed: removing a chunk rewrites those beside it.
+pub(super) const DRAIN_ROWS: usize = 256;
 
 /// The trees, open. Shared by the checkpoint thread, which writes, and the readers.
 #[derive(Debug)]
@@ -79,6 +90,12 @@ impl State {
         state.persist().map_err(|error| refused(error.to_string()))?;
         sync_files(&state.path)?;
         Ok(state)
+    }
+
+    /// Waits until sled's threads have nothing left to write. To be called at least once for every `DRAIN_BYTES` written.
+    pub(super) fn drain(&self) -> Result<(), ReadError> {
+        self.db.flush()?;
+        Ok(())
     }
 
     /// Brings everything that was written so far onto the disk; how many files there are in `blobs/`.

@@ -22,7 +22,7 @@ use crate::types::{EngineRecord, LogId, QueueId, QueueRecord};
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{Overlay, QueueOverlay};
-use super::state::{Located, State};
+use super::state::{DRAIN_ROWS, Located, State};
 use super::{ReadError, StoreEvent, keys, meta};
 
 pub(super) use sweep::{Sweep, sweeps};
@@ -182,6 +182,7 @@ impl Worker {
         if !self.progress.wait(applied.index) {
             return Err(Stop::Journal);
         }
+        self.state.drain()?;
         commit(&self.state, applied, engine, &plan)?;
         let blobs = self.state.persist()?;
         journal::purge(&self.journal, applied.index)
@@ -236,12 +237,10 @@ enum Next {
 }
 
 impl Plan {
-    /// The most rows that one transaction removes: what is more is dead anyway, and is swept.
-    const REMOVED_MAX: usize = 4096;
-
+    /// Keeps the transaction small: what is more is dead anyway, and is swept.
     fn bound(&mut self) {
         let rows: usize = self.dead.iter().map(|chunk| 1 + usize::from(chunk.parts)).sum();
-        if rows > Self::REMOVED_MAX {
+        if rows > DRAIN_ROWS {
             self.dead.sort_unstable_by_key(|chunk| chunk.key);
             sweep::add_over(&mut self.sweeps, &std::mem::take(&mut self.dead));
         }

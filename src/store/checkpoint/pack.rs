@@ -8,7 +8,7 @@ use crate::store::chunk::{self, ChunkBuilder};
 use crate::store::keys::ChunkKey;
 use crate::store::overlay::{Delta, QueueOverlay};
 use crate::store::record::{self, Touches};
-use crate::store::state::State;
+use crate::store::state::{DRAIN_BYTES, State};
 use crate::types::{QueueId, Sequence, StoredMessage};
 
 use super::{Plan, Stop};
@@ -25,11 +25,13 @@ pub(super) struct Packed {
 pub(super) struct Packer<'a> {
     state: &'a State,
     packed: Packed,
+    /// Bytes written since sled's threads had caught up.
+    pending: usize,
 }
 
 impl<'a> Packer<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        Self { state, packed: Packed::default() }
+        Self { state, packed: Packed::default(), pending: 0 }
     }
 
     pub(super) fn packed(&self) -> Packed {
@@ -38,7 +40,16 @@ impl<'a> Packer<'a> {
 
     fn chunk(&mut self, key: ChunkKey, value: Vec<u8>) -> Result<(), Stop> {
         self.packed.chunks += 1;
+        self.pending += value.len();
         self.state.chunks.insert(key.encode(), value)?;
+        self.drain_if_much()
+    }
+
+    fn drain_if_much(&mut self) -> Result<(), Stop> {
+        if self.pending >= DRAIN_BYTES {
+            self.state.drain()?;
+            self.pending = 0;
+        }
         Ok(())
     }
 
@@ -46,7 +57,9 @@ impl<'a> Packer<'a> {
         let key = ChunkKey::new(queue, message.sequence);
         let (value, parts) = chunk::encode_large(message);
         for (part, value) in (0_u16..).zip(parts) {
+            self.pending += value.len();
             self.state.parts.insert(key.part(part), value)?;
+            self.drain_if_much()?;
         }
         self.chunk(key, value)
     }

@@ -7,14 +7,12 @@
 use sled::transaction::{TransactionError, Transactional};
 
 use crate::store::keys::{self, ChunkKey};
-use crate::store::state::{Located, State, located};
+use crate::store::state::{DRAIN_ROWS, Located, State, located};
 use crate::store::{ReadError, meta};
 use crate::types::{QueueId, Sequence};
 
 use super::Stop;
 
-/// Chunks in a step.
-const STEP: usize = 64;
 const END: Sequence = Sequence(u64::MAX);
 
 /// What is to be removed.
@@ -87,29 +85,37 @@ pub(super) fn step(state: &State, sweep: &mut Sweep) -> Result<bool, Stop> {
 }
 
 fn step_dead(state: &State, sweep: &mut Sweep) -> Result<bool, Stop> {
-    let mut seen = 0;
-    let mut dead = Vec::new();
-    for row in state.chunks_between(sweep.queue, sweep.at, sweep.until).take(STEP) {
+    let mut rows = 0;
+    for row in state.chunks_between(sweep.queue, sweep.at, sweep.until) {
         let (key, value) = row?;
         let chunk = located(key, &value)?;
         sweep.at = key.first.next();
-        seen += 1;
         if chunk.last < sweep.until && !state.records.contains_key(key.encode())? {
-            dead.push(chunk);
+            remove(state, chunk)?;
+            rows += 1 + usize::from(chunk.parts);
+        }
+        if rows >= DRAIN_ROWS {
+            state.drain()?;
+            return Ok(true);
         }
     }
-    let trees = (&state.chunks, &state.parts);
-    let removed = trees.transaction(|(chunks, parts)| {
-        for chunk in &dead {
-            chunks.remove(&chunk.key.encode())?;
-            for part in 0..chunk.parts {
-                parts.remove(&chunk.key.part(part))?;
-            }
+    Ok(false)
+}
+
+/// Removes a chunk and its parts at once: parts without a chunk would never be found again.
+fn remove(state: &State, chunk: Located) -> Result<(), Stop> {
+    if chunk.parts == 0 {
+        state.chunks.remove(chunk.key.encode())?;
+        return Ok(());
+    }
+    let removed = (&state.chunks, &state.parts).transaction(|(chunks, parts)| {
+        chunks.remove(&chunk.key.encode())?;
+        for part in 0..chunk.parts {
+            parts.remove(&chunk.key.part(part))?;
         }
         Ok(())
     });
-    removed.map_err(|error: TransactionError<()>| Stop::Failed(format!("sweeping: {error:?}")))?;
-    Ok(seen == STEP)
+    removed.map_err(|error: TransactionError<()>| Stop::Failed(format!("sweeping: {error:?}")))
 }
 
 fn step_all(state: &State, queue: QueueId) -> Result<bool, Stop> {
@@ -117,11 +123,12 @@ fn step_all(state: &State, queue: QueueId) -> Result<bool, Stop> {
     let most = ChunkKey::new(queue, END).part(u16::MAX).to_vec();
     for tree in [&state.chunks, &state.records, &state.parts] {
         let keys: Vec<_> =
-            tree.range(least.clone()..=most.clone()).keys().take(STEP).collect::<Result<_, _>>()?;
+            tree.range(least.clone()..=most.clone()).keys().take(DRAIN_ROWS).collect::<Result<_, _>>()?;
         if !keys.is_empty() {
             for key in keys {
                 tree.remove(key)?;
             }
+            state.drain()?;
             return Ok(true);
         }
     }
