@@ -1,5 +1,7 @@
 //! A disk without room: publishers are told, the process ends and says why, and what was confirmed comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

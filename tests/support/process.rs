@@ -81,11 +81,13 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A failing test shows what its processes said.
+/// A failing test shows what its processes said; and whatever a test is about, no process of ours may panic.
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{self:?}");
+        } else {
+            assert!(!self.stderr.now().contains("panicked at"), "{self:?}");
         }
     }
 }
