@@ -6,6 +6,7 @@
 //! A section that belongs to one module is defined there and listed in [`Config`] and in [`Config::check`]; its keys then
 //! work in every source.
 
+mod bounds;
 mod load;
 
 use std::net::SocketAddr;
@@ -153,7 +154,7 @@ impl Config {
 
     /// The first value that is out of bounds.
     pub fn check(&self) -> Result<(), Fault> {
-        within("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000)?;
+        bounds::check(self)?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(Fault {
                 key: "data_dir",
@@ -161,7 +162,6 @@ impl Config {
             });
         }
         self.tls.check()?;
-        check_limits(&self.limits)?;
         self.log.check().map_err(|error| {
             let text = error.to_string();
             Fault { key: "log.level", reason: text.trim_start_matches("log.level ").to_owned() }
@@ -182,36 +182,6 @@ impl Tls {
             (Some(_), Some(_)) | (None, None) => Ok(()),
         }
     }
-}
-
-fn check_limits(limits: &Limits) -> Result<(), Fault> {
-    let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
-    let (message, request) = (wide(limits.message_bytes), wide(limits.request_bytes));
-    within("limits.message_bytes", message, 1024, 128 << 20)?;
-    within("limits.request_bytes", request, 64 << 10, 256 << 20)?;
-    within("limits.batch_items", wide(limits.batch_items), 1, 1_000_000)?;
-    within("limits.in_flight_messages", u64::from(limits.in_flight_messages), 1, 1_000_000)?;
-    within("limits.in_flight_bytes", limits.in_flight_bytes, 1 << 20, 1 << 40)?;
-    within("limits.calls", wide(limits.calls), 1, 1_000_000)?;
-    // The request around a message needs some bytes of its own.
-    let largest = request - 1024;
-    if message > largest {
-        return Err(Fault {
-            key: "limits.message_bytes",
-            reason: format!(
-                "is {message}, which does not fit into a request; use at most {largest}, or raise limits.request_bytes"
-            ),
-        });
-    }
-    Ok(())
-}
-
-/// Whether a number is within its bounds.
-fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Fault> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(Fault { key, reason: format!("is {value}, it must be {min} to {max}") })
 }
 
 impl<A> Default for Listen<A> {

@@ -77,4 +77,14 @@ mod tests {
         assert!(clock.now() >= far);
         assert!(Clock::starting_at(Timestamp(0)).now() > Timestamp(0));
     }
+
+    /// A busy broker reads the clock far more often than every 10 ms.
+    #[test]
+    fn a_clock_that_is_read_often_comes_closer_to_the_wall_clock_too() {
+        let (mut last, wall) = (Timestamp(10 * HOUR), Timestamp(11 * HOUR));
+        for _ in 0..1000 {
+            last = slewed(last, Duration(5), wall);
+        }
+        assert!(last > Timestamp(10 * HOUR + 5000), "5 s passed and nothing was made up");
+    }
 }

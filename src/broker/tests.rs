@@ -316,3 +316,17 @@ async fn replaying_the_journal_gives_the_same_states() {
     }
     assert!(seen.len() < text.lines().count(), "nothing was replayed");
 }
+
+/// Two consumers with credit for everything get everything, and nobody has to settle first.
+#[tokio::test]
+async fn what_is_ready_goes_to_consumers_with_credit_however_many_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(QueueSettings::default()).await;
+    let mut first = rig.subscribe(&queue, 100).await;
+    let mut second = rig.subscribe(&queue, 100).await;
+    rig.publish(&queue, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).await;
+    let (one, two) = tokio::join!(next(&mut first, 5), next(&mut second, 5));
+    assert_eq!((one.len(), two.len()), (5, 5));
+    rig.stop().await;
+}

@@ -139,3 +139,18 @@ fn plaintext_stays_on_this_machine() {
         assert!(bad.parse::<PlaintextAddress>().is_err(), "{bad} was taken");
     }
 }
+
+/// A bound of nothing would stop the server, or panic.
+#[test]
+fn the_brokers_bounds_are_checked() {
+    let broken = [
+        crate::broker::Settings { inbox_calls: 0, ..Default::default() },
+        crate::broker::Settings { inbox_bytes: 0, ..Default::default() },
+        crate::broker::Settings { entry_bytes: 0, ..Default::default() },
+        crate::broker::Settings { entries_in_flight: 0, ..Default::default() },
+    ];
+    for broker in broken {
+        let config = Config { broker, ..Config::default() };
+        assert!(config.check().is_err(), "{:?}", config.broker);
+    }
+}

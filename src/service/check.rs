@@ -278,4 +278,26 @@ mod tests {
         }
         assert_eq!(lease_duration("lease_duration", seconds(43_200)), Ok(Some(LEASE_MAX)));
     }
+
+    /// tonic decodes into buffers of 8 KiB and more; what is kept of a request must not keep all of it.
+    #[test]
+    fn a_small_content_does_not_hold_its_request_in_memory() {
+        let message: Bytes = Checked { body: "12345678".into(), ..Checked::default() }.encode_to_vec().into();
+        let request = proto::PublishRequest { messages: vec![message], ..Default::default() };
+        let mut wire = bytes::BytesMut::with_capacity(8192);
+        request.encode(&mut wire).unwrap();
+        let buffer = wire.as_ptr_range().start..wire.as_ptr_range().start.wrapping_add(8192);
+        let decoded = proto::PublishRequest::decode(&mut wire).unwrap();
+        let passed = messages(decoded.messages, &Limits::default()).unwrap();
+        assert!(!buffer.contains(&passed[0].0.as_ptr()), "10 bytes hold 8 KiB, and count as 74");
+    }
+
+    /// The limit of a message is a bound on what is stored and delivered, whatever field it hides in.
+    #[test]
+    fn what_is_stored_is_bounded_by_the_limit_of_a_message() {
+        let mut twice = Checked { body: vec![1; 4 << 20].into(), ..Checked::default() }.encode_to_vec();
+        twice.extend(twice.clone());
+        let passed = messages(vec![twice.into()], &Limits::default());
+        assert!(passed.is_err(), "8 MiB passed a limit of 4 MiB");
+    }
 }
