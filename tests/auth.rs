@@ -1,5 +1,7 @@
 //! Who may do what, at the wire, over both transports.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The command line, end to end: what each command does, and the shape of what it prints with `--json`.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use bbq_client::Transport;

@@ -1,8 +1,10 @@
 //! An upload that was cut is never a message, wherever it was cut and whatever cut it.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
-#[allow(dead_code, reason = "shared with the tests of the transport")]
+#[allow(dead_code, clippy::cast_possible_truncation, reason = "shared with the tests of the transport")]
 #[path = "support/transport/frames.rs"]
 mod frames;
 

@@ -1,5 +1,7 @@
 //! Health, readiness, metrics, logs, reflection and certificates of the real server.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -314,4 +316,31 @@ async fn plaintext_on_this_machine_is_the_same_server() {
     let _taken = client.receive("q", 1, std::time::Duration::ZERO, None).await.unwrap();
     let leases = server.run(&["leases", "q", "--json"]).await.json();
     assert_eq!((&leases[0]["transport"], &leases[0]["peer"]), (&"h2c".into(), &"unix".into()));
+}
+
+/// What a call needs is there for the call: no stream, reader or waker outlives it on a connection that stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_calls_leave_nothing_behind() {
+    let server = Server::start().await;
+    for transport in [Transport::Http3, Transport::Http2] {
+        let client = server.client_over(transport).await;
+        client.create_queue("q", QueueSettings::default()).await.unwrap();
+        let mut publishing = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let client = client.clone();
+            publishing.spawn(async move {
+                for _ in 0..50 {
+                    client.publish("q", vec![b'x'; 20_000]).await.unwrap();
+                }
+            });
+        }
+        within("500 calls", publishing.join_all()).await;
+        eventually("no call is left", async || {
+            let (_, metrics) = server.get("/metrics").await;
+            let mut counts = metrics.lines().filter(|line| line.starts_with("bbq_streams{"));
+            counts.all(|line| line.ends_with(" 0")).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(server.client().await.get_queue("q").await.unwrap().stats.unwrap().ready, 1000);
 }

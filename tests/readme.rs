@@ -1,5 +1,7 @@
 //! The commands that README.md prints, run as they are printed. Only addresses are replaced: each test has its own server.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

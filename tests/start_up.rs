@@ -1,5 +1,7 @@
 //! Why a server does not start: exit code 1, one line that names the thing and the way out, and nothing touched.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use std::net::{TcpListener, UdpSocket};
@@ -10,7 +12,7 @@ use tempfile::TempDir;
 
 /// One line on standard error that says why, exit code 1, and no greeting.
 #[track_caller]
-fn refused(output: Output, words: &[&str]) {
+fn refused(output: &Output, words: &[&str]) {
     let why = output.clone().refused();
     for word in words {
         assert!(why.contains(word), "{word:?} is not in: {why}");
@@ -26,7 +28,7 @@ async fn a_second_server_is_kept_out_of_a_data_directory() {
     let profile = std::fs::read(server.profile_path()).unwrap();
     let directory = server.data();
     let pid = server.process.pid().as_raw_nonzero().to_string();
-    refused(Setup::at(&directory).run().await, &["in use by process", &pid, directory.to_str().unwrap()]);
+    refused(&Setup::at(&directory).run().await, &["in use by process", &pid, directory.to_str().unwrap()]);
     // It has left all as it was: the profile still names the first one, which still works.
     assert_eq!(std::fs::read(server.profile_path()).unwrap(), profile);
     assert_eq!(server.run(&["receive", "q", "--json"]).await.json()[0]["body"], "a");
@@ -48,27 +50,27 @@ async fn a_port_in_use_is_named_with_its_protocol() {
     let address = tcp.local_addr().unwrap();
     let text = address.to_string();
     drop(udp);
-    refused(Setup::new().listen(address).run().await, &["TCP", &text, "in use", "another address"]);
+    refused(&Setup::new().listen(address).run().await, &["TCP", &text, "in use", "another address"]);
     let udp = UdpSocket::bind(address).unwrap();
     drop(tcp);
     let setup = Setup::new().listen(address);
     let directory = setup.data();
-    refused(setup.clone().run().await, &["UDP", &text, "in use", "another address"]);
+    refused(&setup.clone().run().await, &["UDP", &text, "in use", "another address"]);
     assert!(!directory.exists(), "a server that could not listen has made {}", directory.display());
     drop(udp);
 
     let (tcp, _udp) = free_port();
     let address = tcp.local_addr().unwrap();
     let output = Setup::new().operations_listen(address).run().await;
-    refused(output, &["operations", &address.to_string(), "operations_listen"]);
+    refused(&output, &["operations", &address.to_string(), "operations_listen"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_of_another_machine_is_refused() {
     let address = "192.0.2.1:6789".parse().unwrap();
-    refused(Setup::new().listen(address).run().await, &["192.0.2.1:6789", "not an address of this machine"]);
+    refused(&Setup::new().listen(address).run().await, &["192.0.2.1:6789", "not an address of this machine"]);
     let set = Setup::new().args(&["--set", "plaintext.listen=192.0.2.1:6788"]);
-    refused(set.run().await, &["192.0.2.1:6788", "loopback"]);
+    refused(&set.run().await, &["192.0.2.1:6788", "loopback"]);
 }
 
 /// A certificate and key of a server of its own.
@@ -106,10 +108,10 @@ async fn a_certificate_that_can_not_be_used_is_named() {
         (with(&certificate_of_a, &certificate_of_a), [text(&certificate_of_a), "no private key".to_owned()]),
         (with(&certificate_of_a, &key_of_b), [text(&key_of_b), "not the key".to_owned()]),
     ] {
-        refused(setup.run().await, &[&words[0], &words[1]]);
+        refused(&setup.run().await, &[&words[0], &words[1]]);
     }
     let alone = Setup::new().args(&["--set", &format!("tls.certificate={}", certificate_of_a.display())]);
-    refused(alone.run().await, &["tls.key", "missing"]);
+    refused(&alone.run().await, &["tls.key", "missing"]);
     // The same files, used as they should be.
     with(&certificate_of_a, &key_of_a).start().await;
 }
@@ -120,7 +122,7 @@ async fn a_lost_certificate_is_not_made_anew() {
     let mut server = Server::start().await;
     server.stop().await;
     std::fs::remove_file(server.data().join("server.key")).unwrap();
-    refused(server.again().run().await, &["server.key", "ca.pem", "restore"]);
+    refused(&server.again().run().await, &["server.key", "ca.pem", "restore"]);
     assert!(server.data().join("ca.pem").exists());
 }
 
@@ -133,32 +135,32 @@ async fn a_key_that_nobody_knows_is_named_with_its_source() {
         Setup::new().args(&["--config", file.to_str().unwrap()])
     };
     let path = file.to_str().unwrap();
-    refused(config("lisen = '127.0.0.1:0'").run().await, &[path, "`lisen`", "did you mean `listen`"]);
+    refused(&config("lisen = '127.0.0.1:0'").run().await, &[path, "`lisen`", "did you mean `listen`"]);
     refused(
-        config("[limits]\nmesage_bytes = 5").run().await,
+        &config("[limits]\nmesage_bytes = 5").run().await,
         &[path, "`limits.mesage_bytes`", "`limits.message_bytes`"],
     );
-    refused(config("[limits]\nmessage_bytes = 'big'").run().await, &[path, "limits.message_bytes"]);
-    refused(config("[limits\n").run().await, &[path]);
+    refused(&config("[limits]\nmessage_bytes = 'big'").run().await, &[path, "limits.message_bytes"]);
+    refused(&config("[limits\n").run().await, &[path]);
     refused(
-        config("[limits]\nmessage_bytes = 1").run().await,
+        &config("[limits]\nmessage_bytes = 1").run().await,
         &[path, "limits.message_bytes", "is 1", "1024"],
     );
     let missing = Setup::new().args(&["--config", "nowhere.toml"]);
-    refused(missing.run().await, &["nowhere.toml"]);
+    refused(&missing.run().await, &["nowhere.toml"]);
 
     let env = Setup::new().env("BBQ_LISEN", "127.0.0.1:0");
-    refused(env.run().await, &["BBQ_LISEN", "`lisen`", "did you mean `listen`"]);
+    refused(&env.run().await, &["BBQ_LISEN", "`lisen`", "did you mean `listen`"]);
     let env = Setup::new().env("BBQ_LIMITS__CALLS", "many");
-    refused(env.run().await, &["BBQ_LIMITS__CALLS", "limits.calls"]);
+    refused(&env.run().await, &["BBQ_LIMITS__CALLS", "limits.calls"]);
 
     let set = |pair: &str| Setup::new().args(&["--set", pair]);
-    refused(set("limits.cals=5").run().await, &["--set limits.cals", "`limits.cals`", "`limits.calls`"]);
-    refused(set("limits.calls=0").run().await, &["--set limits.calls", "is 0", "1 to"]);
-    refused(set("limits.calls").run().await, &["--set", "KEY=VALUE"]);
-    refused(set("log.level=loud").run().await, &["log.level", "loud", "debug"]);
-    refused(set("store.segment_bytes=1").run().await, &["store.segment_bytes", "65536"]);
-    refused(Setup::new().args(&["--log-level", "loud"]).run().await, &["log.level", "loud", "debug"]);
+    refused(&set("limits.cals=5").run().await, &["--set limits.cals", "`limits.cals`", "`limits.calls`"]);
+    refused(&set("limits.calls=0").run().await, &["--set limits.calls", "is 0", "1 to"]);
+    refused(&set("limits.calls").run().await, &["--set", "KEY=VALUE"]);
+    refused(&set("log.level=loud").run().await, &["log.level", "loud", "debug"]);
+    refused(&set("store.segment_bytes=1").run().await, &["store.segment_bytes", "65536"]);
+    refused(&Setup::new().args(&["--log-level", "loud"]).run().await, &["log.level", "loud", "debug"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +189,7 @@ async fn a_directory_of_a_newer_version_is_left_alone() {
     let newer = text.replacen("format 1 ", "format 99 ", 1);
     assert_ne!(newer, text);
     std::fs::write(&format, &newer).unwrap();
-    refused(server.again().run().await, &["format 99", "newer program", server.data().to_str().unwrap()]);
+    refused(&server.again().run().await, &["format 99", "newer program", server.data().to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(&format).unwrap(), newer);
     std::fs::write(&format, text).unwrap();
     server.restart().await;
@@ -201,13 +203,13 @@ async fn a_foreign_directory_is_left_alone() {
     std::fs::create_dir(&inside).unwrap();
     std::fs::write(inside.join("thesis.txt"), "precious").unwrap();
     refused(
-        Setup::at(&inside).run().await,
+        &Setup::at(&inside).run().await,
         &["thesis.txt", "not a data directory", inside.to_str().unwrap()],
     );
     let names =
         std::fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names, ["thesis.txt"]);
     let file = inside.join("thesis.txt");
-    refused(Setup::at(&file).run().await, &[file.to_str().unwrap()]);
+    refused(&Setup::at(&file).run().await, &[file.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
 }

@@ -1,5 +1,7 @@
 //! What the API names and this version does not do: every such call and field is refused, none is taken and ignored.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 
 use bbq_client::proto::{self, publish_request::Target};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -81,11 +82,22 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A failing test shows what its processes said.
+/// A failing test shows what its processes said; and whatever a test is about, no process of ours may panic.
 impl Drop for Process {
     fn drop(&mut self) {
+        // Gone before its directory is removed: it could still make files there.
+        if self.child.start_kill().is_ok() {
+            for _ in 0..1000 {
+                if !matches!(self.child.try_wait(), Ok(None)) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         if std::thread::panicking() {
             eprintln!("{self:?}");
+        } else {
+            assert!(!self.stderr.now().contains("panicked at"), "{self:?}");
         }
     }
 }

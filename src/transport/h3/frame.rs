@@ -93,11 +93,20 @@ pub(super) struct FrameReader {
     kind: Option<u64>,
     partial: PartialVarint,
     ended: bool,
+    /// There is a chunk that nobody has read, so a reset after it is not looked for.
+    looked_ahead: bool,
 }
 
 impl FrameReader {
     pub(super) fn new(stream: quinn::RecvStream) -> Self {
-        Self { stream, chunk: Bytes::new(), kind: None, partial: PartialVarint::default(), ended: false }
+        Self {
+            stream,
+            chunk: Bytes::new(),
+            kind: None,
+            partial: PartialVarint::default(),
+            ended: false,
+            looked_ahead: false,
+        }
     }
 
     /// The head of the next frame. The payload of the one before must have been read.
@@ -135,20 +144,26 @@ impl FrameReader {
 
     /// Waits until the client resets the stream, or the connection is lost. `None` when neither can happen any more.
     ///
-    /// It takes over the stream's wake-up from a read that is waiting.
+    /// It looks by reading one chunk ahead. quinn's own `received_reset` would also see past what nobody has read, but it
+    /// leaves its waker with the connection when the rest is then read without a wait: for ever, and a panic in debug builds.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Option<Failure>> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let received = ready!(pin!(self.stream.received_reset()).poll(cx));
-        Poll::Ready(match received {
-            Ok(Some(_)) => {
-                self.ended = true;
-                Some(Failure::Reset)
+        if self.chunk.is_empty() {
+            match ready!(self.poll_chunk(cx)) {
+                Ok(true) => {}
+                Ok(false) | Err(Failure::Stopped) => return Poll::Ready(None),
+                Err(failure) => return Poll::Ready(Some(failure)),
             }
-            Ok(None) => None,
-            Err(_) => Some(Failure::Lost),
-        })
+        }
+        self.looked_ahead = true;
+        Poll::Pending
+    }
+
+    /// Whether [`poll_reset`](Self::poll_reset) waits for what has come to be read, and may look again now.
+    pub(super) fn may_look_again(&mut self) -> bool {
+        self.chunk.is_empty() && std::mem::take(&mut self.looked_ahead)
     }
 
     /// Asks the client to send no more, unless everything has come.

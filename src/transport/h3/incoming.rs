@@ -6,7 +6,7 @@
 //! Always true:
 //! - the body ends cleanly only when the whole upload has come; else it ends with ABORTED (tonic takes CANCELLED for a
 //!   clean end);
-//! - a reset is noticed while nobody reads;
+//! - a reset is noticed while nobody reads, unless something has come before it that nobody has read;
 //! - an empty DATA frame is nothing, trailers are read and dropped.
 
 use std::future::poll_fn;
@@ -226,7 +226,12 @@ impl Body for RequestBody {
         }
         let read = ready!(state.poll_data(&mut Context::from_waker(&incoming.waker)));
         Poll::Ready(match read {
-            Ok(Some(data)) => Some(Ok(Frame::data(data))),
+            Ok(Some(data)) => {
+                if state.frames.may_look_again() {
+                    incoming.waiting.watch.wake();
+                }
+                Some(Ok(Frame::data(data)))
+            }
             Ok(None) => None,
             Err(failure) => {
                 state.phase = Phase::Failed(failure);
