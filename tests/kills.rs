@@ -3,6 +3,8 @@
 //! `BBQ_SOAK_ROUNDS` is how often; `BBQ_SOAK_SEED` repeats a run as far as chance allows. Checkpoints are frequent and
 //! segments small, so that checkpoints, sweeps and the journal's purges are often under way when the kill comes.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/state_hashes.rs"]

@@ -219,7 +219,7 @@ fn a_message_has_one_holder() {
     held().settling(1, Verdict::Nack).delivered(2, 2).acked(2).holds();
     let later = |told: Told, at| {
         told.with(|second| {
-            (second.call, second.lease, second.at, second.until) = (Call(2), lease(1, 2), at, MINUTE)
+            (second.call, second.lease, second.at, second.until) = (Call(2), lease(1, 2), at, MINUTE);
         })
     };
     later(held(), MINUTE - CLOCK_SLACK - 1).acked(2).breaks(Rule::OneHolder);
