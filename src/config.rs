@@ -67,7 +67,7 @@ pub struct Tls {
     /// The key of that certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// If set, clients need a certificate that this authority signed, PEM.
+    /// If set, a client may show a certificate, which this authority must have signed, PEM. A token is needed all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
     /// Names and addresses, besides the local ones, that the certificate made on the first start is for.

@@ -10,7 +10,7 @@
     reason = "as for the tests that it was made for"
 )]
 mod frames;
-#[path = "support/raw.rs"]
+#[path = "support/wire_h3.rs"]
 mod raw;
 mod support;
 

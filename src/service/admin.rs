@@ -165,7 +165,7 @@ fn grant((place, grant): (usize, proto::Grant)) -> Result<TokenGrant, Invalid> {
 
 /// Does what touches a file away from the tasks that serve.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Status::internal("the token table's task failed"))
+    tokio::task::spawn_blocking(work).await.map_err(|_| status::internal("the token table's task failed"))
 }
 
 #[tonic::async_trait]

@@ -100,6 +100,11 @@ impl From<TokenError> for Status {
     }
 }
 
+/// A mistake of the server's own.
+pub(super) fn internal(what: &str) -> Status {
+    Status::with_error_details(Code::Internal, what, info("INTERNAL", []))
+}
+
 /// An RPC that this version does not have.
 pub(super) fn not_built(rpc: &str) -> Status {
     let message = format!("{rpc} is not built yet; this version has no such call");

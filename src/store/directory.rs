@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -69,7 +70,9 @@ fn create(directory: &Path) -> Result<(), OpenError> {
         _ => Path::new("."),
     };
     create(parent)?;
-    fs::create_dir(directory).context("create directory", directory)?;
+    // What is in it is its owner's alone: messages, keys, tokens.
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700).create(directory).context("create directory", directory)?;
     sync(directory)?;
     sync(parent)
 }

@@ -220,7 +220,7 @@ where
             };
             match accepted {
                 Ok(_) if self.connections.len() >= self.serving.settings.connections_max => {
-                    tracing::debug!("a connection was closed: h2.connections_max are open");
+                    tracing::debug!("a connection was closed: http2.connections_max are open");
                 }
                 Ok(connection) => return Some(connection),
                 Err(error) => {
