@@ -82,10 +82,11 @@ pub(super) fn open(
     events: UnboundedSender<StoreEvent>,
 ) -> Result<Found, OpenError> {
     let scan = scan::scan(directory, applied.index)?;
-    if scan.last < applied {
+    // By index: a segment without entries knows which comes next, but not the term of the one before.
+    if scan.last.index < applied.index {
         let reason = format!(
-            "the journal ends at entry {}, but the state files hold entry {applied}, which it had when they were written",
-            scan.last
+            "the journal ends at entry {}, but the state files hold entry {}, which it had when they were written",
+            scan.last.index, applied.index
         );
         return Err(OpenError::Corrupt { file: directory.to_owned(), offset: 0, reason });
     }

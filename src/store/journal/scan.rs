@@ -47,6 +47,18 @@ pub(super) struct Scan {
     pub(super) bytes: u64,
 }
 
+impl Scan {
+    /// The first file that counts proves the entries before it, even if there is nothing in it.
+    fn begin(&mut self, path: &Path, first: u64, applied: u64) -> Result<(), OpenError> {
+        if first > applied + 1 {
+            let reason = format!("it begins with entry {first}, the checkpoint ends with {applied}");
+            return Err(corrupt(path, 0, reason));
+        }
+        self.last.index = first.saturating_sub(1);
+        Ok(())
+    }
+}
+
 /// Reads a journal whose entries up to `applied` are in a checkpoint.
 pub(super) fn scan(directory: &Path, applied: u64) -> Result<Scan, OpenError> {
     let mut files = segment::list(directory).context("list", directory)?;
@@ -60,6 +72,9 @@ pub(super) fn scan(directory: &Path, applied: u64) -> Result<Scan, OpenError> {
             if at + 1 < count || bytes.iter().skip(segment::HEADER_BYTES).any(|&byte| byte != 0) {
                 return Err(corrupt(&path, 0, "its header is not whole, but records follow".to_owned()));
             }
+            if at == 0 {
+                scan.begin(&path, first, applied)?;
+            }
             scan.unborn = Some(path);
             break;
         };
@@ -70,18 +85,15 @@ pub(super) fn scan(directory: &Path, applied: u64) -> Result<Scan, OpenError> {
                 format!("its header says that it begins with entry {}", header.first),
             ));
         }
-        let expected = scan.last.index + 1;
         if at == 0 {
-            if first > applied + 1 {
-                let reason = format!("it begins with entry {first}, the checkpoint ends with {applied}");
-                return Err(corrupt(&path, 0, reason));
-            }
-        } else if first != expected {
+            scan.begin(&path, first, applied)?;
+        }
+        let expected = scan.last.index + 1;
+        if first != expected {
             let before = scan.segments.last().expect("there is one before");
             let reason = format!("entry {expected} is broken or missing, but {} proves it", path.display());
             return Err(corrupt(&before.path, before.end, reason));
         }
-        scan.last.index = first - 1;
         read_segment(&mut scan, Segment { path, header, end: segment::HEADER_BYTES }, applied)?;
     }
     Ok(scan)

@@ -371,6 +371,31 @@ fn a_journal_that_ends_before_the_checkpoint_is_refused() {
     assert_eq!(fixture.open(3).unwrap().check(4), 1);
 }
 
+/// A kill between making a segment and writing into it, when a checkpoint has removed those before it.
+#[test]
+fn a_journal_without_entries_goes_on_after_the_checkpoint() {
+    let check = |fixture: Fixture| {
+        assert!(matches!(fixture.open(4), Err(OpenError::Corrupt { .. })));
+        fixture.open(3).unwrap().append(1);
+        assert_eq!(fixture.open(3).unwrap().check(4), 1);
+    };
+    for remove in [false, true] {
+        let fixture = Fixture::with(3);
+        let before = fixture.segments();
+        let header = segment::Header { first: 4, salt: 9 };
+        drop(segment::create(fixture.path(), header, SEGMENT).unwrap());
+        before.iter().filter(|_| remove).for_each(|path| fs::remove_file(path).unwrap());
+        check(fixture);
+        for header in [&[][..], &[0; 100], b"BBQJRNL\0\0\0"] {
+            let fixture = Fixture::with(3);
+            let before = fixture.segments();
+            fs::write(segment::path(fixture.path(), 4), header).unwrap();
+            before.iter().filter(|_| remove).for_each(|path| fs::remove_file(path).unwrap());
+            check(fixture);
+        }
+    }
+}
+
 #[test]
 fn a_batch_is_reported_written_before_durable_and_in_order() {
     let fixture = Fixture::new();
