@@ -165,13 +165,12 @@ fn reload(identity: &ServerIdentity) {
 async fn stop(config: &Config, handle: &Handle, drain: &Drain, running: Running) -> anyhow::Result<()> {
     tracing::info!("draining: new calls are refused, those in flight finish");
     let in_time = tokio::time::timeout(bound(config), async {
-        handle.drain().await;
         drain.begin();
+        handle.drain().await;
         drain.finished().await;
     });
     if in_time.await.is_err() {
         tracing::warn!(connections = drain.connections(), "calls still in flight are cut (drain_timeout_ms)");
-        drain.begin();
     }
     handle.stop();
     let last = tokio::time::timeout(LAST_CHECKPOINT, running);
@@ -224,3 +223,6 @@ fn plaintext(config: &Config) -> anyhow::Result<Option<PlainListener>> {
         None => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use super::tokens::now;
 use crate::config::Config;
 use crate::middleware::tokens::{Authority, TokenTable};
 use crate::middleware::{auth, deadline, metrics, peer, shed};
-use crate::service::{Services, proto, status};
+use crate::service::{Services, hand_over, proto, status};
 
 /// A call's way through everything, to be cloned for each.
 pub(super) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -52,6 +52,8 @@ pub(super) fn build(
         ))
         // The last that may refuse: nothing below sees a call without an identity, but for the open paths.
         .layer(auth::layer(authority, &OPEN))
+        // What a Receive took is its caller's once its answer has left through all of the above.
+        .map_response(hand_over)
         // The identity in the service's own words.
         .map_request(caller::name)
         // tonic's own refusal of large requests in the words of this API.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use tonic::Status;
+use tonic::{Response, Status};
 
 use super::Services;
 use super::access::{Caller, Permission};
+use super::handover::Handover;
 use super::proto::{
     AckRequest, ExtendRequest, NackRequest, ReceiptFailure, ReceiveRequest, ReceiveResponse,
     SubscribeRequest, SubscribeResponse,
@@ -70,7 +71,7 @@ impl Services {
         &self,
         caller: &Caller,
         request: ReceiveRequest,
-    ) -> Result<ReceiveResponse, Status> {
+    ) -> Result<Response<ReceiveResponse>, Status> {
         let queue = check::queue_name("queue", &request.queue)?;
         caller.may(&[Permission::Consume], &queue)?;
         let messages = check::bounded("max_messages", request.max_messages, 1, RECEIVE_MESSAGES_MAX)?;
@@ -89,8 +90,9 @@ impl Services {
         };
         let (deliveries, handout) = self.broker.receive(queue, terms, enough).await?;
         let deliveries = deliveries.into_iter().map(wire::delivery).collect();
-        handout.keep();
-        Ok(ReceiveResponse { deliveries })
+        let mut response = Response::new(ReceiveResponse { deliveries });
+        response.extensions_mut().insert(Handover::new(handout));
+        Ok(response)
     }
 
     pub(super) async fn ack_all(

@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod check;
 mod consume;
+mod handover;
 pub mod proto;
 mod publish;
 mod settings;
@@ -15,6 +16,7 @@ mod tokens;
 mod wire;
 
 pub use access::{Authority, Caller, Permission};
+pub use handover::hand_over;
 pub use settings::Limits;
 pub use tokens::{NewToken, TokenError, TokenGrant, TokenRecord, Tokens};
 

@@ -57,7 +57,7 @@ impl QueueService for Services {
 
     async fn receive(&self, request: Request<ReceiveRequest>) -> Result<Response<ReceiveResponse>, Status> {
         let caller = Caller::of(&request)?;
-        self.long_poll(&caller, request.into_inner()).await.map(Response::new)
+        self.long_poll(&caller, request.into_inner()).await
     }
 
     async fn ack(&self, request: Request<AckRequest>) -> Result<Response<AckResponse>, Status> {
