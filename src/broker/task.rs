@@ -26,6 +26,9 @@ use crate::types::{Change, Command, LogId, QueueId};
 #[error("the store failed: {0}; nothing that was confirmed is lost: remove the cause and start again")]
 pub struct Stopped(pub Arc<str>);
 
+/// A checkpoint that runs longer than this hangs: the largest take seconds.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(120);
+
 /// The most leases that one entry ends for their deadlines.
 const EXPIRE_LIMIT: u32 = 10_000;
 
@@ -116,7 +119,16 @@ impl Broker {
         // Set before the channels close, so that whoever sees them closed can say why.
         let _ = self.stopped.set(why.clone());
         self.consumers.end_all(&why);
+        if self.hangs() {
+            let Self { store, .. } = self;
+            // Dropping it would wait for what hangs. The journal has everything; the process ends without it.
+            std::mem::forget(store);
+        }
         ended
+    }
+
+    fn hangs(&self) -> bool {
+        self.store.checkpoint_running_for().is_some_and(|running| running > CHECKPOINT_MAX)
     }
 
     async fn serve(&mut self) -> Result<(), Stopped> {
@@ -168,6 +180,9 @@ impl Broker {
             Wake::Notice(Some(notice)) => self.on_notice(&mut batch, notice)?,
             Wake::Request(Some(request)) => self.on_request(&mut batch, request),
             Wake::Publish(Some(publish)) => self.on_publish(&mut batch, publish),
+            Wake::Checkpoint if self.hangs() => {
+                return Err(Stopped("a checkpoint hangs; the next start reads the journal".into()));
+            }
             Wake::Checkpoint => {
                 gauges::set(&self.engine, &self.store, &self.consumers);
                 gauges::show(&self.engine, &self.depths);
