@@ -30,6 +30,9 @@ const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// What all streams may have unread.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
+/// Cancelled streams that are remembered, so that what still comes for them is ignored without an answer.
+const RESET_STREAMS: usize = 1024;
+
 /// A connection that calls can be made on.
 #[derive(Clone)]
 pub(crate) struct Link {
@@ -56,6 +59,10 @@ impl Link {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            // What the server had sent on a stream before it saw that it was cancelled is no fault of its own; by default
+            // the 1024th such frame closes the connection, with all its subscriptions.
+            .http2_max_concurrent_reset_streams(RESET_STREAMS)
+            .http2_max_local_error_reset_streams(None)
             .connect()
             .await
             .map_err(failed)?;
@@ -72,11 +79,9 @@ impl Link {
     /// Cancel safe: dropping the future cancels the call on the wire.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         self.channel.clone().oneshot(request).await.map_err(|error| {
-            let error = Error::from(tonic::Status::from_error(error.into()));
-            if matches!(error, Error::Unavailable(_)) {
-                self.lost.store(true, Ordering::Relaxed);
-            }
-            error
+            // An answer of the server's is no error here, whatever its status: the connection itself has failed.
+            self.lost.store(true, Ordering::Relaxed);
+            Error::from(tonic::Status::from_error(error.into()))
         })
     }
 }
