@@ -63,6 +63,7 @@ impl State {
         let path = directory.state();
         let refused = |reason: String| OpenError::State { directory: path.clone(), reason };
         let segment = usize::try_from(directory.sled_segment_bytes).unwrap_or(usize::MAX);
+        remove_unfinished_snapshots(&path).context("remove what a kill left in", &path)?;
         let config = sled::Config::new()
             .path(&path)
             .cache_capacity(options.sled_cache_bytes)
@@ -191,6 +192,19 @@ pub(super) fn chunk_key(key: &[u8]) -> Result<ChunkKey, ReadError> {
 
 fn queue_record(key: &[u8], row: &[u8]) -> Result<QueueRecord, ReadError> {
     meta::decode_queue(key, row).map_err(|error| ReadError::State(format!("queues: {error}")))
+}
+
+/// Removes the snapshots that sled was writing when it was killed. It writes them as `snap.N.generating` and then renames
+/// them, but reads any file that begins with `snap.`, the last by name, and refuses to open with a part of one. A
+/// snapshot saves sled reading its log, and the one before goes only after the rename, so nothing is lost.
+fn remove_unfinished_snapshots(path: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn open_patiently(config: &sled::Config) -> sled::Result<Db> {

@@ -40,6 +40,19 @@ fn an_empty_directory_becomes_a_store() {
     }
 }
 
+/// A kill while the store opens may leave a part of a snapshot, under a name that sled takes for a whole one.
+#[test]
+fn a_snapshot_that_a_kill_cut_short_does_not_keep_the_store_from_opening() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), &options()).unwrap());
+    for part in [&b""[..], b"half of a snapshot, and more of it than a checksum"] {
+        let path = directory.path().join("state").join("snap.7FFFFFFFFFFFFFFF.generating");
+        fs::write(&path, part).unwrap();
+        drop(open(directory.path(), &options()).unwrap());
+        assert!(!path.exists());
+    }
+}
+
 #[test]
 fn a_second_opener_is_told_who_was_first() {
     let directory = tempfile::tempdir().unwrap();
