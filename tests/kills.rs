@@ -19,6 +19,7 @@ use std::time::Duration;
 use bbq_client::Transport;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use tempfile::TempDir;
 
 use load::{Load, QUEUES, settings};
 use state_hashes::StateHashes;
@@ -73,15 +74,20 @@ async fn run(seed: u64, rounds: u64) {
 }
 
 struct Killing {
-    /// Holds the data directory.
     base: Setup,
+    /// Holds the data directory. It stays if something is wrong, to be looked at.
+    directory: TempDir,
     hashes: StateHashes,
     load: Load,
 }
 
 impl Killing {
     fn new() -> Self {
-        Self { base: Setup::new(), hashes: StateHashes::default(), load: Load::new() }
+        let directory =
+            tempfile::Builder::new().prefix("bbq-kills-").disable_cleanup(true).tempdir().unwrap();
+        eprintln!("in {}", directory.path().display());
+        let base = Setup::at(&directory.path().join("data"));
+        Self { base, directory, hashes: StateHashes::default(), load: Load::new() }
     }
 
     fn hashes_path(&self) -> std::path::PathBuf {
@@ -142,6 +148,8 @@ impl Killing {
         self.compare(&server.log());
         self.show(&server, deleted.len());
         self.load.witness.assert_holds();
+        drop(server);
+        self.directory.disable_cleanup(false);
     }
 
     /// A run in which nothing happened shows nothing.

@@ -63,12 +63,12 @@ impl State {
         let path = directory.state();
         let refused = |reason: String| OpenError::State { directory: path.clone(), reason };
         let segment = usize::try_from(directory.sled_segment_bytes).unwrap_or(usize::MAX);
-        remove_unfinished_snapshots(&path).context("remove what a kill left in", &path)?;
         let config = sled::Config::new()
             .path(&path)
             .cache_capacity(options.sled_cache_bytes)
             .segment_size(segment)
             .flush_every_ms(None);
+        remove_unfinished(&path)?;
         let db = catch_unwind(AssertUnwindSafe(|| open_patiently(&config)))
             .map_err(|_| refused("sled panicked while it opened, see standard error".to_owned()))?
             .map_err(|error| refused(error.to_string()))?;
@@ -194,14 +194,19 @@ fn queue_record(key: &[u8], row: &[u8]) -> Result<QueueRecord, ReadError> {
     meta::decode_queue(key, row).map_err(|error| ReadError::State(format!("queues: {error}")))
 }
 
-/// Removes the snapshots that sled was writing when it was killed. It writes them as `snap.N.generating` and then renames
-/// them, but reads any file that begins with `snap.`, the last by name, and refuses to open with a part of one. A
-/// snapshot saves sled reading its log, and the one before goes only after the rename, so nothing is lost.
-fn remove_unfinished_snapshots(path: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(path)?;
+/// Removes snapshots that sled was still writing when it was stopped. They hold nothing that the finished ones and the log do
+/// not; but sled expects them under another name than it gives them, would take one for its latest snapshot, find it
+/// damaged, and never open again. So it would with half a `conf`, which it writes before it makes `db`.
+fn remove_unfinished(state: &Path) -> Result<(), OpenError> {
+    let (conf, db) = (state.join("conf"), state.join("db"));
+    if conf.is_file() && fs::metadata(&db).map_or(0, |db| db.len()) == 0 {
+        fs::remove_file(&conf).context("remove", &conf)?;
+    }
+    for entry in fs::read_dir(state).context("list", state)? {
+        let path = entry.context("list", state)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path).context("remove", &path)?;
         }
     }
     Ok(())

@@ -112,3 +112,49 @@ fn a_killed_process_loses_nothing_that_was_durable() {
         harness.check();
     }
 }
+
+#[test]
+fn a_kill_while_the_state_files_are_made_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = directory.path().join("whole");
+    drop(Harness::open(&whole, 5));
+    let conf = fs::read(whole.join("state/conf")).unwrap();
+    for length in 0..=conf.len() {
+        let path = directory.path().join(length.to_string());
+        drop(Harness::open(&path, 5));
+        fs::remove_dir_all(path.join("state")).unwrap();
+        fs::create_dir(path.join("state")).unwrap();
+        fs::write(path.join("state/conf"), &conf[..length]).unwrap();
+        let mut harness = Harness::open(&path, 5);
+        harness.step();
+        harness.synced();
+    }
+}
+
+/// sled writes a snapshot each time it opens; a kill may leave part of one.
+#[test]
+fn a_kill_while_the_state_files_open_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let state = path.join("state");
+    let snapshots = || {
+        let names = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.to_string_lossy().contains("snap.")).collect::<Vec<_>>()
+    };
+    let mut harness = Harness::open(&path, 5);
+    (0..100).for_each(|_| harness.step());
+    harness.begin_checkpoint();
+    harness.until(|store| !store.checkpoint_running());
+    drop(harness);
+    // Opening what was written makes a snapshot of it.
+    drop(Harness::open(&path, 5));
+    let whole = fs::read(&snapshots()[0]).unwrap();
+    for length in [0, 5, 20, whole.len() - 1] {
+        fs::write(state.join("snap.7FFFFFFFFFFFFFFF.generating"), &whole[..length]).unwrap();
+        let harness = Harness::open(&path, 5);
+        assert_eq!(harness.model, expected(5, 100));
+        harness.check();
+        drop(harness);
+        assert!(snapshots().iter().all(|path| path.extension().unwrap() != "generating"));
+    }
+}
