@@ -6,8 +6,11 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::process::Command;
+use tokio::time::timeout;
 
+use crate::drive::RUN_MAX;
 use crate::figures::Figures;
+use crate::process::Group;
 use crate::settings::Workload;
 
 /// What gRPC runs over.
@@ -42,8 +45,12 @@ pub async fn bench(
     if let Some(rate) = rate {
         flag("rate", rate.into());
     }
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = output.with_context(|| format!("{} can't be run", program.display()))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let spawned = Group::spawn(&mut command);
+    // The server that it starts is of the same group.
+    let (child, _group) = spawned.with_context(|| format!("{} can't be run", program.display()))?;
+    let ended = timeout(RUN_MAX, child.wait_with_output()).await;
+    let output = ended.with_context(|| format!("bbq bench did not end in {} s", RUN_MAX.as_secs()))??;
     if !output.status.success() {
         bail!("bbq bench failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -17,7 +17,7 @@ use crate::run::{Run, times};
 use crate::settings::Workload;
 
 /// A run that takes longer has lost something.
-const RUN_MAX: Duration = Duration::from_secs(600);
+pub const RUN_MAX: Duration = Duration::from_secs(600);
 /// How long a server may take to show an empty queue: some count later than they confirm.
 const EMPTY_MAX: Duration = Duration::from_secs(10);
 const EMPTY_POLL: Duration = Duration::from_millis(100);

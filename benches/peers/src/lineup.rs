@@ -145,7 +145,8 @@ impl System {
             Self::Postgres => program::find("postgres", "/usr/lib/postgresql/*/bin", "postgresql"),
             Self::Beanstalkd => program::find("beanstalkd", "", "beanstalkd"),
             Self::NatsAlways | Self::NatsDefault => match &settings.nats_server {
-                Some(program) => Ok(program.clone()),
+                Some(program) if program.is_file() => Ok(program.clone()),
+                Some(program) => bail!("{} is not there; it is built with Go 1.26", program.display()),
                 None => program::find("nats-server", "", "nats-server"),
             },
         }

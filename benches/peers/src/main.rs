@@ -21,8 +21,9 @@ mod report;
 mod run;
 mod settings;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use machine::Machine;
 use settings::Settings;
@@ -31,10 +32,15 @@ use settings::Settings;
 async fn main() -> Result<()> {
     let settings = Settings::parse();
     let machine = Machine::look(&settings.directory())?;
-    // What is measured when the key is pressed ends with this process: every child is killed when its owner drops.
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be heard")?;
+    // Whatever is running when this one is told to end is killed, because its owner drops.
     let outcomes = tokio::select! {
         outcomes = lineup::measure(&settings) => outcomes?,
-        pressed = tokio::signal::ctrl_c() => return pressed.context("interrupts can't be heard"),
+        pressed = tokio::signal::ctrl_c() => {
+            pressed.context("interrupts can't be heard")?;
+            bail!("interrupted, nothing is written");
+        }
+        _ = terminate.recv() => bail!("terminated, nothing is written"),
     };
     let text = report::page(&settings, &machine, &outcomes);
     let drawn = chart::draw(settings.rate, &outcomes);

@@ -27,9 +27,13 @@ const LOG_LINES: usize = 12;
 pub struct Process {
     name: &'static str,
     child: Child,
-    group: Pid,
+    group: Group,
     log: PathBuf,
 }
+
+/// A process with all that it starts. They are killed with this.
+#[derive(Debug)]
+pub struct Group(Pid);
 
 /// A loopback port that is free now.
 pub fn free_port() -> Result<u16> {
@@ -47,16 +51,9 @@ impl Process {
     ) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("{} can't be written", log.display()))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("{name} can't be started"))?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let group = id.with_context(|| format!("{name} ended at once"))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let (child, group) =
+            Group::spawn(&mut command).with_context(|| format!("{name} can't be started"))?;
         let mut process = Self { name, child, group, log };
         process.listening(port).await?;
         Ok(process)
@@ -84,7 +81,7 @@ impl Process {
 
     /// Ends it with `signal` and waits until it is gone.
     pub async fn end(mut self, signal: Signal) -> Result<()> {
-        kill_process(self.group, signal).with_context(|| format!("{} can't be ended", self.name))?;
+        kill_process(self.group.0, signal).with_context(|| format!("{} can't be ended", self.name))?;
         match timeout(END_MAX, self.child.wait()).await {
             Ok(ended) => ended.map(drop).with_context(|| format!("{} can't be waited for", self.name)),
             Err(_) => bail!("{} did not end in {END_MAX:?} and was killed: {}", self.name, self.last_words()),
@@ -92,10 +89,18 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Group {
+    /// Starts `command` as the leader of a group.
+    pub fn spawn(command: &mut Command) -> Result<(Child, Self)> {
+        let child = command.process_group(0).kill_on_drop(true).spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Ok((child, Self(id.context("it ended at once")?)))
+    }
+}
+
+impl Drop for Group {
     fn drop(&mut self) {
-        // The leader is reaped by whoever waited for it, or else by the runtime; its id stays the group's as long as
-        // one member lives, and there is nothing to do about a group that is gone.
-        _ = kill_process_group(self.group, Signal::KILL);
+        // The leader's id stays the group's as long as one member lives. A group that is gone is what is wanted.
+        _ = kill_process_group(self.0, Signal::KILL);
     }
 }

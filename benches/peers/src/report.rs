@@ -178,7 +178,10 @@ fn of_redis(outcomes: &[Outcome], of: fn(&Outcome) -> Option<Figures>) -> Option
 
 fn ratio(figure: Option<f64>, redis: Option<f64>) -> String {
     match (figure, redis) {
-        (Some(figure), Some(redis)) => format!("{:.2}", figure / redis),
+        (Some(figure), Some(redis)) => {
+            let ratio = figure / redis;
+            if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
+        }
         _ => "-".to_owned(),
     }
 }
