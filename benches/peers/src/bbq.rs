@@ -65,5 +65,6 @@ pub async fn bench(
         p90_us: figure("p90_us")?,
         p99_us: figure("p99_us")?,
         p99_9_us: figure("p99_9_us")?,
+        others: 0.0,
     })
 }

@@ -56,7 +56,7 @@ pub fn draw(rate: u32, outcomes: &[Outcome]) -> String {
         );
         match outcome.latency() {
             Some(latency) => spread(&mut svg, y + 12.0, colour, &latency, outcomes),
-            None => label(&mut svg, LATENCY.0, y + 17.0, "start", "#64748b", "can't keep up"),
+            None => label(&mut svg, LATENCY.0 + 8.0, y + 17.0, "start", "#64748b", "can't keep up"),
         }
         y += ROW;
     }

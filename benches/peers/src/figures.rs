@@ -19,6 +19,8 @@ pub struct Figures {
     pub p99_us: f64,
     /// The same, for all but one in a thousand.
     pub p99_9_us: f64,
+    /// The part of the machine, from 0 to 1, that others had during the run.
+    pub others: f64,
 }
 
 impl Figures {
@@ -32,6 +34,7 @@ impl Figures {
             p90_us: at(0.9),
             p99_us: at(0.99),
             p99_9_us: at(0.999),
+            others: 0.0,
         }
     }
 
@@ -45,6 +48,7 @@ impl Figures {
             p90_us: of(|run| run.p90_us)?,
             p99_us: of(|run| run.p99_us)?,
             p99_9_us: of(|run| run.p99_9_us)?,
+            others: of(|run| run.others)?,
         })
     }
 }

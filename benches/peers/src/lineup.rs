@@ -13,6 +13,7 @@ use crate::beanstalkd::Beanstalkd;
 use crate::drive::drive;
 use crate::figures::Figures;
 use crate::nats::{Nats, Sync};
+use crate::others::Usage;
 use crate::postgres::Postgres;
 use crate::program;
 use crate::rabbitmq::RabbitMq;
@@ -80,17 +81,27 @@ impl Outcome {
 
     async fn round(&mut self, settings: &Settings, round: u32) -> Result<()> {
         let name = self.system.name();
-        let figures = self.system.run(settings, &settings.full_speed(self.system)).await?;
-        eprintln!("round {round}  {name}: {:.0} msg/s", figures.end_to_end_per_s);
+        let figures = self.run(settings, &settings.full_speed(self.system)).await?;
+        let (speed, others) = (figures.end_to_end_per_s, figures.others * 100.0);
+        eprintln!("round {round}  {name}: {speed:.0} msg/s (others had {others:.0} % of the machine)");
         self.full_speed.push(figures);
         // At a rate it can't keep up with, a queue only shows how long the run was.
         if figures.end_to_end_per_s < f64::from(settings.rate) * 1.2 {
             return Ok(());
         }
-        let figures = self.system.run(settings, &settings.paced()).await?;
-        eprintln!("round {round}  {name}: p50 {:.0} us, p99 {:.0} us", figures.p50_us, figures.p99_us);
+        let figures = self.run(settings, &settings.paced()).await?;
+        let (p50, p99, others) = (figures.p50_us, figures.p99_us, figures.others * 100.0);
+        eprintln!(
+            "round {round}  {name}: p50 {p50:.0} us, p99 {p99:.0} us (others had {others:.0} % of the machine)"
+        );
         self.paced.push(figures);
         Ok(())
+    }
+
+    async fn run(&self, settings: &Settings, workload: &Workload) -> Result<Figures> {
+        let before = Usage::now()?;
+        let figures = self.system.run(settings, workload).await?;
+        Ok(Figures { others: Usage::now()?.others_since(before), ..figures })
     }
 
     /// The median of the runs at full speed.

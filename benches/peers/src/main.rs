@@ -11,6 +11,7 @@ mod figures;
 mod lineup;
 mod machine;
 mod nats;
+mod others;
 mod peer;
 mod postgres;
 mod process;

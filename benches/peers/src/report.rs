@@ -9,6 +9,10 @@ use crate::lineup::{Outcome, System};
 use crate::machine::Machine;
 use crate::settings::Settings;
 
+/// The part of the machine that others may have before the page warns: what a quiet machine's kernel threads reach
+/// while a server writes as fast as it can.
+const OTHERS_MAX: f64 = 0.15;
+
 /// The page as Markdown.
 pub fn page(settings: &Settings, machine: &Machine, outcomes: &[Outcome]) -> String {
     let head = format!(
@@ -30,6 +34,7 @@ pub fn page(settings: &Settings, machine: &Machine, outcomes: &[Outcome]) -> Str
     );
     [
         head,
+        disturbed(outcomes),
         full_speed(outcomes),
         paced(settings, outcomes),
         missing(outcomes),
@@ -38,6 +43,21 @@ pub fn page(settings: &Settings, machine: &Machine, outcomes: &[Outcome]) -> Str
         every_run(outcomes),
     ]
     .concat()
+}
+
+/// A warning, if others had more of the machine than a measurement bears.
+fn disturbed(outcomes: &[Outcome]) -> String {
+    let runs = outcomes.iter().flat_map(|outcome| outcome.full_speed.iter().chain(&outcome.paced));
+    let (disturbed, all) =
+        runs.fold((0, 0), |(disturbed, all), run| (disturbed + u32::from(run.others > OTHERS_MAX), all + 1));
+    if disturbed == 0 {
+        return String::new();
+    }
+    format!(
+        "**The machine was not quiet**: in {disturbed} of {all} runs others had more than {:.0} % of it (last table). \
+         Take the order of magnitude, not the ratios.\n\n",
+        OTHERS_MAX * 100.0
+    )
 }
 
 fn full_speed(outcomes: &[Outcome]) -> String {
@@ -154,18 +174,26 @@ fn machine_of(machine: &Machine) -> String {
 
 fn every_run(outcomes: &[Outcome]) -> String {
     let mut text = "## Every run\n\n\
-        | | msg/s confirmed | msg/s end to end | p50 / p99 at full speed | p50 / p99 at the rate |\n\
-        |---|---:|---:|---:|---:|\n"
+        The last column is the part of the processor time that neither the server nor its clients had: other \
+        programs and the kernel's own threads, at full speed / at the rate.\n\n\
+        | | msg/s confirmed | msg/s end to end | p50 / p99 at full speed | p50 / p99 at the rate | others |\n\
+        |---|---:|---:|---:|---:|---:|\n"
         .to_owned();
     for outcome in outcomes {
         for (round, figures) in outcome.full_speed.iter().enumerate() {
             let paced = outcome.paced.get(round).map_or_else(|| "-".to_owned(), pair);
             let (published, acked) = (grouped(figures.published_per_s), grouped(figures.end_to_end_per_s));
             let name = outcome.system.name();
-            _ = writeln!(text, "| {name} | {published} | {acked} | {} | {paced} |", pair(figures));
+            let others = outcome.paced.get(round).map_or_else(|| "-".to_owned(), percent);
+            let others = format!("{} / {others}", percent(figures));
+            _ = writeln!(text, "| {name} | {published} | {acked} | {} | {paced} | {others} |", pair(figures));
         }
     }
     text
+}
+
+fn percent(figures: &Figures) -> String {
+    format!("{:.0} %", figures.others * 100.0)
 }
 
 fn pair(figures: &Figures) -> String {
