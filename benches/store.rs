@@ -93,7 +93,7 @@ impl Run {
                 next_sequence: self.next,
                 untouched_bytes: 0,
             };
-            self.store.begin_checkpoint(self.last, EngineRecord::default(), vec![record]);
+            self.store.begin_checkpoint(self.last, EngineRecord::default(), [record].into_iter().collect());
         }
     }
 

@@ -7,7 +7,7 @@ use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure, Found, PeekJob};
 use super::read_ahead::Loaded;
 use super::request::{
-    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
+    Arrival, BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
     Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
@@ -19,7 +19,14 @@ use crate::types::{
 };
 
 impl Broker {
-    pub(super) fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
+    pub(super) fn on_arrival(&mut self, batch: &mut Batch, arrival: Arrival) {
+        match arrival {
+            Arrival::Publish(publish) => self.on_publish(batch, publish),
+            Arrival::Topic(publish) => self.on_topic_publish(batch, *publish),
+        }
+    }
+
+    fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
         let Publish { queue: name, messages, reply, _room } = publish;
         let Some(queue) = self.engine.named(&name) else {
             let answer = Answer::new(reply, Err(BrokerError::NoQueue(name)));
@@ -50,6 +57,7 @@ impl Broker {
             Request::Receive { queue, holder, terms, reply } => {
                 return self.receive(batch, &queue, holder, terms, reply);
             }
+            Request::Topic(request) => self.on_topic_request(batch, request),
             Request::LastCall(holder) => return self.last_call(holder),
             Request::Settle { queue, receipts, what, reply } => {
                 Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
@@ -277,6 +285,9 @@ impl Broker {
         let queue = self.id(&name)?;
         let holders = self.consumers.at(queue);
         let outcome = self.act(batch, Command::DeleteQueue { queue });
+        if let Outcome::QueueBound { topic, binding } = outcome {
+            return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
+        }
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }

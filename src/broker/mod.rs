@@ -22,6 +22,7 @@ mod recovery;
 mod request;
 mod settings;
 mod task;
+mod topics;
 
 pub use crate::engine::Credit;
 pub use clock::wall as wall_clock;
@@ -33,6 +34,7 @@ pub use request::{
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
+pub use topics::{NamedBinding, Routable, Routed, TopicView};
 
 #[cfg(test)]
 mod tests;

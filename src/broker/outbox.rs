@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use crate::types::{QueueId, QueueName, Sequence, StoredMessage, Touch};
+use super::topics::{Routed, TopicView};
+use crate::types::{QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -22,6 +23,10 @@ pub(super) enum Departure {
     Queues(Answer<Page<QueueView, QueueName>>),
     Leases(Answer<Page<LeaseView, Sequence>>),
     Received(Answer<Vec<Delivery>>),
+    Routed(Answer<Vec<Vec<Routed>>>),
+    Topic(Answer<TopicView>),
+    Topics(Answer<Page<TopicView, TopicName>>),
+    Done(Answer<()>),
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),

@@ -1,6 +1,9 @@
 //! What applying a command gives back: an outcome for who asked, effects for everyone else.
 
-use crate::types::{Attempt, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence};
+use super::topic::TopicOutcome;
+use crate::types::{
+    Attempt, Binding, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence, TopicName,
+};
 
 /// What a command did, for who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,17 @@ pub enum Outcome {
         /// How many messages went with it.
         messages: u64,
     },
+    /// The queue stays: a binding names it.
+    QueueBound {
+        /// The topic.
+        topic: TopicName,
+        /// The binding.
+        binding: Binding,
+    },
+    /// See [`TopicOutcome`].
+    Topic(TopicOutcome),
+    /// The messages are in their queues: the number of the first of each of the publication's copies.
+    PublishedAll(Vec<Sequence>),
     /// The queue holds only what is leased.
     Purged {
         /// How many messages went.

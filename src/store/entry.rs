@@ -10,12 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{
-    Attempt, Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Epoch, Holder, HolderId,
-    Offer, Pick, QueueId, QueueSettings, Sequence, Timestamp,
+    Attempt, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration, Epoch, Holder,
+    HolderId, Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::journal::RECORD_HEADER_BYTES;
+use super::topic;
 
 const VERSION: u8 = 1;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
@@ -88,10 +89,7 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         Command::PurgeQueue { queue } => start(4, Some(*queue)),
         Command::Publish { queue, messages } => {
             start(5, Some(*queue));
-            put_varint(out, length(messages.len()));
-            for Content(content) in messages {
-                put_bytes(out, content);
-            }
+            put_contents(out, messages);
         }
         Command::Grant { queue, offers, picks } => {
             start(6, Some(*queue));
@@ -130,6 +128,42 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             start(11, None);
             put_varint(out, u64::from(*limit));
         }
+        Command::Topic(command) => put_topic(out, command),
+        Command::PublishAll(publication) => {
+            start(24, None);
+            put_publication(out, publication);
+        }
+    }
+}
+
+fn put_topic(out: &mut Vec<u8>, command: &TopicCommand) {
+    let (tag, topic, binding) = match command {
+        TopicCommand::Create(topic) => (20, topic, None),
+        TopicCommand::Delete(topic) => (21, topic, None),
+        TopicCommand::Bind(topic, binding) => (22, topic, Some(binding)),
+        TopicCommand::Unbind(topic, binding) => (23, topic, Some(binding)),
+    };
+    out.push(tag);
+    put_bytes(out, topic.as_str().as_bytes());
+    if let Some(binding) = binding {
+        topic::put_binding(out, binding);
+    }
+}
+
+fn put_publication(out: &mut Vec<u8>, Publication { messages, copies }: &Publication) {
+    put_contents(out, messages);
+    put_varint(out, length(copies.len()));
+    for Copies { queue, from, count } in copies {
+        for number in [queue.0, *from, *count] {
+            put_varint(out, u64::from(number));
+        }
+    }
+}
+
+fn put_contents(out: &mut Vec<u8>, contents: &[Content]) {
+    put_varint(out, length(contents.len()));
+    for Content(content) in contents {
+        put_bytes(out, content);
     }
 }
 
@@ -139,12 +173,7 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         2 => Command::CreateQueue { name: name(input)?, settings: settings(input)? },
         3 => Command::DeleteQueue { queue: queue(input)? },
         4 => Command::PurgeQueue { queue: queue(input)? },
-        5 => {
-            let queue = queue(input)?;
-            let count = input.count(1)?;
-            let content = |_| Ok(Content(payload.slice(input.sized()?)));
-            Command::Publish { queue, messages: (0..count).map(content).collect::<Result<_, _>>()? }
-        }
+        5 => Command::Publish { queue: queue(input)?, messages: contents(input, payload)? },
         6 => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
@@ -164,8 +193,27 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             counted: flag(input)?,
         },
         11 => Command::Expire { limit: input.varint_u32()? },
+        20 => Command::Topic(TopicCommand::Create(topic::topic(input)?)),
+        21 => Command::Topic(TopicCommand::Delete(topic::topic(input)?)),
+        22 => Command::Topic(TopicCommand::Bind(topic::topic(input)?, topic::binding(input)?)),
+        23 => Command::Topic(TopicCommand::Unbind(topic::topic(input)?, topic::binding(input)?)),
+        24 => Command::PublishAll(publication(input, payload)?),
         _ => return Err(Malformed("an entry holds a command that this program does not know")),
     })
+}
+
+fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
+    let count = input.count(1)?;
+    (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
+}
+
+fn publication(input: &mut Input<'_>, payload: &Bytes) -> Result<Publication, Malformed> {
+    let messages = contents(input, payload)?;
+    let count = input.count(3)?;
+    let copies = |_| {
+        Ok(Copies { queue: queue(input)?, from: input.varint_u32()?, count: input.varint_u32()? })
+    };
+    Ok(Publication { messages, copies: (0..count).map(copies).collect::<Result<_, _>>()? })
 }
 
 fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {

@@ -8,11 +8,13 @@ use std::ops::Bound;
 
 use sled::Tree;
 
-use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence, Touch};
+use crate::types::{
+    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch,
+};
 
-use super::ReadError;
+use super::{ReadError, topic};
 use super::checkpoint::{Sweep, sweeps};
-use super::codec::length;
+use super::codec::{Malformed, length};
 use super::keys::ChunkKey;
 use super::record::{self, Touches};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
@@ -28,6 +30,10 @@ pub struct Snapshot {
     pub queues: Vec<QueueRecord>,
     /// All messages that were leased and are not settled, by queue and sequence.
     pub touched: Vec<(QueueId, Sequence, Touch)>,
+    /// All topics, by name, with the time when each was created.
+    pub topics: Vec<(TopicName, Timestamp)>,
+    /// Their bindings.
+    pub bindings: Vec<(BindingKey, Binding)>,
 }
 
 /// Reads the checkpoint.
@@ -47,7 +53,22 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
             .map_err(|malformed| corrupt("records", key, malformed))?;
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.queue, sequence, touch)));
     }
-    Ok(Snapshot { applied, engine, queues, touched })
+    let topics = rows(&state.topics, "topics", topic::decode_topic)?;
+    let bindings = rows(&state.bindings, "bindings", topic::decode_binding)?;
+    Ok(Snapshot { applied, engine, queues, touched, topics, bindings })
+}
+
+/// All rows of a tree.
+fn rows<T>(
+    tree: &Tree,
+    name: &str,
+    decode: impl Fn(&[u8], &[u8]) -> Result<T, Malformed>,
+) -> Result<Vec<T>, ReadError> {
+    let row = |row: Result<(sled::IVec, sled::IVec), sled::Error>| {
+        let (key, value) = row?;
+        decode(&key, &value).map_err(|malformed| ReadError::State(format!("{name}: {malformed}")))
+    };
+    tree.iter().map(row).collect()
 }
 
 /// Removes what no transaction named; how many rows that were. Then the sweeps that are still to be done.

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) records: Tree,
     pub(super) parts: Tree,
     pub(super) sweeps: Tree,
+    pub(super) topics: Tree,
+    pub(super) bindings: Tree,
     file: File,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
@@ -75,6 +77,7 @@ impl State {
         let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
         let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
         let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
+        let (topics, bindings) = (tree("topics")?, tree("bindings")?);
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let state = Self {
             db,
@@ -84,6 +87,8 @@ impl State {
             records,
             parts,
             sweeps,
+            topics,
+            bindings,
             file,
             path: path.clone(),
             _directory: directory,

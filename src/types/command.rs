@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName, QueueSettings,
-    Receipt, Sequence,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName, QueueSettings,
+    Receipt, Sequence, TopicName,
 };
 
 /// Who takes messages, and on which terms.
@@ -41,6 +41,39 @@ pub struct Claim {
     pub attempt: Attempt,
     /// The epoch that granted it.
     pub epoch: Epoch,
+}
+
+/// Some messages of a publication that one queue gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// The queue.
+    pub queue: QueueId,
+    /// The first of them: a place among the publication's messages.
+    pub from: u32,
+    /// How many, one after the other.
+    pub count: u32,
+}
+
+/// Messages that go to several queues, all or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The messages.
+    pub messages: Vec<Content>,
+    /// Who gets which. The queues were chosen when the command was made: `apply` knows no attributes.
+    pub copies: Vec<Copies>,
+}
+
+/// What is done to topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicCommand {
+    /// It is made.
+    Create(TopicName),
+    /// It goes, with its bindings.
+    Delete(TopicName),
+    /// A queue takes what it gets.
+    Bind(TopicName, Binding),
+    /// A binding goes.
+    Unbind(TopicName, Binding),
 }
 
 /// One thing that happens.
@@ -114,11 +147,24 @@ pub enum Command {
         /// False if the server itself ended the stream.
         counted: bool,
     },
+    /// Something is done to a topic.
+    Topic(TopicCommand),
+    /// Messages are stored in several queues, all or none.
+    PublishAll(Publication),
     /// Leases whose deadline has come end, earliest first, at most `limit` of them.
     Expire {
         /// The most to end.
         limit: u32,
     },
+}
+
+impl Copies {
+    /// Those of the publication's messages that they are; none if there are not so many.
+    #[must_use]
+    pub fn of<'a>(&self, messages: &'a [Content]) -> Option<&'a [Content]> {
+        let from = usize::try_from(self.from).ok()?;
+        messages.get(from..from.checked_add(usize::try_from(self.count).ok()?)?)
+    }
 }
 
 impl From<Receipt> for Claim {

@@ -4,6 +4,7 @@
 
 mod change;
 mod command;
+mod dirty;
 mod id;
 mod lease;
 mod message;
@@ -11,9 +12,11 @@ mod name;
 mod queue;
 mod receipt;
 mod time;
+mod topic;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Offer, Pick};
+pub use command::{Claim, Command, Copies, Offer, Pick, Publication, TopicCommand};
+pub use dirty::Dirty;
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch};
 pub use message::{Content, StoredMessage};
@@ -21,3 +24,6 @@ pub use name::{NameError, QueueName};
 pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings, SettingsError};
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};
+pub use topic::{
+    Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern, TopicName,
+};

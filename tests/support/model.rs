@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use super::topics::Topic;
+
 /// All queues that ever were.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -15,6 +17,7 @@ pub struct Model {
     pub epoch: u32,
     /// The place of a queue is its id.
     pub queues: Vec<Queue>,
+    pub topics: Vec<Topic>,
     /// Streams with credit.
     pub joined: Vec<Joined>,
     /// Whose leases the latest command ended, and the sizes of the messages.
@@ -152,16 +155,18 @@ impl Model {
     pub fn publish(&mut self, queue: &str, messages: &[(String, u64)]) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
-        for (label, size) in messages {
-            self.queues[queue].messages.push(Message {
-                label: label.clone(),
-                size: *size,
-                state: State::Untouched,
-                attempts: Vec::new(),
-                uncounted: 0,
-            });
-        }
+        messages.iter().for_each(|(label, size)| self.store(queue, label, *size));
         "ok".to_owned()
+    }
+
+    pub fn store(&mut self, queue: usize, label: &str, size: u64) {
+        self.queues[queue].messages.push(Message {
+            label: label.to_owned(),
+            size,
+            state: State::Untouched,
+            attempts: Vec::new(),
+            uncounted: 0,
+        });
     }
 
     /// Leases the first that are ready.
@@ -281,6 +286,9 @@ impl Model {
     pub fn delete(&mut self, queue: &str) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        if let Some(topic) = self.bound(queue) {
+            return format!("bound to {topic}");
+        }
         self.queues[queue].alive = false;
         self.joined.retain(|joined| joined.queue != queue);
         format!("{} gone", self.queues[queue].messages.iter().filter(|message| message.is_there()).count())

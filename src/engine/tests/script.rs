@@ -3,6 +3,10 @@
 //! ```text
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
 //! publish q a b:100                             two messages, b of 100 bytes    -> no-queue
+//! topic t, drop t                               a topic comes, goes               -> exists, no-topic
+//! bind t q a.* [k=v]                            q takes what matches; - for all   -> exists, no-topic, no-queue
+//! unbind t q a.* [k=v]                                                            -> no-topic, no-binding
+//! send t a.b [k=v] a b:100                      publishes to a topic              -> a.q b.q, none, no-topic
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -36,10 +40,10 @@ use bytes::Bytes;
 use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
-use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
+use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome};
 use crate::types::{
-    Claim, Command, Consumer, Content, DeliveryMode, Durability, Duration, Holder, Offer, Pick, QueueId,
-    QueueSettings, Sequence, Timestamp,
+    Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration, Holder,
+    Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -85,6 +89,21 @@ fn fact(text: impl Into<String>) -> Reply {
     Reply { text: text.into(), plain: false }
 }
 
+/// `label` or `label:size`.
+fn message(word: &str) -> (&str, Content) {
+    let (label, size) = match word.split_once(':') {
+        Some((label, size)) => (label, size.parse().expect("a size")),
+        None => (word, word.len()),
+    };
+    (label, Content(label.bytes().cycle().take(size).collect::<Bytes>()))
+}
+
+/// `key=value`, some of them.
+fn attributes(words: &[&str]) -> Attributes {
+    let pair = |word: &&str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    words.iter().map(|word| pair(word).expect("key=value")).collect()
+}
+
 impl<K: Keep> Script<K> {
     /// Starts on nothing, at epoch 1.
     pub fn new(keep: K) -> Self {
@@ -128,6 +147,17 @@ impl<K: Keep> Script<K> {
         match words {
             ["queue", queue, settings @ ..] => self.create(queue, settings),
             ["publish", queue, messages @ ..] => self.publish(queue, messages),
+            ["topic", topic] => self.tell(Command::Topic(TopicCommand::Create(topic.parse().expect(topic)))),
+            ["drop", topic] => self.tell(Command::Topic(TopicCommand::Delete(topic.parse().expect(topic)))),
+            ["bind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Bind(topic.parse().expect(topic), binding)))
+            }
+            ["unbind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Unbind(topic.parse().expect(topic), binding)))
+            }
+            ["send", topic, key, messages @ ..] => self.send(topic, key, messages),
             ["lease", queue, terms @ ..] => self.lease(queue, Kind::Stream, terms),
             ["receive", queue, terms @ ..] => self.lease(queue, Kind::Receive, terms),
             ["grant", queue, picks @ .., "by", name] => self.propose(queue, name, picks),
@@ -194,8 +224,17 @@ impl<K: Keep> Script<K> {
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
-            Outcome::Granted(_) | Outcome::Claimed(_) => {
-                unreachable!("those who grant and claim apply themselves")
+            Outcome::QueueBound { topic, .. } => fact(format!("bound to {topic}")),
+            Outcome::Topic(outcome) => match outcome {
+                TopicOutcome::Done => plain("ok"),
+                TopicOutcome::Already => fact("exists"),
+                TopicOutcome::NoTopic => fact("no-topic"),
+                TopicOutcome::NoQueue => fact("no-queue"),
+                TopicOutcome::NoBinding => fact("no-binding"),
+                TopicOutcome::Full => fact("full"),
+            },
+            Outcome::Granted(_) | Outcome::Claimed(_) | Outcome::PublishedAll(_) => {
+                unreachable!("those who grant, claim and send apply themselves")
             }
         }
     }
@@ -222,17 +261,49 @@ impl<K: Keep> Script<K> {
         let next = self.engine.queue(queue).map(|queue| queue.untouched().end);
         let mut messages = Vec::new();
         for (place, word) in words.iter().enumerate() {
-            let (label, size) = match word.split_once(':') {
-                Some((label, size)) => (label, size.parse().expect("a size")),
-                None => (*word, word.len()),
-            };
-            let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
+            let (label, content) = message(word);
             messages.push(content.clone());
             let Some(next) = next else { continue };
             let message = Published { label: label.to_owned(), at: self.now, content };
             self.names.published(queue, next.plus(place as u64), message);
         }
         self.tell(Command::Publish { queue, messages })
+    }
+
+    fn binding(&self, queue: &str, pattern: &str, wanted: &[&str]) -> Binding {
+        let pattern = if pattern == "-" { "" } else { pattern };
+        let queue = self.names.queue(queue);
+        Binding { queue, pattern: pattern.parse().expect("a pattern"), attributes: attributes(wanted) }
+    }
+
+    /// What stands in several queues has the queue's name behind its own.
+    fn send(&mut self, topic: &str, key: &str, words: &[&str]) -> Reply {
+        let split = words.iter().take_while(|word| word.contains('=')).count();
+        let (given, words) = words.split_at(split);
+        let key = if key == "-" { "" } else { key }.parse().expect("a key");
+        let topic = topic.parse().expect(topic);
+        let Ok(copies) = self.engine.route(&topic, &key, &vec![attributes(given); words.len()], 1000) else {
+            return fact("no-topic");
+        };
+        if copies.is_empty() {
+            return fact("none");
+        }
+        let (labels, messages): (Vec<_>, Vec<_>) = words.iter().map(|word| message(word)).unzip();
+        let publication = Publication { messages: messages.clone(), copies: copies.clone() };
+        let Outcome::PublishedAll(firsts) = self.apply(Command::PublishAll(publication)) else {
+            panic!("what was routed can be published")
+        };
+        let mut stored = Vec::new();
+        for (Copies { queue, from, count }, first) in copies.into_iter().zip(firsts) {
+            for place in 0..count {
+                let at = (from + place) as usize;
+                let label = format!("{}.{}", labels[at], self.names.queue_name(queue));
+                stored.push(label.clone());
+                let message = Published { label, at: self.now, content: messages[at].clone() };
+                self.names.published(queue, first.plus(place.into()), message);
+            }
+        }
+        fact(list(stored))
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {

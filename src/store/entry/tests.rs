@@ -33,7 +33,23 @@ fn commands() -> Vec<Command> {
         Command::Extend { queue, claims: vec![claim(4)], duration: Duration(5) },
         Command::Release { queue, holder: HolderId(6), counted: true },
         Command::Expire { limit: 100 },
+        Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),
+        Command::Topic(TopicCommand::Delete("t".parse().unwrap())),
+        Command::Topic(TopicCommand::Bind("t".parse().unwrap(), binding())),
+        Command::Topic(TopicCommand::Unbind("t".parse().unwrap(), binding())),
+        Command::PublishAll(Publication {
+            messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            copies: vec![Copies { queue, from: 0, count: 2 }, Copies { queue: QueueId(8), from: 1, count: 1 }],
+        }),
     ]
+}
+
+fn binding() -> crate::types::Binding {
+    crate::types::Binding {
+        queue: QueueId(7),
+        pattern: "a.#".parse().unwrap(),
+        attributes: [("k".to_owned(), "v".to_owned())].into(),
+    }
 }
 
 fn encode(now: u64, commands: &[Command]) -> Bytes {
@@ -45,7 +61,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 12] = [
+    let golden: [&[u8]; 17] = [
         &[1, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2],
@@ -58,6 +74,11 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
+        &[20, 3, b'a', b'/', b't'],
+        &[21, 1, b't'],
+        &[22, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[23, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[24, 2, 2, b'h', b'i', 0, 2, 7, 0, 2, 8, 1, 1],
     ];
     assert_eq!(bytes, golden.concat());
     assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));
@@ -97,7 +118,7 @@ fn no_input_makes_decoding_panic() {
     for seed in 0..20_000_u64 {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..8).flat_map(random).collect();
-        let entry = [&[1, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 12][..], &bytes[1..]].concat();
+        let entry = [&[1, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 32][..], &bytes[1..]].concat();
         _ = decode(&entry.into());
     }
 }

@@ -107,7 +107,11 @@ impl Model {
             }
             Command::Ack { queue, claims } => return self.ack(*queue, claims),
             Command::Nack { queue, claims } => return self.nack(*queue, claims),
-            Command::Extend { .. } | Command::Release { .. } | Command::Expire { .. } => {}
+            Command::Extend { .. }
+            | Command::Release { .. }
+            | Command::Expire { .. }
+            | Command::Topic(_)
+            | Command::PublishAll(_) => {}
         }
         Vec::new()
     }
