@@ -7,8 +7,8 @@ use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure, Found, PeekJob};
 use super::read_ahead::Loaded;
 use super::request::{
-    Arrival, BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
-    Settlement, Terms, Window,
+    Arrival, BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply,
+    Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};

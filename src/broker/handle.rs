@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::gauges::Depths;
 use super::request::{
-    Arrival, BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
-    Reply, Request, Settlement, Terms, Window,
+    Arrival, BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView,
+    Refused, Reply, Request, Settlement, Terms, Window,
 };
 use crate::types::{Content, HolderId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence};
 
@@ -205,7 +205,10 @@ impl Handle {
         self.wait(answer).await
     }
 
-    pub(super) async fn wait<T>(&self, answer: oneshot::Receiver<Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    pub(super) async fn wait<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 

@@ -11,8 +11,8 @@ use super::request::{Arrival, BrokerError, Page, Reply, Request, Window};
 use super::task::Broker;
 use crate::engine::{NoRoute, Outcome, Topic, TopicOutcome};
 use crate::types::{
-    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Durability, Publication, QueueName, RoutingKey,
-    RoutingPattern, Sequence, Timestamp, TopicCommand, TopicName,
+    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Durability, Publication, QueueName,
+    RoutingKey, RoutingPattern, Sequence, Timestamp, TopicCommand, TopicName,
 };
 
 /// A topic as it stands.
@@ -144,7 +144,10 @@ impl Broker {
             Ok(copies) => {
                 let durability = self.durability(&copies);
                 let publication = Publication { messages, copies: copies.clone() };
-                (self.publish_all(batch, publication).map(|firsts| self.routed(&copies, &firsts, count)), durability)
+                (
+                    self.publish_all(batch, publication).map(|firsts| self.routed(&copies, &firsts, count)),
+                    durability,
+                )
             }
             Err(error) => (Err(error), Durability::Synced),
         };
@@ -170,7 +173,8 @@ impl Broker {
 
     /// What a confirm of all of these has survived: as much as the most careful queue promises.
     fn durability(&self, copies: &[Copies]) -> Durability {
-        let of = |copies: &Copies| self.engine.queue(copies.queue).map(|queue| queue.record().settings.durability);
+        let of =
+            |copies: &Copies| self.engine.queue(copies.queue).map(|queue| queue.record().settings.durability);
         if copies.iter().all(|copies| of(copies) == Some(Durability::Buffered)) {
             Durability::Buffered
         } else {
@@ -179,7 +183,11 @@ impl Broker {
     }
 
     /// Stores a publication; the first number of each of its copies.
-    fn publish_all(&mut self, batch: &mut Batch, publication: Publication) -> Result<Vec<Sequence>, BrokerError> {
+    fn publish_all(
+        &mut self,
+        batch: &mut Batch,
+        publication: Publication,
+    ) -> Result<Vec<Sequence>, BrokerError> {
         let Publication { messages, copies } = &publication;
         let own = |copies: &Copies| copies.of(messages).into_iter().flatten();
         let bytes = copies.iter().flat_map(own).map(|content| u64::from(content.size())).sum::<u64>();
@@ -233,7 +241,12 @@ impl Broker {
             }
             TopicRequest::Unbind { topic, binding, reply } => {
                 let done = self.binding(&topic, &binding).and_then(|named| {
-                    self.change_topic(batch, TopicCommand::Unbind(topic.clone(), named), &topic, Some(binding))
+                    self.change_topic(
+                        batch,
+                        TopicCommand::Unbind(topic.clone(), named),
+                        &topic,
+                        Some(binding),
+                    )
                 });
                 Departure::Done(Answer::new(reply, done))
             }

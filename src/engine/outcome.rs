@@ -1,9 +1,7 @@
 //! What applying a command gives back: an outcome for who asked, effects for everyone else.
 
 use super::topic::TopicOutcome;
-use crate::types::{
-    Attempt, Binding, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence, TopicName,
-};
+use crate::types::{Attempt, Binding, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence, TopicName};
 
 /// What a command did, for who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

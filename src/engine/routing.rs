@@ -200,9 +200,14 @@ impl Routing {
             );
             count += 1;
         }
-        let wanting = |node: &Node| node.wanting.values().flat_map(BTreeMap::values).map(BTreeSet::len).sum::<usize>();
+        let wanting =
+            |node: &Node| node.wanting.values().flat_map(BTreeMap::values).map(BTreeSet::len).sum::<usize>();
         let held = |node: &Node| node.plain.len() + wanting(node);
-        assert_eq!(self.nodes.iter().map(held).sum::<usize>(), count, "a binding that is held is one of the topic");
+        assert_eq!(
+            self.nodes.iter().map(held).sum::<usize>(),
+            count,
+            "a binding that is held is one of the topic"
+        );
         let empty = self.nodes.iter().skip(1).filter(|node| node.is_empty()).count();
         assert_eq!(empty, self.free.len(), "a node leads to a binding, or is free");
     }
@@ -244,7 +249,9 @@ mod tests {
             ([], key) => key.is_empty(),
             ([PatternWord::Any, rest @ ..], key) => (0..=key.len()).any(|at| matches(rest, &key[at..])),
             ([PatternWord::One, rest @ ..], [_, key @ ..]) => matches(rest, key),
-            ([PatternWord::Literal(word), rest @ ..], [first, key @ ..]) => word == first && matches(rest, key),
+            ([PatternWord::Literal(word), rest @ ..], [first, key @ ..]) => {
+                word == first && matches(rest, key)
+            }
             ([_, ..], []) => false,
         }
     }

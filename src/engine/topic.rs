@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
+use super::Engine;
 use super::outcome::{Effects, Outcome};
 use super::routing::{Reached, Routing};
-use super::Engine;
 use crate::types::{
     Attributes, BINDINGS_MAX, Binding, BindingKey, Change, Copies, Dirty, Publication, QueueId, RoutingKey,
     Timestamp, TopicCommand, TopicName,
@@ -221,7 +221,11 @@ impl Topics {
             topic.routing.verify(topic.bindings.iter().map(|(&n, b)| (n, &b.pattern, &b.attributes)));
             for (&number, binding) in &topic.bindings {
                 let queue = queues.get(&binding.queue).map(|queue| queue.record().name.namespace());
-                assert_eq!(queue, Some(name.namespace()), "a binding of {name} names a queue of its namespace");
+                assert_eq!(
+                    queue,
+                    Some(name.namespace()),
+                    "a binding of {name} names a queue of its namespace"
+                );
                 assert_eq!(topic.find(binding), Some(number), "{name} has the same binding twice");
                 bound.entry(binding.queue).or_default().insert((name.clone(), number));
             }

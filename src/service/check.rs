@@ -107,7 +107,10 @@ fn message(place: usize, encoded: &Bytes, limits: &Limits) -> Result<(), Invalid
     Ok(())
 }
 
-pub(super) fn attributes(field: &str, attributes: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
+pub(super) fn attributes(
+    field: &str,
+    attributes: &std::collections::BTreeMap<String, String>,
+) -> Result<(), Invalid> {
     if attributes.len() > ATTRIBUTES_MAX {
         let problem = format!("there are {}, the limit is {ATTRIBUTES_MAX}", attributes.len());
         return Err(Invalid::new(field, problem));

@@ -73,7 +73,8 @@ impl From<BrokerError> for Status {
                 Status::with_error_details(Code::NotFound, message, details)
             }
             BrokerError::NoBinding { topic, queue, .. } => {
-                let details = info("BINDING_NOT_FOUND", [("topic", topic.as_str()), ("queue", queue.as_str())]);
+                let details =
+                    info("BINDING_NOT_FOUND", [("topic", topic.as_str()), ("queue", queue.as_str())]);
                 Status::with_error_details(Code::NotFound, message, details)
             }
             BrokerError::TooManyBindings { topic, .. } => {
@@ -81,7 +82,8 @@ impl From<BrokerError> for Status {
                 Status::with_error_details(Code::ResourceExhausted, message, details)
             }
             BrokerError::QueueBound { queue, topic, pattern } => {
-                let bound = [("queue", queue.as_str()), ("topic", topic.as_str()), ("pattern", pattern.as_str())];
+                let bound =
+                    [("queue", queue.as_str()), ("topic", topic.as_str()), ("pattern", pattern.as_str())];
                 Status::with_error_details(Code::FailedPrecondition, message, info("QUEUE_BOUND", bound))
             }
             BrokerError::RoutedMessages { .. } | BrokerError::RoutedBytes { .. } => {

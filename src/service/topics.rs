@@ -114,7 +114,8 @@ pub(super) fn binding(
     let pattern = pattern.map_err(|error| Invalid::new("binding.pattern", error.to_string()))?;
     let attributes = wanted(attributes)?;
     if queue.namespace() != topic.namespace() {
-        let problem = format!("{queue} is not in the namespace of topic {topic}; a topic serves its own only");
+        let problem =
+            format!("{queue} is not in the namespace of topic {topic}; a topic serves its own only");
         return Err(Invalid::new("binding.queue", problem).into());
     }
     caller.may_at(&[Permission::Manage], "topic", topic.as_str())?;
@@ -155,10 +156,8 @@ pub(super) fn attributes_of(encoded: &Bytes) -> Attributes {
 
 /// Where a message went.
 pub(super) fn result(routed: Vec<Routed>) -> proto::PublishResult {
-    let one = |Routed { queue, sequence }| proto::RoutedMessage {
-        queue: queue.to_string(),
-        sequence: sequence.0,
-    };
+    let one =
+        |Routed { queue, sequence }| proto::RoutedMessage { queue: queue.to_string(), sequence: sequence.0 };
     proto::PublishResult { routed: routed.into_iter().map(one).collect(), ..Default::default() }
 }
 

@@ -210,9 +210,8 @@ fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malf
 fn publication(input: &mut Input<'_>, payload: &Bytes) -> Result<Publication, Malformed> {
     let messages = contents(input, payload)?;
     let count = input.count(3)?;
-    let copies = |_| {
-        Ok(Copies { queue: queue(input)?, from: input.varint_u32()?, count: input.varint_u32()? })
-    };
+    let copies =
+        |_| Ok(Copies { queue: queue(input)?, from: input.varint_u32()?, count: input.varint_u32()? });
     Ok(Publication { messages, copies: (0..count).map(copies).collect::<Result<_, _>>()? })
 }
 

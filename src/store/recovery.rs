@@ -12,12 +12,12 @@ use crate::types::{
     Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch,
 };
 
-use super::{ReadError, topic};
 use super::checkpoint::{Sweep, sweeps};
 use super::codec::{Malformed, length};
 use super::keys::ChunkKey;
 use super::record::{self, Touches};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
+use super::{ReadError, topic};
 
 /// The state that the latest checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

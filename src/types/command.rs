@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Binding, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName, QueueSettings,
-    Receipt, Sequence, TopicName,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName,
+    QueueSettings, Receipt, Sequence, TopicName,
 };
 
 /// Who takes messages, and on which terms.

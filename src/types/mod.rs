@@ -25,5 +25,6 @@ pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, Que
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};
 pub use topic::{
-    Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern, TopicName,
+    Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern,
+    TopicName,
 };

@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bbq::store::inspect::inspect;
 use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
-use bbq::types::{
-    Change, Command, Dirty, EngineRecord, LogId, QueueId, Sequence, StoredMessage, Timestamp,
-};
+use bbq::types::{Change, Command, Dirty, EngineRecord, LogId, QueueId, Sequence, StoredMessage, Timestamp};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc::UnboundedReceiver;

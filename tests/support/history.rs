@@ -105,6 +105,9 @@ impl<K: Keep> History<K> {
         for _ in 0..self.rng.random_range(1..=3) {
             self.create();
         }
+        if self.rng.random_bool(0.5) {
+            self.topics();
+        }
         for _ in 0..lines {
             let mut roll = self.rng.random_range(0..LINES.iter().map(|(weight, _)| weight).sum());
             let line = LINES.iter().find(|(weight, _)| {

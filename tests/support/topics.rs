@@ -102,6 +102,14 @@ impl Model {
 }
 
 impl<K: Keep> History<K> {
+    /// Topics that are there from the beginning.
+    pub(super) fn topics(&mut self) {
+        for topic in ["t1", "t2"] {
+            let expected = self.model.create_topic(topic);
+            self.say(&format!("topic {topic}"), expected);
+        }
+    }
+
     /// A topic comes, is bound, unbound, or goes.
     pub(super) fn topic(&mut self) {
         let topic = self.one(&["t1", "t2"]);

@@ -42,8 +42,8 @@ use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome};
 use crate::types::{
-    Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration, Holder,
-    Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
+    Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration,
+    Holder, Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -282,7 +282,9 @@ impl<K: Keep> Script<K> {
         let (given, words) = words.split_at(split);
         let key = if key == "-" { "" } else { key }.parse().expect("a key");
         let topic = topic.parse().expect(topic);
-        let Ok(copies) = self.engine.route(&topic, &key, &vec![attributes(given); words.len()], 1000) else {
+        self.effects = Effects::default();
+        let Ok(copies) = self.engine.route(&topic, &key, &vec![attributes(given); words.len()], u64::MAX)
+        else {
             return fact("no-topic");
         };
         if copies.is_empty() {

@@ -93,7 +93,8 @@ impl Shadow {
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
         let Dirty { queues, topics, bindings } = self.rows.clone();
-        Engine::restore(self.record, queues.into_values(), touched).with_topics(there(topics), there(bindings))
+        Engine::restore(self.record, queues.into_values(), touched)
+            .with_topics(there(topics), there(bindings))
     }
 }
 

@@ -3,8 +3,8 @@
 use super::script::check;
 use crate::engine::{Effects, Engine, Outcome, TopicOutcome};
 use crate::types::{
-    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Publication, QueueId, QueueSettings, Timestamp,
-    TopicCommand,
+    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Publication, QueueId, QueueSettings,
+    Timestamp, TopicCommand,
 };
 
 #[test]
@@ -154,7 +154,10 @@ impl Made {
     fn new(queues: &[&str]) -> Self {
         let mut made = Self { engine: Engine::default(), effects: Effects::default() };
         for name in queues {
-            made.apply(Command::CreateQueue { name: name.parse().unwrap(), settings: QueueSettings::default() });
+            made.apply(Command::CreateQueue {
+                name: name.parse().unwrap(),
+                settings: QueueSettings::default(),
+            });
         }
         made.apply(Command::Topic(TopicCommand::Create("t".parse().unwrap())));
         made

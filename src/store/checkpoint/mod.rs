@@ -243,10 +243,14 @@ impl Plan {
     /// What is written as it is.
     fn of(dirty: &Dirty) -> Self {
         let Dirty { queues, topics, bindings } = dirty;
-        let queue = |record: &QueueRecord| (keys::queue(record.id).to_vec(), Some(meta::encode_queue(record)));
+        let queue =
+            |record: &QueueRecord| (keys::queue(record.id).to_vec(), Some(meta::encode_queue(record)));
         Self {
             queues: queues.values().map(queue).collect(),
-            topics: topics.iter().map(|(name, at)| (topic::topic_key(name), at.map(topic::encode_topic))).collect(),
+            topics: topics
+                .iter()
+                .map(|(name, at)| (topic::topic_key(name), at.map(topic::encode_topic)))
+                .collect(),
             bindings: bindings
                 .iter()
                 .map(|(key, binding)| (topic::binding_key(key), binding.as_ref().map(topic::encode_binding)))
@@ -295,10 +299,7 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
     }
 }
 
-fn write_all(
-    tree: &TransactionalTree,
-    rows: &Rows,
-) -> Result<(), ConflictableTransactionError<()>> {
+fn write_all(tree: &TransactionalTree, rows: &Rows) -> Result<(), ConflictableTransactionError<()>> {
     for (key, value) in rows {
         match value {
             Some(value) => tree.insert(key.clone(), value.clone())?,

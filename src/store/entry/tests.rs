@@ -39,7 +39,10 @@ fn commands() -> Vec<Command> {
         Command::Topic(TopicCommand::Unbind("t".parse().unwrap(), binding())),
         Command::PublishAll(Publication {
             messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
-            copies: vec![Copies { queue, from: 0, count: 2 }, Copies { queue: QueueId(8), from: 1, count: 1 }],
+            copies: vec![
+                Copies { queue, from: 0, count: 2 },
+                Copies { queue: QueueId(8), from: 1, count: 1 },
+            ],
         }),
     ]
 }
