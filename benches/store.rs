@@ -149,7 +149,10 @@ fn backlog(path: &Path, messages: u64, size: usize) {
         run.next = first.plus(BATCH);
         let stored =
             Change::Stored { queue: QUEUE, first, published_at: Timestamp(1), messages: contents.clone() };
-        run.entry(&Command::Publish { queue: QUEUE, messages: contents.clone(), facts: Vec::new() }, vec![stored]);
+        run.entry(
+            &Command::Publish { queue: QUEUE, messages: contents.clone(), facts: Vec::new() },
+            vec![stored],
+        );
     }
     run.settle();
     report("publish", messages, started.elapsed(), &run.checkpoints);

@@ -29,7 +29,10 @@ async fn a_full_queue_refuses_a_publish_and_names_the_way_out() {
     let server = Server::start().await;
     let create = ["queue", "create", "q", "--max-messages", "2", "--json"];
     let made = server.run(&create).await.json().remove(0);
-    assert_eq!((&made["settings"]["max_messages"], &made["settings"]["overflow"]), (&json!(2), &json!("reject")));
+    assert_eq!(
+        (&made["settings"]["max_messages"], &made["settings"]["overflow"]),
+        (&json!(2), &json!("reject"))
+    );
     let mut raw = Raw::connect(&server).await;
     raw.queues.publish(request(&["a"], "")).await.unwrap();
     let (code, reason, _, message) = refusal(raw.queues.publish(request(&["b", "c"], "")).await);

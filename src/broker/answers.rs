@@ -7,15 +7,14 @@ use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure, Found, PeekJob};
 use super::read_ahead::Loaded;
 use super::request::{
-    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request,
-    Settlement, Terms, Window,
+    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request, Settlement,
+    Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Sequence,
+    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
 };
 
 impl Broker {

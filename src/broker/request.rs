@@ -6,8 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::{Credit, Depth};
 use crate::types::{
-    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, QueueName, QueueRecord, QueueSettings, Receipt,
-    Published, ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
+    QueueSettings, Receipt, ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
 };
 
 /// Why the broker did not do what it was asked to.

@@ -361,7 +361,11 @@ async fn the_oldest_messages_make_room_from_memory_and_from_disk() {
     let too_large = vec![Content(Bytes::from(vec![0; 1001]))];
     let refused = rig.handle.publish(queue.clone(), too_large, Vec::new()).await;
     assert_eq!(refused, Err(BrokerError::Full(queue.clone(), Full::Bytes { held: 990, limit: 1000 })));
-    assert_eq!(rig.handle.show(queue).await.unwrap().depth.ready, 99, "a publish that can't fit drops nothing");
+    assert_eq!(
+        rig.handle.show(queue).await.unwrap().depth.ready,
+        99,
+        "a publish that can't fit drops nothing"
+    );
     rig.stop().await;
 }
 
@@ -387,7 +391,9 @@ async fn ids_are_remembered_across_a_restart_and_no_more_than_there_may_be() {
         let facts = |id: &u128| Facts { deduplication: Some((*id).into()) };
         let facts = (0..).zip(ids.iter().map(facts)).collect();
         let published = rig.handle.publish(queue.clone(), messages, facts).await?;
-        Ok::<_, BrokerError>(published.sequences(ids.len()).map(|(at, twice)| (at.0, twice)).collect::<Vec<_>>())
+        Ok::<_, BrokerError>(
+            published.sequences(ids.len()).map(|(at, twice)| (at.0, twice)).collect::<Vec<_>>(),
+        )
     };
     let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
     let window = QueueSettings { deduplication_window: Duration::seconds(3600), ..QueueSettings::default() };
@@ -398,7 +404,11 @@ async fn ids_are_remembered_across_a_restart_and_no_more_than_there_may_be() {
     let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
     assert_eq!(publish(&rig, &queue, &[2, 3]).await, Ok(vec![(2, true), (3, false)]));
     assert_eq!(publish(&rig, &queue, &[4]).await, Err(BrokerError::TooManyIds { limit: 3 }));
-    assert_eq!(publish(&rig, &queue, &[3, 1]).await, Ok(vec![(3, true), (1, true)]), "what is known costs nothing");
+    assert_eq!(
+        publish(&rig, &queue, &[3, 1]).await,
+        Ok(vec![(3, true), (1, true)]),
+        "what is known costs nothing"
+    );
     rig.task.abort();
     let _ = rig.task.await;
 

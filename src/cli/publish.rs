@@ -71,7 +71,8 @@ struct Properties {
         long,
         visible_alias = "dedup-id",
         value_name = "ID",
-        default_value = "", hide_default_value = true,
+        default_value = "",
+        hide_default_value = true,
         conflicts_with = "lines"
     )]
     deduplication_id: String,

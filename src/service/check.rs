@@ -51,10 +51,7 @@ pub(super) fn queue_name(field: &str, name: &str) -> Result<QueueName, Invalid> 
 }
 
 /// Encoded messages, and what the engine is to know of some of them.
-pub(super) fn messages(
-    messages: &[Bytes],
-    limits: &Limits,
-) -> Result<(Vec<Content>, FactsByPlace), Invalid> {
+pub(super) fn messages(messages: &[Bytes], limits: &Limits) -> Result<(Vec<Content>, FactsByPlace), Invalid> {
     count("messages", messages.len(), limits.batch_items)?;
     let mut known = FactsByPlace::new();
     for (place, encoded) in (0_u32..).zip(messages) {

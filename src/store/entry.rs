@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::types::{
     Attempt, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped, Durability, Duration,
-    Epoch, Facts, FactsByPlace, Holder, HolderId, Limits, Offer, Overflow, Pick, QueueId, QueueSettings, Sequence, Timestamp,
+    Epoch, Facts, FactsByPlace, Holder, HolderId, Limits, Offer, Overflow, Pick, QueueId, QueueSettings,
+    Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
@@ -154,7 +155,9 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         2 => Command::CreateQueue { name: name(input)?, settings: settings(input)? },
         3 => Command::DeleteQueue { queue: queue(input)? },
         4 => Command::PurgeQueue { queue: queue(input)? },
-        5 => Command::Publish { queue: queue(input)?, messages: contents(input, payload)?, facts: Vec::new() },
+        5 => {
+            Command::Publish { queue: queue(input)?, messages: contents(input, payload)?, facts: Vec::new() }
+        }
         20 => Command::Publish {
             queue: queue(input)?,
             messages: contents(input, payload)?,

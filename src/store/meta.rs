@@ -40,13 +40,9 @@ pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
     let mut out = vec![VERSION];
     put_bytes(&mut out, name.as_str().as_bytes());
     entry::put_settings(&mut out, settings);
-    for number in [
-        created_at.0,
-        frontier.0,
-        next_sequence.0,
-        record.untouched_bytes,
-        record.remembered_from.0,
-    ] {
+    for number in
+        [created_at.0, frontier.0, next_sequence.0, record.untouched_bytes, record.remembered_from.0]
+    {
         put_varint(&mut out, number);
     }
     out

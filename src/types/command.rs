@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Consumer, Content, Duration, Epoch, FactsByPlace, Holder, HolderId, QueueId, QueueName, QueueSettings,
-    Receipt, Sequence,
+    Attempt, Consumer, Content, Duration, Epoch, FactsByPlace, Holder, HolderId, QueueId, QueueName,
+    QueueSettings, Receipt, Sequence,
 };
 
 /// Who takes messages, and on which terms.

@@ -70,9 +70,6 @@ impl Excess {
     /// What is left of it when a message of `size` bytes goes.
     #[must_use]
     pub fn less(self, size: u32) -> Self {
-        Self {
-            messages: self.messages.saturating_sub(1),
-            bytes: self.bytes.saturating_sub(u64::from(size)),
-        }
+        Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(u64::from(size)) }
     }
 }

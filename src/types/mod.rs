@@ -23,7 +23,8 @@ pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
 pub use queue::{
-    DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings, SettingsError,
+    DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
+    SettingsError,
 };
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};

@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::{Effects, Engine};
 use crate::types::{
-    Change, Command, DeduplicationId, EngineRecord, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp, Touch,
+    Change, Command, DeduplicationId, EngineRecord, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp,
+    Touch,
 };
 
 /// Where a script keeps what must outlive its engine.

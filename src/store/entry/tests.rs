@@ -20,7 +20,11 @@ fn commands() -> Vec<Command> {
         Command::CreateQueue { name: "a/b".parse().unwrap(), settings },
         Command::DeleteQueue { queue },
         Command::PurgeQueue { queue },
-        Command::Publish { queue, messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())], facts: Vec::new() },
+        Command::Publish {
+            queue,
+            messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            facts: Vec::new(),
+        },
         Command::Grant {
             queue,
             offers: vec![Offer {
