@@ -217,6 +217,51 @@ async fn a_call_that_would_store_too_much_stores_nothing() {
     assert_eq!(client.publish_to_topic("t", "", "x").await.unwrap().len(), 2);
 }
 
+/// Limits and ids count in each queue by itself; one that is full refuses it for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_for_all_and_one_that_drops_makes_room() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let settings = QueueSettings {
+        max_messages: 2,
+        deduplication_window: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        ..Default::default()
+    };
+    let dropping =
+        QueueSettings { overflow: proto::Overflow::DropOldest.into(), max_messages: 2, ..Default::default() };
+    client.create_queue("full", settings).await.unwrap();
+    client.create_queue("drops", dropping).await.unwrap();
+    queues(&client, &["q"]).await;
+    client.create_topic("t").await.unwrap();
+    for binding in [bound("full", "a"), bound("drops", "#"), bound("q", "#")] {
+        client.bind("t", binding).await.unwrap();
+    }
+    let send = async |key: &str, body: &'static str| {
+        client.publish_to_topic("t", key, Message::new(body).deduplication_id(body)).await
+    };
+    assert_eq!(places(&send("a", "1").await.unwrap()), ["full:1", "drops:1", "q:1"]);
+    assert_eq!(places(&send("a", "1").await.unwrap()), ["full:1", "drops:2", "q:2"], "full has it already");
+    send("a", "2").await.unwrap();
+    let error = send("a", "3").await.unwrap_err();
+    assert_eq!(error.reason(), Some("QUEUE_FULL"), "{error}");
+    assert!(error.to_string().contains("queue full"), "{error}");
+    let held = |bodies: Vec<(u64, String)>| bodies.into_iter().map(|(_, body)| body).collect::<String>();
+    assert_eq!(held(bodies(&client, "drops").await), "12", "nothing went for a publish that was refused");
+    assert_eq!(held(bodies(&client, "q").await), "112");
+    assert_eq!(places(&send("b", "4").await.unwrap()), ["drops:4", "q:4"]);
+    assert_eq!(held(bodies(&client, "drops").await), "24");
+    // Now what has to go lies on disk only.
+    let mut server = server;
+    assert!(server.stop().await.success());
+    let server = server.again().start().await;
+    let client = server.client().await;
+    let calls = (0..20).map(|_| client.publish_to_topic("t", "b", "5"));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.unwrap();
+    }
+    assert_eq!(held(bodies(&client, "drops").await), "55");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_are_listed_a_page_at_a_time() {
     let server = Server::start().await;

@@ -15,7 +15,9 @@ use super::request::{
     Arrival, BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView,
     Refused, Reply, Request, Settlement, Terms, Window,
 };
-use crate::types::{Content, HolderId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence};
+use crate::types::{
+    Content, FactsByPlace, HolderId, Published, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+};
 
 /// The way to the broker.
 #[derive(Clone)]
@@ -31,15 +33,20 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stores messages, all or none, and gives the sequence of the first. Cancel safe in that a publish once taken is
+    /// Stores messages, all or none, and says how they were numbered. Cancel safe in that a publish once taken is
     /// carried out whole; whether it was taken is then unknown.
     ///
     /// # Errors
-    /// If there is no such queue, or the broker has stopped.
-    pub async fn publish(&self, queue: QueueName, messages: Vec<Content>) -> Result<Sequence, BrokerError> {
+    /// If there is no such queue, it is full, or the broker has stopped.
+    pub async fn publish(
+        &self,
+        queue: QueueName,
+        messages: Vec<Content>,
+        facts: FactsByPlace,
+    ) -> Result<Published, BrokerError> {
         let room = self.room_for(&messages).await?;
         let (reply, answer) = oneshot::channel();
-        self.arrive(Arrival::Publish(Publish { queue, messages, reply, _room: room })).await?;
+        self.arrive(Arrival::Publish(Publish { queue, messages, facts, reply, _room: room })).await?;
         self.wait(answer).await
     }
 

@@ -17,6 +17,8 @@ mod handle;
 mod hashes;
 mod outbox;
 mod peek;
+mod publication;
+mod publishing;
 mod read_ahead;
 mod recovery;
 mod request;
@@ -34,7 +36,7 @@ pub use request::{
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
-pub use topics::{NamedBinding, Routable, Routed, TopicView};
+pub use topics::{NamedBinding, Routable, Routed, TopicResult, TopicView};
 
 #[cfg(test)]
 mod tests;

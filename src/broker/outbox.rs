@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use super::topics::{Routed, TopicView};
-use crate::types::{QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
+use super::topics::{TopicResult, TopicView};
+use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -16,14 +16,14 @@ pub(super) struct Answer<T> {
 
 /// One thing that leaves the broker.
 pub(super) enum Departure {
-    Published(Answer<Sequence>),
+    Published(Answer<Published>),
     Settled(Answer<Vec<Refused>>),
     Counted(Answer<u64>),
     Queue(Answer<QueueView>),
     Queues(Answer<Page<QueueView, QueueName>>),
     Leases(Answer<Page<LeaseView, Sequence>>),
     Received(Answer<Vec<Delivery>>),
-    Routed(Answer<Vec<Vec<Routed>>>),
+    ToTopic(Answer<Vec<TopicResult>>),
     Topic(Answer<TopicView>),
     Topics(Answer<Page<TopicView, TopicName>>),
     Done(Answer<()>),

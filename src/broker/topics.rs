@@ -7,12 +7,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::batch::Batch;
 use super::handle::Handle;
 use super::outbox::{Answer, Departure};
+use super::publication::Unready;
 use super::request::{Arrival, BrokerError, Page, Reply, Request, Window};
 use super::task::Broker;
 use crate::engine::{NoRoute, Outcome, Topic, TopicOutcome};
 use crate::types::{
-    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Durability, Publication, QueueName,
-    RoutingKey, RoutingPattern, Sequence, Timestamp, TopicCommand, TopicName,
+    Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Durability, FactsByPlace, Publication,
+    Published, QueueId, QueueName, RoutingKey, RoutingPattern, Sequence, Timestamp, TopicCommand, TopicName,
 };
 
 /// A topic as it stands.
@@ -37,13 +38,24 @@ pub struct NamedBinding {
     pub attributes: Attributes,
 }
 
-/// A message that is to be routed.
+/// Messages that are to be routed.
 #[derive(Clone, Debug)]
 pub struct Routable {
-    /// All of it.
-    pub content: Content,
-    /// Its attributes.
-    pub attributes: Attributes,
+    /// The messages.
+    pub messages: Vec<Content>,
+    /// What the engine is to know of some of them.
+    pub facts: FactsByPlace,
+    /// The attributes of each.
+    pub attributes: Vec<Attributes>,
+}
+
+/// Where a message went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicResult {
+    /// The queues that took it, or had it already.
+    pub routed: Vec<Routed>,
+    /// Whether there are some, and all of them had it.
+    pub duplicate: bool,
 }
 
 /// A queue that took a message.
@@ -60,8 +72,9 @@ pub(super) struct TopicPublish {
     topic: TopicName,
     key: RoutingKey,
     messages: Vec<Content>,
+    facts: FactsByPlace,
     attributes: Vec<Attributes>,
-    reply: Reply<Vec<Vec<Routed>>>,
+    reply: Reply<Vec<TopicResult>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -84,13 +97,12 @@ impl Handle {
         &self,
         topic: TopicName,
         key: RoutingKey,
-        messages: Vec<Routable>,
-    ) -> Result<Vec<Vec<Routed>>, BrokerError> {
-        let (messages, attributes): (Vec<_>, Vec<_>) =
-            messages.into_iter().map(|Routable { content, attributes }| (content, attributes)).unzip();
+        routable: Routable,
+    ) -> Result<Vec<TopicResult>, BrokerError> {
+        let Routable { messages, facts, attributes } = routable;
         let room = self.room_for(&messages).await?;
         let (reply, answer) = oneshot::channel();
-        let publish = TopicPublish { topic, key, messages, attributes, reply, _room: room };
+        let publish = TopicPublish { topic, key, messages, facts, attributes, reply, _room: room };
         self.arrive(Arrival::Topic(Box::new(publish))).await?;
         self.wait(answer).await
     }
@@ -138,24 +150,49 @@ impl Handle {
 
 impl Broker {
     pub(super) fn on_topic_publish(&mut self, batch: &mut Batch, publish: TopicPublish) {
-        let TopicPublish { topic, key, messages, attributes, reply, _room } = publish;
-        let count = messages.len();
-        let (result, durability) = match self.route(&topic, &key, &attributes) {
+        let routed = self.route(&publish.topic, &publish.key, &publish.attributes);
+        let waits = |copies: &Copies| self.parked.holds(copies.queue).then_some(copies.queue);
+        // Behind those that came before it.
+        if let Some(queue) = routed.ok().and_then(|copies| copies.iter().find_map(waits)) {
+            return self.park(queue, Arrival::Topic(Box::new(publish)));
+        }
+        if let Some((queue, publish)) = self.try_topic_publish(batch, publish) {
+            self.park(queue, Arrival::Topic(Box::new(publish)));
+        }
+    }
+
+    /// Publishes, unless sizes of a queue's messages have to be read first: then it gives the publish back.
+    pub(super) fn try_topic_publish(
+        &mut self,
+        batch: &mut Batch,
+        publish: TopicPublish,
+    ) -> Option<(QueueId, TopicPublish)> {
+        let mut publish = publish;
+        let count = publish.messages.len();
+        let (result, durability) = match self.route(&publish.topic, &publish.key, &publish.attributes) {
             Ok(copies) => {
+                let messages = std::mem::take(&mut publish.messages);
+                let facts = std::mem::take(&mut publish.facts);
+                let mut publication = Publication { messages, facts, copies: copies.clone() };
                 let durability = self.durability(&copies);
-                let publication = Publication { messages, copies: copies.clone() };
-                (
-                    self.publish_all(batch, publication).map(|firsts| self.routed(&copies, &firsts, count)),
-                    durability,
-                )
+                match self.publish_all(batch, &mut publication) {
+                    Ok(published) => (Ok(self.topic_results(&copies, &published, count)), durability),
+                    Err(Unready::Sizes(queue)) => {
+                        let Publication { messages, facts, .. } = publication;
+                        return Some((queue, TopicPublish { messages, facts, ..publish }));
+                    }
+                    Err(Unready::Refused(error)) => (Err(error), durability),
+                }
             }
             Err(error) => (Err(error), Durability::Synced),
         };
-        let departure = Departure::Routed(Answer::new(reply, result));
+        let TopicPublish { reply, .. } = publish;
+        let departure = Departure::ToTopic(Answer::new(reply, result));
         match durability {
             Durability::Synced => batch.departures.push(departure),
             Durability::Buffered => batch.early.push(departure),
         }
+        None
     }
 
     fn route(
@@ -171,55 +208,22 @@ impl Broker {
         })
     }
 
-    /// What a confirm of all of these has survived: as much as the most careful queue promises.
-    fn durability(&self, copies: &[Copies]) -> Durability {
-        let of =
-            |copies: &Copies| self.engine.queue(copies.queue).map(|queue| queue.record().settings.durability);
-        if copies.iter().all(|copies| of(copies) == Some(Durability::Buffered)) {
-            Durability::Buffered
-        } else {
-            Durability::Synced
-        }
-    }
-
-    /// Stores a publication; the first number of each of its copies.
-    fn publish_all(
-        &mut self,
-        batch: &mut Batch,
-        publication: Publication,
-    ) -> Result<Vec<Sequence>, BrokerError> {
-        let Publication { messages, copies } = &publication;
-        let own = |copies: &Copies| copies.of(messages).into_iter().flatten();
-        let bytes = copies.iter().flat_map(own).map(|content| u64::from(content.size())).sum::<u64>();
-        let limit = self.settings.routed_bytes;
-        if bytes > limit {
-            return Err(BrokerError::RoutedBytes { bytes, limit });
-        }
-        if copies.is_empty() {
-            return Ok(Vec::new());
-        }
-        let stored = copies.iter().map(|copies| u64::from(copies.count)).sum();
-        match self.act(batch, Command::PublishAll(publication)) {
-            Outcome::PublishedAll(firsts) => {
-                metrics::counter!("bbq_messages_published_total").increment(stored);
-                Ok(firsts)
-            }
-            other => unreachable!("queues that were just chosen are there: {other:?}"),
-        }
-    }
-
-    /// For each of `count` messages the queues that took it.
-    fn routed(&self, copies: &[Copies], firsts: &[Sequence], count: usize) -> Vec<Vec<Routed>> {
-        let mut routed = vec![Vec::new(); count];
-        for (copies, first) in copies.iter().zip(firsts) {
+    /// For each of `count` messages the queues that took it, or had it already.
+    fn topic_results(&self, copies: &[Copies], published: &[Published], count: usize) -> Vec<TopicResult> {
+        let mut results = vec![TopicResult { routed: Vec::new(), duplicate: true }; count];
+        for (copies, published) in copies.iter().zip(published) {
             let Some(queue) = self.engine.queue(copies.queue) else { continue };
             let from = usize::try_from(copies.from).unwrap_or(usize::MAX);
-            let taken = routed.iter_mut().skip(from).take(usize::try_from(copies.count).unwrap_or(0));
-            for (place, of_message) in (0..).zip(taken) {
-                of_message.push(Routed { queue: queue.record().name.clone(), sequence: first.plus(place) });
+            let count = usize::try_from(copies.count).unwrap_or(0);
+            for (result, (sequence, duplicate)) in
+                results.iter_mut().skip(from).zip(published.sequences(count))
+            {
+                result.routed.push(Routed { queue: queue.record().name.clone(), sequence });
+                result.duplicate &= duplicate;
             }
         }
-        routed
+        results.iter_mut().filter(|result| result.routed.is_empty()).for_each(|none| none.duplicate = false);
+        results
     }
 
     pub(super) fn on_topic_request(&mut self, batch: &mut Batch, request: TopicRequest) -> Departure {

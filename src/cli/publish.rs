@@ -72,10 +72,17 @@ struct Properties {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     delay: Option<Duration>,
     /// How long each message may wait to be delivered
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, visible_alias = "ttl", value_name = "DURATION", value_parser = duration)]
     time_to_live: Option<Duration>,
     /// The same id within the queue's deduplication window is stored once
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true, conflicts_with = "lines")]
+    #[arg(
+        long,
+        visible_alias = "dedup-id",
+        value_name = "ID",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "lines"
+    )]
     deduplication_id: String,
 }
 
@@ -96,7 +103,7 @@ impl Properties {
 impl Publish {
     pub(super) async fn run(mut self, global: &Global) -> Result<()> {
         if let Some(topic) = self.topic.take() {
-            return self.to_topic(topic, global).await;
+            return self.publish_to_topic(topic, global).await;
         }
         if let Some(path) = self.lines.take() {
             return with_client(global, async |client| self.lines(client, &path, global).await).await;
@@ -110,7 +117,7 @@ impl Publish {
     }
 
     /// With a topic, what stands in the queue's place is the first message.
-    async fn to_topic(mut self, topic: String, global: &Global) -> Result<()> {
+    async fn publish_to_topic(mut self, topic: String, global: &Global) -> Result<()> {
         self.bodies.splice(0..0, self.queue.take());
         if self.lines.is_some() && !self.bodies.is_empty() {
             let message = "the argument '--lines <FILE>' cannot be used with '[BODY]...'";

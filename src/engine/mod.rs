@@ -10,7 +10,10 @@
 //! - memory follows what was touched and is not settled, never the backlog.
 
 mod dispatch;
+mod duplicate;
 mod outcome;
+mod publication;
+mod publishing;
 mod queue;
 mod routing;
 mod settle;
@@ -23,7 +26,9 @@ use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 pub use dispatch::{Credit, Dispatch};
+pub use duplicate::Sifted;
 pub use outcome::{Created, Effects, Freed, Granted, Outcome};
+pub use publication::Unpublished;
 pub use queue::{Depth, Queue};
 pub use topic::{NoRoute, Topic, TopicOutcome};
 
@@ -46,6 +51,8 @@ pub struct Engine {
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
     topics: Topics,
     dirty: BTreeSet<QueueId>,
+    /// How many deduplication ids all queues remember.
+    remembered: usize,
 }
 
 impl Engine {
@@ -143,7 +150,9 @@ impl Engine {
             Command::CreateQueue { name, settings } => self.create(name, settings, now),
             Command::DeleteQueue { queue } => self.delete(queue, effects),
             Command::PurgeQueue { queue } => self.purge(queue, effects),
-            Command::Publish { queue, messages } => self.publish(queue, messages, now, effects),
+            Command::Publish { queue, messages, facts } => self.publish(queue, messages, &facts, effects),
+            Command::Drop { queue, picks } => self.drop_messages(queue, &picks, effects),
+            Command::Forget { limit } => self.forget(limit),
             Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),
             Command::Nack { queue, claims } => self.nack(queue, &claims, effects),
@@ -177,6 +186,7 @@ impl Engine {
                 frontier: Sequence(1),
                 next_sequence: Sequence(1),
                 untouched_bytes: 0,
+                remembered_from: Sequence(1),
             }),
         );
         self.dirty.insert(id);
@@ -190,6 +200,7 @@ impl Engine {
         let Some(queue) = self.queues.remove(&id) else { return Outcome::NoQueue };
         self.names.remove(&queue.record().name);
         self.dirty.remove(&id);
+        self.remembered -= queue.remembered.len();
         for (&sequence, touch) in queue.touched() {
             self.unindex(id, sequence, touch);
         }
@@ -201,20 +212,6 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
         self.dirty.insert(id);
         Outcome::Purged { messages: queue.purge(effects) }
-    }
-
-    fn publish(
-        &mut self,
-        id: QueueId,
-        messages: Vec<crate::types::Content>,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let first = queue.publish(&messages);
-        self.dirty.insert(id);
-        effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
-        Outcome::Published { first }
     }
 
     fn start_epoch(&mut self, effects: &mut Effects) -> Outcome {

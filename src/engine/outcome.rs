@@ -1,7 +1,10 @@
 //! What applying a command gives back: an outcome for who asked, effects for everyone else.
 
+use super::publication::Unpublished;
 use super::topic::TopicOutcome;
-use crate::types::{Attempt, Binding, Change, Epoch, HolderId, QueueId, ReceiptFailure, Sequence, TopicName};
+use crate::types::{
+    Attempt, Binding, Change, Epoch, Full, HolderId, Published, QueueId, ReceiptFailure, Sequence, TopicName,
+};
 
 /// What a command did, for who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,18 +34,26 @@ pub enum Outcome {
     },
     /// See [`TopicOutcome`].
     Topic(TopicOutcome),
-    /// The messages are in their queues: the number of the first of each of the publication's copies.
-    PublishedAll(Vec<Sequence>),
+    /// The messages are in their queues: what became of each of the publication's copies.
+    PublishedAll(Vec<Published>),
+    /// The messages are nowhere.
+    Unpublished(Unpublished),
     /// The queue holds only what is leased.
     Purged {
         /// How many messages went.
         messages: u64,
     },
     /// The messages are in the queue.
-    Published {
-        /// The number of the first; the others follow.
-        first: Sequence,
+    Published(Published),
+    /// There is no room for the messages. Nothing changed.
+    Full(Full),
+    /// Messages went to make room.
+    Dropped {
+        /// How many.
+        messages: u64,
     },
+    /// Deduplication ids whose time is over are forgotten.
+    Forgotten,
     /// These of the picks were leased, or handed out; the others were not to be had.
     Granted(Vec<Granted>),
     /// Claims were settled or extended, but for these: their place in the command, and why.

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use super::Engine;
-use super::outcome::{Effects, Outcome};
+use super::outcome::Outcome;
 use super::routing::{Reached, Routing};
 use crate::types::{
-    Attributes, BINDINGS_MAX, Binding, BindingKey, Change, Copies, Dirty, Publication, QueueId, RoutingKey,
-    Timestamp, TopicCommand, TopicName,
+    Attributes, BINDINGS_MAX, Binding, BindingKey, Copies, Dirty, QueueId, RoutingKey, Timestamp,
+    TopicCommand, TopicName,
 };
 
 /// What became of a command about a topic.
@@ -294,39 +294,5 @@ impl Engine {
             TopicCommand::Unbind(name, binding) => self.topics.unbind(name, &binding),
         };
         Outcome::Topic(outcome)
-    }
-
-    /// Stores messages in several queues; nowhere if one of these is gone.
-    pub(super) fn publish_all(&mut self, publication: &Publication, effects: &mut Effects) -> Outcome {
-        if !self.takes(publication) {
-            return Outcome::NoQueue;
-        }
-        Outcome::PublishedAll(self.spread(publication, effects))
-    }
-
-    /// Whether every queue takes what it is to get.
-    pub(super) fn takes(&self, Publication { messages, copies }: &Publication) -> bool {
-        copies.iter().all(|copies| {
-            self.queues.contains_key(&copies.queue) && copies.of(messages).is_some_and(|own| !own.is_empty())
-        })
-    }
-
-    pub(super) fn spread(
-        &mut self,
-        Publication { messages, copies }: &Publication,
-        effects: &mut Effects,
-    ) -> Vec<crate::types::Sequence> {
-        let published_at = self.record.now;
-        let mut firsts = Vec::with_capacity(copies.len());
-        for copies in copies {
-            let Some(queue) = self.queues.get_mut(&copies.queue) else { continue };
-            let Some(messages) = copies.of(messages) else { continue };
-            let first = queue.publish(messages);
-            self.dirty.insert(copies.queue);
-            let (queue, messages) = (copies.queue, messages.to_vec());
-            effects.changes.push(Change::Stored { queue, first, published_at, messages });
-            firsts.push(first);
-        }
-        firsts
     }
 }

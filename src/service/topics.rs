@@ -8,7 +8,7 @@ use super::access::{Caller, Permission};
 use super::admin::{PAGE, PAGE_BYTES, PAGE_MAX, SEE};
 use super::status::Invalid;
 use super::{Services, check, proto, wire};
-use crate::broker::{NamedBinding, Routable, Routed, TopicView, Window};
+use crate::broker::{NamedBinding, Routable, Routed, TopicResult, TopicView, Window};
 use crate::types::{Attributes, RoutingKey, RoutingPattern, TopicName};
 
 /// The most attributes that a binding wants.
@@ -36,13 +36,11 @@ impl Services {
         let topic = topic_name("topic", topic)?;
         let key = key("routing_key", routing_key)?;
         caller.may_at(&[Permission::Publish], "topic", topic.as_str())?;
-        let contents = check::messages(messages, &self.limits)?;
-        let routable = contents.into_iter().map(|content| {
-            let attributes = attributes_of(&content.0);
-            Routable { content, attributes }
-        });
-        let routed = self.broker.publish_to_topic(topic, key, routable.collect()).await?;
-        Ok(proto::PublishResponse { results: routed.into_iter().map(result).collect() })
+        let (messages, facts) = check::messages(messages, &self.limits)?;
+        let attributes = messages.iter().map(|content| attributes_of(&content.0)).collect();
+        let routable = Routable { messages, facts, attributes };
+        let results = self.broker.publish_to_topic(topic, key, routable).await?;
+        Ok(proto::PublishResponse { results: results.into_iter().map(result).collect() })
     }
 
     pub(super) async fn make_topic(
@@ -155,10 +153,11 @@ pub(super) fn attributes_of(encoded: &Bytes) -> Attributes {
 }
 
 /// Where a message went.
-pub(super) fn result(routed: Vec<Routed>) -> proto::PublishResult {
+pub(super) fn result(result: TopicResult) -> proto::PublishResult {
+    let TopicResult { routed, duplicate } = result;
     let one =
         |Routed { queue, sequence }| proto::RoutedMessage { queue: queue.to_string(), sequence: sequence.0 };
-    proto::PublishResult { routed: routed.into_iter().map(one).collect(), ..Default::default() }
+    proto::PublishResult { routed: routed.into_iter().map(one).collect(), duplicate, ..Default::default() }
 }
 
 fn sees(caller: &Caller, name: &str) -> bool {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{
-    Attempt, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration, Epoch, Holder,
-    HolderId, Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
+    Attempt, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped, Durability, Duration,
+    Epoch, Facts, FactsByPlace, Holder, HolderId, Limits, Offer, Overflow, Pick, QueueId, QueueSettings,
+    Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::journal::RECORD_HEADER_BYTES;
-use super::topic;
+use super::{publication, topic};
 
 const VERSION: u8 = 1;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
@@ -87,9 +88,24 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         }
         Command::DeleteQueue { queue } => start(3, Some(*queue)),
         Command::PurgeQueue { queue } => start(4, Some(*queue)),
-        Command::Publish { queue, messages } => {
-            start(5, Some(*queue));
+        Command::Publish { queue, messages, facts } => {
+            start(if facts.is_empty() { 5 } else { 20 }, Some(*queue));
             put_contents(out, messages);
+            if !facts.is_empty() {
+                put_facts(out, facts);
+            }
+        }
+        Command::Drop { queue, picks } => {
+            start(21, Some(*queue));
+            put_varint(out, length(picks.len()));
+            for Dropped { sequence, size } in picks {
+                put_varint(out, sequence.0);
+                put_varint(out, u64::from(*size));
+            }
+        }
+        Command::Forget { limit } => {
+            start(22, None);
+            put_varint(out, u64::from(*limit));
         }
         Command::Grant { queue, offers, picks } => {
             start(6, Some(*queue));
@@ -128,39 +144,15 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             start(11, None);
             put_varint(out, u64::from(*limit));
         }
-        Command::Topic(command) => put_topic(out, command),
+        Command::Topic(command) => topic::put_command(out, command),
         Command::PublishAll(publication) => {
-            start(24, None);
-            put_publication(out, publication);
+            start(44, None);
+            publication::put(out, publication);
         }
     }
 }
 
-fn put_topic(out: &mut Vec<u8>, command: &TopicCommand) {
-    let (tag, topic, binding) = match command {
-        TopicCommand::Create(topic) => (20, topic, None),
-        TopicCommand::Delete(topic) => (21, topic, None),
-        TopicCommand::Bind(topic, binding) => (22, topic, Some(binding)),
-        TopicCommand::Unbind(topic, binding) => (23, topic, Some(binding)),
-    };
-    out.push(tag);
-    put_bytes(out, topic.as_str().as_bytes());
-    if let Some(binding) = binding {
-        topic::put_binding(out, binding);
-    }
-}
-
-fn put_publication(out: &mut Vec<u8>, Publication { messages, copies }: &Publication) {
-    put_contents(out, messages);
-    put_varint(out, length(copies.len()));
-    for Copies { queue, from, count } in copies {
-        for number in [queue.0, *from, *count] {
-            put_varint(out, u64::from(number));
-        }
-    }
-}
-
-fn put_contents(out: &mut Vec<u8>, contents: &[Content]) {
+pub(super) fn put_contents(out: &mut Vec<u8>, contents: &[Content]) {
     put_varint(out, length(contents.len()));
     for Content(content) in contents {
         put_bytes(out, content);
@@ -173,7 +165,20 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         2 => Command::CreateQueue { name: name(input)?, settings: settings(input)? },
         3 => Command::DeleteQueue { queue: queue(input)? },
         4 => Command::PurgeQueue { queue: queue(input)? },
-        5 => Command::Publish { queue: queue(input)?, messages: contents(input, payload)? },
+        5 => {
+            Command::Publish { queue: queue(input)?, messages: contents(input, payload)?, facts: Vec::new() }
+        }
+        20 => Command::Publish {
+            queue: queue(input)?,
+            messages: contents(input, payload)?,
+            facts: facts(input)?,
+        },
+        21 => {
+            let queue = queue(input)?;
+            let picks = (0..input.count(2)?).map(|_| dropped(input)).collect::<Result<_, _>>()?;
+            Command::Drop { queue, picks }
+        }
+        22 => Command::Forget { limit: input.varint_u32()? },
         6 => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
@@ -193,26 +198,10 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             counted: flag(input)?,
         },
         11 => Command::Expire { limit: input.varint_u32()? },
-        20 => Command::Topic(TopicCommand::Create(topic::topic(input)?)),
-        21 => Command::Topic(TopicCommand::Delete(topic::topic(input)?)),
-        22 => Command::Topic(TopicCommand::Bind(topic::topic(input)?, topic::binding(input)?)),
-        23 => Command::Topic(TopicCommand::Unbind(topic::topic(input)?, topic::binding(input)?)),
-        24 => Command::PublishAll(publication(input, payload)?),
+        tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
+        44 => Command::PublishAll(publication::publication(input, payload)?),
         _ => return Err(Malformed("an entry holds a command that this program does not know")),
     })
-}
-
-fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
-    let count = input.count(1)?;
-    (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
-}
-
-fn publication(input: &mut Input<'_>, payload: &Bytes) -> Result<Publication, Malformed> {
-    let messages = contents(input, payload)?;
-    let count = input.count(3)?;
-    let copies =
-        |_| Ok(Copies { queue: queue(input)?, from: input.varint_u32()?, count: input.varint_u32()? });
-    Ok(Publication { messages, copies: (0..count).map(copies).collect::<Result<_, _>>()? })
 }
 
 fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {
@@ -222,6 +211,44 @@ fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {
 fn offer(input: &mut Input<'_>) -> Result<Offer, Malformed> {
     let (holder, duration) = (holder(input)?, Duration(input.varint()?));
     Ok(Offer { holder, duration, consumer: Arc::new(consumer(input)?) })
+}
+
+pub(super) fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
+    let count = input.count(1)?;
+    (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
+}
+
+/// A message has a bit for each fact that it has: 1 for a deduplication id.
+pub(super) fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
+    put_varint(out, length(facts.len()));
+    for (place, Facts { deduplication }) in facts {
+        put_varint(out, u64::from(*place));
+        out.push(u8::from(deduplication.is_some()));
+        if let Some(DeduplicationId(id)) = deduplication {
+            id.iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
+        }
+    }
+}
+
+pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
+    let count = input.count(2)?;
+    let fact = |_| {
+        let place = input.varint_u32()?;
+        let bits = input.u8()?;
+        if bits & !1 != 0 {
+            return Err(Malformed("a message has a fact that this program does not know"));
+        }
+        let deduplication = match bits & 1 {
+            0 => None,
+            _ => Some(DeduplicationId([input.u64()?, input.u64()?])),
+        };
+        Ok((place, Facts { deduplication }))
+    };
+    (0..count).map(fact).collect()
+}
+
+fn dropped(input: &mut Input<'_>) -> Result<Dropped, Malformed> {
+    Ok(Dropped { sequence: Sequence(input.varint()?), size: input.varint_u32()? })
 }
 
 fn pick(input: &mut Input<'_>) -> Result<Pick, Malformed> {
@@ -241,7 +268,8 @@ pub(super) fn name(input: &mut Input<'_>) -> Result<crate::types::QueueName, Mal
 }
 
 pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
-    let QueueSettings { delivery, durability, lease_duration } = settings;
+    let QueueSettings { delivery, durability, lease_duration, limits, deduplication_window } = settings;
+    let Limits { messages, bytes, overflow } = limits;
     out.push(match delivery {
         DeliveryMode::AtLeastOnce => 0,
         DeliveryMode::AtMostOnce => 1,
@@ -251,12 +279,28 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
         Durability::Buffered => 1,
     });
     put_varint(out, lease_duration.0);
+    put_varint(out, *messages);
+    put_varint(out, *bytes);
+    out.push(match overflow {
+        Overflow::Reject => 0,
+        Overflow::DropOldest => 1,
+    });
+    put_varint(out, deduplication_window.0);
 }
 
 pub(super) fn settings(input: &mut Input<'_>) -> Result<QueueSettings, Malformed> {
     let delivery = if flag(input)? { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce };
     let durability = if flag(input)? { Durability::Buffered } else { Durability::Synced };
-    Ok(QueueSettings { delivery, durability, lease_duration: Duration(input.varint()?) })
+    let lease_duration = Duration(input.varint()?);
+    let (messages, bytes) = (input.varint()?, input.varint()?);
+    let overflow = if flag(input)? { Overflow::DropOldest } else { Overflow::Reject };
+    Ok(QueueSettings {
+        delivery,
+        durability,
+        lease_duration,
+        limits: Limits { messages, bytes, overflow },
+        deduplication_window: Duration(input.varint()?),
+    })
 }
 
 /// A holder is 1 for a stream or 2 for a Receive call, then its id.

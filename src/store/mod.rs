@@ -23,9 +23,11 @@ mod keys;
 mod meta;
 mod options;
 mod overlay;
+mod publication;
 mod reader;
 mod record;
 mod recovery;
+mod remembered;
 mod state;
 mod topic;
 
@@ -51,6 +53,7 @@ pub use journal::{JournalSummary, Replay, ReplayEntry};
 pub use options::StoreOptions;
 pub use reader::Reader;
 pub use recovery::Snapshot;
+pub use remembered::RememberedId;
 
 /// The format of a data directory that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

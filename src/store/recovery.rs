@@ -16,6 +16,7 @@ use super::checkpoint::{Sweep, sweeps};
 use super::codec::{Malformed, length};
 use super::keys::ChunkKey;
 use super::record::{self, Touches};
+use super::remembered::{self, RememberedId};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
 use super::{ReadError, topic};
 
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub topics: Vec<(TopicName, Timestamp)>,
     /// Their bindings.
     pub bindings: Vec<(BindingKey, Binding)>,
+    /// All deduplication ids that queues remember, by queue and sequence.
+    pub remembered: Vec<RememberedId>,
 }
 
 /// Reads the checkpoint.
@@ -53,9 +56,10 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
             .map_err(|malformed| corrupt("records", key, malformed))?;
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.queue, sequence, touch)));
     }
+    let remembered = remembered::load(state, &queues)?;
     let topics = rows(&state.topics, "topics", topic::decode_topic)?;
     let bindings = rows(&state.bindings, "bindings", topic::decode_binding)?;
-    Ok(Snapshot { applied, engine, queues, touched, topics, bindings })
+    Ok(Snapshot { applied, engine, queues, touched, topics, bindings, remembered })
 }
 
 /// All rows of a tree.

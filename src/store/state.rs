@@ -46,6 +46,7 @@ pub(super) struct State {
     pub(super) sweeps: Tree,
     pub(super) topics: Tree,
     pub(super) bindings: Tree,
+    pub(super) ids: Tree,
     file: File,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
@@ -78,6 +79,7 @@ impl State {
         let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
         let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
         let (topics, bindings) = (tree("topics")?, tree("bindings")?);
+        let ids = tree("ids")?;
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let state = Self {
             db,
@@ -89,6 +91,7 @@ impl State {
             sweeps,
             topics,
             bindings,
+            ids,
             file,
             path: path.clone(),
             _directory: directory,

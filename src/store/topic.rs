@@ -8,7 +8,9 @@
 //! A binding in an entry is: queue as varint, pattern as text, how many attributes as varint, then key and value of each as
 //! texts, in the order of the keys. No name holds a 0, so a topic's bindings lie together, in the order of their numbers.
 
-use crate::types::{Attributes, Binding, BindingKey, QueueId, RoutingPattern, Timestamp, TopicName};
+use crate::types::{
+    Attributes, Binding, BindingKey, QueueId, RoutingPattern, Timestamp, TopicCommand, TopicName,
+};
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 
@@ -81,9 +83,31 @@ pub(super) fn binding(input: &mut Input<'_>) -> Result<Binding, Malformed> {
     Ok(Binding { queue, pattern, attributes })
 }
 
-/// A topic's name as it stands in an entry.
-pub(super) fn topic(input: &mut Input<'_>) -> Result<TopicName, Malformed> {
-    input.text()?.parse().map_err(|_| Malformed("a topic's name is not one"))
+/// Appends a command about a topic: its tag, the topic's name, and the binding if it is about one.
+pub(super) fn put_command(out: &mut Vec<u8>, command: &TopicCommand) {
+    let (tag, topic, binding) = match command {
+        TopicCommand::Create(topic) => (40, topic, None),
+        TopicCommand::Delete(topic) => (41, topic, None),
+        TopicCommand::Bind(topic, binding) => (42, topic, Some(binding)),
+        TopicCommand::Unbind(topic, binding) => (43, topic, Some(binding)),
+    };
+    out.push(tag);
+    put_bytes(out, topic.as_str().as_bytes());
+    if let Some(binding) = binding {
+        put_binding(out, binding);
+    }
+}
+
+/// Reads what follows the tag.
+pub(super) fn command(tag: u8, input: &mut Input<'_>) -> Result<TopicCommand, Malformed> {
+    let topic = input.text()?.parse().map_err(|_| Malformed("a topic's name is not one"))?;
+    Ok(match tag {
+        40 => TopicCommand::Create(topic),
+        41 => TopicCommand::Delete(topic),
+        42 => TopicCommand::Bind(topic, binding(input)?),
+        43 => TopicCommand::Unbind(topic, binding(input)?),
+        _ => return Err(Malformed("a command is not one about topics")),
+    })
 }
 
 fn name(key: &[u8]) -> Result<TopicName, Malformed> {

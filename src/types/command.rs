@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Binding, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName,
-    QueueSettings, Receipt, Sequence, TopicName,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, QueueId,
+    QueueName, QueueSettings, Receipt, Sequence, TopicName,
 };
 
 /// Who takes messages, and on which terms.
@@ -30,6 +30,15 @@ pub struct Pick {
     pub size: u32,
     /// Who gets it: a place among the grant's offers.
     pub offer: u32,
+}
+
+/// A message chosen to go, with the one fact about it that the engine does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The message.
+    pub sequence: Sequence,
+    /// Its size in bytes.
+    pub size: u32,
 }
 
 /// A receipt whose queue is known: what a consumer claims to hold.
@@ -59,6 +68,8 @@ pub struct Copies {
 pub struct Publication {
     /// The messages.
     pub messages: Vec<Content>,
+    /// What is to be known of some of them.
+    pub facts: FactsByPlace,
     /// Who gets which. The queues were chosen when the command was made: `apply` knows no attributes.
     pub copies: Vec<Copies>,
 }
@@ -104,6 +115,20 @@ pub enum Command {
         queue: QueueId,
         /// What; at least one.
         messages: Vec<Content>,
+        /// What is to be known of some of them.
+        facts: FactsByPlace,
+    },
+    /// Messages that are ready go, to make room for others.
+    Drop {
+        /// From where.
+        queue: QueueId,
+        /// Which, oldest first.
+        picks: Vec<Dropped>,
+    },
+    /// Deduplication ids whose time is over are forgotten, at most `limit` of them.
+    Forget {
+        /// The most to forget.
+        limit: u32,
     },
     /// Messages are leased to consumers, or, in an at-most-once queue, handed out and gone. One command for all that
     /// is dealt at once, because messages that were never leased are to be had in their order only.
@@ -164,6 +189,14 @@ impl Copies {
     pub fn of<'a>(&self, messages: &'a [Content]) -> Option<&'a [Content]> {
         let from = usize::try_from(self.from).ok()?;
         messages.get(from..from.checked_add(usize::try_from(self.count).ok()?)?)
+    }
+
+    /// The facts about them, by their places among themselves.
+    #[must_use]
+    pub fn facts_of(&self, facts: &[(u32, Facts)]) -> FactsByPlace {
+        let end = self.from.saturating_add(self.count);
+        let own = facts.iter().filter(|(place, _)| (self.from..end).contains(place));
+        own.map(|&(place, facts)| (place - self.from, facts)).collect()
     }
 }
 

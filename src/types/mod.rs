@@ -5,8 +5,10 @@
 mod change;
 mod command;
 mod dirty;
+mod facts;
 mod id;
 mod lease;
+mod limit;
 mod message;
 mod name;
 mod queue;
@@ -15,13 +17,18 @@ mod time;
 mod topic;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Copies, Offer, Pick, Publication, TopicCommand};
+pub use command::{Claim, Command, Copies, Dropped, Offer, Pick, Publication, TopicCommand};
 pub use dirty::Dirty;
+pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch};
+pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
-pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings, SettingsError};
+pub use queue::{
+    DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
+    SettingsError,
+};
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};
 pub use topic::{

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Ask, Claim, Kind, Model, Settings, list};
+use super::model::{Ask, Claim, Coming, Kind, Model, Settings, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 24] = [
+const LINES: [(u32, Line); 26] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -48,6 +48,8 @@ const LINES: [(u32, Line); 24] = [
     (5, Line::Extend),
     (5, Line::Release),
     (2, Line::Purge),
+    (2, Line::Drop),
+    (1, Line::Forget),
     (1, Line::Delete),
     (3, Line::Create),
     (4, Line::Wait),
@@ -76,6 +78,8 @@ enum Line {
     Extend,
     Release,
     Purge,
+    Drop,
+    Forget,
     Delete,
     Create,
     Wait,
@@ -138,6 +142,17 @@ impl<K: Keep> History<K> {
             }
             Line::Release => self.release(),
             Line::Purge => self.on_queue("purge", Model::purge),
+            Line::Drop => {
+                let count = self.batch();
+                let queue = self.name();
+                let expected = self.model.drop(&queue, count);
+                self.say(&format!("drop {queue} {count}"), &expected);
+            }
+            Line::Forget => {
+                let limit = self.rng.random_range(0..4);
+                self.model.freed.clear();
+                self.say(&format!("forget {limit}"), "ok");
+            }
             Line::Delete => self.on_queue("delete", Model::delete),
             Line::Create => self.create(),
             Line::Wait => {
@@ -202,10 +217,23 @@ impl<K: Keep> History<K> {
         let at_most_once = self.rng.random_ratio(1, 5);
         let buffered = self.rng.random_ratio(1, 5);
         let lease_ms = self.lease_ms();
-        let expected = self.model.create(name, Settings { at_most_once, buffered, lease_ms });
+        let limited = self.rng.random_ratio(1, 3);
+        let settings = Settings {
+            at_most_once,
+            buffered,
+            lease_ms,
+            messages_max: if limited { self.rng.random_range(0..20) } else { 0 },
+            bytes_max: if limited { self.rng.random_range(0..400) } else { 0 },
+            drop_oldest: limited && self.rng.random_bool(0.5),
+            window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
+        };
+        let expected = self.model.create(name, settings);
         let mut line = format!("queue {name} {}", time(lease_ms));
         line.push_str(if at_most_once { " at-most-once" } else { "" });
         line.push_str(if buffered { " buffered" } else { "" });
+        line.push_str(if settings.drop_oldest { " drop-oldest" } else { "" });
+        line.push_str(&format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max));
+        line.push_str(&format!(" dedup:{}", time(settings.window_ms)));
         self.say(&line, &expected);
     }
 
@@ -218,13 +246,16 @@ impl<K: Keep> History<K> {
     }
 
     /// New ones, with their sizes.
-    pub(super) fn messages(&mut self) -> Vec<(String, u64)> {
+    pub(super) fn messages(&mut self) -> Vec<Coming> {
         let count = self.batch();
+        let with_ids = self.rng.random_ratio(1, 3);
         let mut message = || {
             self.published += 1;
+            let label = format!("m{}", self.published);
             let large = count < 8 && self.rng.random_ratio(1, 8);
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
-            (format!("m{}", self.published), self.rng.random_range(8..=bytes_max) as u64)
+            let size = self.rng.random_range(8..=bytes_max) as u64;
+            Coming { label, size, id: with_ids.then(|| format!("i{}", self.rng.random_range(0..12))) }
         };
         (0..count).map(|_| message()).collect()
     }
@@ -379,8 +410,9 @@ impl<K: Keep> Drop for History<K> {
 }
 
 /// Messages as a line has them.
-pub(super) fn words(messages: &[(String, u64)]) -> String {
-    messages.iter().map(|(label, size)| format!(" {label}:{size}")).collect()
+pub(super) fn words(coming: &[Coming]) -> String {
+    let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
+    coming.iter().map(|one| format!(" {}:{}{}", one.label, one.size, id(&one.id))).collect()
 }
 
 fn time(ms: u64) -> String {

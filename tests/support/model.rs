@@ -32,6 +32,8 @@ pub struct Queue {
     pub alive: bool,
     /// The place of a message is its sequence less one.
     pub messages: Vec<Message>,
+    /// Each deduplication id that ever was: its message, and when it came.
+    pub ids: Vec<(String, usize, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,19 @@ pub struct Settings {
     pub at_most_once: bool,
     pub buffered: bool,
     pub lease_ms: u64,
+    pub messages_max: u64,
+    pub bytes_max: u64,
+    pub drop_oldest: bool,
+    pub window_ms: u64,
+}
+
+/// A message that is to be published.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    pub label: String,
+    pub size: u64,
+    /// Its deduplication id.
+    pub id: Option<String>,
 }
 
 /// A message, there or gone.
@@ -105,6 +120,16 @@ pub enum Ask {
     Extend(u64),
 }
 
+/// What a queue would store of what comes.
+#[derive(Debug)]
+pub struct Taken {
+    /// Duplicates, each with the place of what is there.
+    duplicates: Vec<(String, usize)>,
+    new: Vec<Message>,
+    /// All ids that were ever remembered, after it.
+    ids: Vec<(String, usize, u64)>,
+}
+
 impl Message {
     /// Whether it waits for its next consumer.
     pub fn is_ready(&self) -> bool {
@@ -148,25 +173,73 @@ impl Model {
             let same = self.queues[at].settings == settings;
             return if same { "exists" } else { "conflict" }.to_owned();
         }
-        self.queues.push(Queue { name: name.to_owned(), settings, alive: true, messages: Vec::new() });
+        self.queues.push(Queue {
+            name: name.to_owned(),
+            settings,
+            alive: true,
+            messages: Vec::new(),
+            ids: Vec::new(),
+        });
         "ok".to_owned()
     }
 
-    pub fn publish(&mut self, queue: &str, messages: &[(String, u64)]) -> String {
+    pub fn publish(&mut self, queue: &str, coming: &[Coming]) -> String {
+        self.freed.clear();
+        let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
+        let Some(taken) = self.take(at, coming) else { return "full".to_owned() };
+        let duplicates = self.store(at, taken);
+        if duplicates.is_empty() { "ok".to_owned() } else { duplicates.join(" ") }
+    }
+
+    /// What a queue would store; nothing if it is full.
+    pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
+        let (now, queue) = (self.now, &self.queues[at]);
+        let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
+        for Coming { label, size, id } in coming {
+            let known = |(other, _, since): &&(String, usize, u64)| {
+                id.as_ref() == Some(other) && since + queue.settings.window_ms > now
+            };
+            if let Some((_, first, _)) = taken.ids.iter().rfind(known) {
+                taken.duplicates.push((label.clone(), *first));
+                continue;
+            }
+            if let Some(id) = id {
+                taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
+            }
+            taken.new.push(Message {
+                label: label.clone(),
+                size: *size,
+                state: State::Untouched,
+                attempts: Vec::new(),
+                uncounted: 0,
+            });
+        }
+        let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
+        let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
+        let over = |held: u64, most: u64| most > 0 && held > most;
+        let Settings { messages_max, bytes_max, .. } = queue.settings;
+        let full = !taken.new.is_empty() && (over(count, messages_max) || over(bytes, bytes_max));
+        (!full).then_some(taken)
+    }
+
+    /// Stores it; what was a duplicate of what.
+    pub fn store(&mut self, at: usize, taken: Taken) -> Vec<String> {
+        let queue = &mut self.queues[at];
+        queue.ids = taken.ids;
+        queue.messages.extend(taken.new);
+        let duplicate = |(label, first): (String, usize)| format!("{label}={}", queue.messages[first].label);
+        taken.duplicates.into_iter().map(duplicate).collect()
+    }
+
+    /// The first that are ready go.
+    pub fn drop(&mut self, queue: &str, count: usize) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
-        messages.iter().for_each(|(label, size)| self.store(queue, label, *size));
-        "ok".to_owned()
-    }
-
-    pub fn store(&mut self, queue: usize, label: &str, size: u64) {
-        self.queues[queue].messages.push(Message {
-            label: label.to_owned(),
-            size,
-            state: State::Untouched,
-            attempts: Vec::new(),
-            uncounted: 0,
-        });
+        let ready: Vec<_> = self.queues[queue].ready().into_iter().take(count).collect();
+        for &at in &ready {
+            self.queues[queue].messages[at].state = State::Gone;
+        }
+        format!("{} gone", ready.len())
     }
 
     /// Leases the first that are ready.

@@ -8,7 +8,7 @@ use bbq::engine::Engine;
 use rand::RngExt;
 
 use super::history::{History, words};
-use super::model::{Model, list};
+use super::model::{Coming, Model, list};
 use crate::shadow::Keep;
 
 /// What a binding wants, or a message has.
@@ -81,7 +81,7 @@ impl Model {
         if topic.bindings.len() < before { "ok" } else { "no-binding" }
     }
 
-    fn send(&mut self, name: &str, key: &str, pairs: &Pairs, messages: &[(String, u64)]) -> String {
+    fn send(&mut self, name: &str, key: &str, pairs: &Pairs, messages: &[Coming]) -> String {
         self.freed.clear();
         let Some(topic) = self.topic(name) else { return "no-topic".to_owned() };
         let wants = |(_, pattern, wanted): &&(usize, String, Pairs)| {
@@ -89,13 +89,22 @@ impl Model {
             matches(&pattern, &split(key)) && wanted.iter().all(|(key, value)| pairs.get(key) == Some(value))
         };
         let queues: BTreeSet<_> = topic.bindings.iter().filter(wants).map(|(queue, ..)| *queue).collect();
+        let suffixed = |queue: usize| {
+            let name = &self.queues[queue].name;
+            let one = |one: &Coming| Coming { label: format!("{}.{name}", one.label), ..one.clone() };
+            messages.iter().map(one).collect::<Vec<_>>()
+        };
+        let coming: Vec<_> = queues.into_iter().map(|queue| (queue, suffixed(queue))).collect();
+        let takes: Option<Vec<_>> = coming.iter().map(|(queue, own)| self.take(*queue, own)).collect();
+        let Some(takes) = takes else { return "full".to_owned() };
         let mut stored = Vec::new();
-        for queue in queues {
-            for (label, size) in messages {
-                let label = format!("{label}.{}", self.queues[queue].name);
-                self.store(queue, &label, *size);
-                stored.push(label);
-            }
+        for ((queue, own), taken) in coming.into_iter().zip(takes) {
+            let duplicates = self.store(queue, taken);
+            let place = |one: Coming| {
+                let duplicate = |text: &&String| text.starts_with(&format!("{}=", one.label));
+                duplicates.iter().find(duplicate).cloned().unwrap_or(one.label)
+            };
+            stored.extend(own.into_iter().map(place).collect::<Vec<_>>());
         }
         list(&stored)
     }
@@ -150,7 +159,7 @@ impl<K: Keep> History<K> {
 }
 
 fn pair_words(pairs: &Pairs) -> String {
-    pairs.iter().map(|(key, value)| format!(" {key}={value}")).collect()
+    pairs.iter().map(|(key, value)| format!(" +{key}={value}")).collect()
 }
 
 /// The engine has the topics and bindings of the model.

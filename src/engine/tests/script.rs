@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
-//! publish q a b:100                             two messages, b of 100 bytes    -> no-queue
+//!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
+//!     [dedup:10s]                               so long it remembers ids
+//! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
+//! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
+//! forget 2                                      at most 2 ids whose time is over are forgotten
 //! topic t, drop t                               a topic comes, goes               -> exists, no-topic
-//! bind t q a.* [k=v]                            q takes what matches; - for all   -> exists, no-topic, no-queue
-//! unbind t q a.* [k=v]                                                            -> no-topic, no-binding
-//! send t a.b [k=v] a b:100                      publishes to a topic              -> a.q b.q, none, no-topic
+//! bind t q a.* [+k=v]                           q takes what matches; - for all   -> exists, no-topic, no-queue
+//! unbind t q a.* [+k=v]                                                           -> no-topic, no-binding
+//! send t a.b [+k=v] a b:100=x                   publishes to a topic              -> a.q b.q, none, no-topic, full
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -40,10 +44,13 @@ use bytes::Bytes;
 use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
-use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome};
+use crate::engine::{
+    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished,
+};
 use crate::types::{
-    Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeliveryMode, Durability, Duration,
-    Holder, Offer, Pick, Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
+    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped,
+    Durability, Duration, Facts, FactsByPlace, Holder, Offer, Overflow, Pick, Publication, QueueId,
+    QueueSettings, Sequence, Timestamp, TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -89,19 +96,39 @@ fn fact(text: impl Into<String>) -> Reply {
     Reply { text: text.into(), plain: false }
 }
 
-/// `label` or `label:size`.
-fn message(word: &str) -> (&str, Content) {
-    let (label, size) = match word.split_once(':') {
-        Some((label, size)) => (label, size.parse().expect("a size")),
-        None => (word, word.len()),
-    };
-    (label, Content(label.bytes().cycle().take(size).collect::<Bytes>()))
+/// Messages that are to be published.
+struct Coming {
+    labels: Vec<String>,
+    messages: Vec<Content>,
+    facts: FactsByPlace,
 }
 
-/// `key=value`, some of them.
+/// `label`, `label:size`, each with `=id` or without.
+fn coming(words: &[&str]) -> Coming {
+    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
+    for (place, word) in (0_u32..).zip(words) {
+        let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (label, size) = match word.split_once(':') {
+            Some((label, size)) => (label, size.parse().expect("a size")),
+            None => (word, word.len()),
+        };
+        if let Some(id) = id {
+            let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
+            coming.facts.push((place, Facts { deduplication }));
+        }
+        coming.labels.push(label.to_owned());
+        coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
+    }
+    coming
+}
+
+/// `+key=value`, some of them.
 fn attributes(words: &[&str]) -> Attributes {
-    let pair = |word: &&str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-    words.iter().map(|word| pair(word).expect("key=value")).collect()
+    let pair = |word: &&str| {
+        let (key, value) = word.strip_prefix('+')?.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    words.iter().map(|word| pair(word).expect("+key=value")).collect()
 }
 
 impl<K: Keep> Script<K> {
@@ -173,6 +200,8 @@ impl<K: Keep> Script<K> {
             }
             ["release", queue, name] => self.release(queue, name, true),
             ["release", queue, name, "uncounted"] => self.release(queue, name, false),
+            ["drop", queue, picks @ ..] => self.drop_messages(queue, picks),
+            ["forget", limit] => self.tell(Command::Forget { limit: limit.parse().expect("how many") }),
             ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.names.queue(queue) }),
             ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.names.queue(queue) }),
             ["wait", duration] => {
@@ -220,7 +249,9 @@ impl<K: Keep> Script<K> {
             Outcome::Started { released, .. } | Outcome::Returned { messages: released } => {
                 plain(format!("{released} released"))
             }
-            Outcome::Created(Created::New(_)) | Outcome::Published { .. } => plain("ok"),
+            Outcome::Created(Created::New(_)) | Outcome::Published(_) | Outcome::Forgotten => plain("ok"),
+            Outcome::Full(_) => fact("full"),
+            Outcome::Dropped { messages } => plain(format!("{messages} gone")),
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
@@ -233,7 +264,10 @@ impl<K: Keep> Script<K> {
                 TopicOutcome::NoBinding => fact("no-binding"),
                 TopicOutcome::Full => fact("full"),
             },
-            Outcome::Granted(_) | Outcome::Claimed(_) | Outcome::PublishedAll(_) => {
+            Outcome::Granted(_)
+            | Outcome::Claimed(_)
+            | Outcome::PublishedAll(_)
+            | Outcome::Unpublished(_) => {
                 unreachable!("those who grant, claim and send apply themselves")
             }
         }
@@ -245,7 +279,14 @@ impl<K: Keep> Script<K> {
             match *word {
                 "at-most-once" => settings.delivery = DeliveryMode::AtMostOnce,
                 "buffered" => settings.durability = Durability::Buffered,
-                duration => settings.lease_duration = time(duration),
+                "drop-oldest" => settings.limits.overflow = Overflow::DropOldest,
+                word => match word.split_once(':') {
+                    Some(("max", messages)) => settings.limits.messages = messages.parse().expect("how many"),
+                    Some(("bytes", bytes)) => settings.limits.bytes = bytes.parse().expect("how many"),
+                    Some(("dedup", window)) => settings.deduplication_window = time(window),
+                    Some(_) => panic!("not a setting: {word}"),
+                    None => settings.lease_duration = time(word),
+                },
             }
         }
         let next = self.engine.record().next_queue;
@@ -258,16 +299,50 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let next = self.engine.queue(queue).map(|queue| queue.untouched().end);
-        let mut messages = Vec::new();
-        for (place, word) in words.iter().enumerate() {
-            let (label, content) = message(word);
-            messages.push(content.clone());
-            let Some(next) = next else { continue };
-            let message = Published { label: label.to_owned(), at: self.now, content };
-            self.names.published(queue, next.plus(place as u64), message);
+        let Coming { labels, messages, facts } = coming(words);
+        let published_as = |(label, content): (&String, &Content)| Published {
+            label: label.clone(),
+            at: self.now,
+            content: content.clone(),
+        };
+        let coming: Vec<_> = labels.iter().zip(&messages).map(published_as).collect();
+        let published = match self.apply(Command::Publish { queue, messages, facts }) {
+            Outcome::Published(published) => published,
+            Outcome::NoQueue => return fact("no-queue"),
+            Outcome::Full(_) => return fact("full"),
+            other => panic!("a publish gave {other:?}"),
+        };
+        let mut duplicates = Vec::new();
+        let numbered: Vec<_> = published.sequences(coming.len()).collect();
+        for (message, (sequence, duplicate)) in coming.into_iter().zip(numbered) {
+            if duplicate {
+                duplicates.push(format!("{}={}", message.label, self.names.label(queue, sequence)));
+            } else {
+                self.names.published(queue, sequence, message);
+            }
         }
-        self.tell(Command::Publish { queue, messages })
+        if duplicates.is_empty() { plain("ok") } else { fact(duplicates.join(" ")) }
+    }
+
+    fn drop_messages(&mut self, queue: &str, words: &[&str]) -> Reply {
+        let id = self.names.queue(queue);
+        let picks: Vec<_> = match words {
+            [count] if count.parse::<usize>().is_ok() => {
+                self.candidates(id).take(count.parse().expect("a number")).collect()
+            }
+            labels => labels.iter().map(|word| self.pick(id, word)).collect(),
+        };
+        for pick in &picks {
+            self.read(id, pick.sequence);
+        }
+        let picks = picks.iter().map(|&Pick { sequence, size, .. }| Dropped { sequence, size }).collect();
+        self.tell(Command::Drop { queue: id, picks })
+    }
+
+    fn pick(&self, id: QueueId, word: &str) -> Pick {
+        let (_, sequence) = self.names.message(word);
+        let published = self.names.published_as(id, sequence);
+        Pick { sequence, size: published.map_or(1, |message| message.content.size()), offer: 0 }
     }
 
     fn binding(&self, queue: &str, pattern: &str, wanted: &[&str]) -> Binding {
@@ -278,31 +353,38 @@ impl<K: Keep> Script<K> {
 
     /// What stands in several queues has the queue's name behind its own.
     fn send(&mut self, topic: &str, key: &str, words: &[&str]) -> Reply {
-        let split = words.iter().take_while(|word| word.contains('=')).count();
+        let split = words.iter().take_while(|word| word.starts_with('+')).count();
         let (given, words) = words.split_at(split);
         let key = if key == "-" { "" } else { key }.parse().expect("a key");
         let topic = topic.parse().expect(topic);
         self.effects = Effects::default();
-        let Ok(copies) = self.engine.route(&topic, &key, &vec![attributes(given); words.len()], u64::MAX)
-        else {
+        let attributes = vec![attributes(given); words.len()];
+        let Ok(copies) = self.engine.route(&topic, &key, &attributes, u64::MAX) else {
             return fact("no-topic");
         };
         if copies.is_empty() {
             return fact("none");
         }
-        let (labels, messages): (Vec<_>, Vec<_>) = words.iter().map(|word| message(word)).unzip();
-        let publication = Publication { messages: messages.clone(), copies: copies.clone() };
-        let Outcome::PublishedAll(firsts) = self.apply(Command::PublishAll(publication)) else {
-            panic!("what was routed can be published")
+        let Coming { labels, messages, facts } = coming(words);
+        let publication = Publication { messages: messages.clone(), facts, copies: copies.clone() };
+        let published = match self.apply(Command::PublishAll(publication)) {
+            Outcome::PublishedAll(published) => published,
+            Outcome::Unpublished(Unpublished::Full(..)) => return fact("full"),
+            other => panic!("what was routed gave {other:?}"),
         };
         let mut stored = Vec::new();
-        for (Copies { queue, from, count }, first) in copies.into_iter().zip(firsts) {
-            for place in 0..count {
-                let at = (from + place) as usize;
-                let label = format!("{}.{}", labels[at], self.names.queue_name(queue));
+        for (copies, published) in copies.into_iter().zip(published) {
+            let from = copies.from as usize;
+            let numbered: Vec<_> = published.sequences(copies.count as usize).collect();
+            for (at, (sequence, duplicate)) in (from..).zip(numbered) {
+                let label = format!("{}.{}", labels[at], self.names.queue_name(copies.queue));
+                if duplicate {
+                    stored.push(format!("{label}={}", self.names.label(copies.queue, sequence)));
+                    continue;
+                }
                 stored.push(label.clone());
                 let message = Published { label, at: self.now, content: messages[at].clone() };
-                self.names.published(queue, first.plus(place.into()), message);
+                self.names.published(copies.queue, sequence, message);
             }
         }
         fact(list(stored))
@@ -332,10 +414,7 @@ impl<K: Keep> Script<K> {
 
     fn propose(&mut self, queue: &str, name: &str, words: &[&str]) -> Reply {
         let id = self.names.queue(queue);
-        let sequences = words.iter().map(|word| self.names.message(word).1);
-        let size =
-            |sequence| self.names.published_as(id, sequence).map_or(1, |message| message.content.size());
-        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence), offer: 0 }).collect();
+        let picks = words.iter().map(|word| self.pick(id, word)).collect();
         let holder = Holder::Stream(self.names.holder(name));
         match self.grant(id, holder, None, name, picks) {
             Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),

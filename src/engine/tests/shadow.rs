@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::{Effects, Engine};
 use crate::types::{
-    Change, Command, Dirty, EngineRecord, QueueId, Sequence, StoredMessage, Timestamp, Touch,
+    Change, Command, DeduplicationId, Dirty, EngineRecord, QueueId, Sequence, StoredMessage, Timestamp, Touch,
 };
 
 /// Where a script keeps what must outlive its engine.
@@ -35,6 +35,7 @@ pub struct Shadow {
     rows: Dirty,
     touched: BTreeMap<(QueueId, Sequence), Touch>,
     messages: BTreeMap<(QueueId, Sequence), StoredMessage>,
+    remembered: BTreeMap<(QueueId, Sequence), (DeduplicationId, Timestamp)>,
 }
 
 /// One number for the whole state of an engine.
@@ -73,7 +74,12 @@ impl Shadow {
                     assert!(!self.touched.contains_key(&key), "{sequence} is purged, but touched");
                 }
             }
+            Change::Remembered { queue, sequence, id, at } => {
+                let twice = self.remembered.insert((queue, sequence), (id, at));
+                assert_eq!(twice, None, "{sequence} is remembered twice");
+            }
             Change::Deleted { queue } => {
+                self.remembered.retain(|&(id, _), _| id != queue);
                 assert!(self.rows.queues.remove(&queue).is_some(), "{queue:?} is deleted twice");
                 self.touched.retain(|&(id, _), _| id != queue);
                 self.messages.retain(|&(id, _), _| id != queue);
@@ -93,8 +99,14 @@ impl Shadow {
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
         let Dirty { queues, topics, bindings } = self.rows.clone();
-        Engine::restore(self.record, queues.into_values(), touched)
-            .with_topics(there(topics), there(bindings))
+        let mut engine = Engine::restore(self.record, queues.into_values(), touched)
+            .with_topics(there(topics), there(bindings));
+        for (&(queue, sequence), &(id, at)) in &self.remembered {
+            if self.rows.queues[&queue].remembered_from <= sequence {
+                engine.remember(queue, sequence, at, id);
+            }
+        }
+        engine
     }
 }
 

@@ -1,7 +1,7 @@
 //! Topics: what is published to them lands in every queue that a binding chooses, once.
 
 use super::script::check;
-use crate::engine::{Effects, Engine, Outcome, TopicOutcome};
+use crate::engine::{Effects, Engine, Outcome, TopicOutcome, Unpublished};
 use crate::types::{
     Attributes, BINDINGS_MAX, Binding, Command, Content, Copies, Publication, QueueId, QueueSettings,
     Timestamp, TopicCommand,
@@ -54,11 +54,11 @@ fn a_queue_that_is_bound_twice_gets_a_message_once() {
          topic t
          bind t q a.*
          bind t q *.b
-         bind t q # k=v
-         send t a.b k=v x -> x.q
+         bind t q # +k=v
+         send t a.b +k=v x -> x.q
          unbind t q a.*
          unbind t q *.b
-         send t a.b k=v y -> y.q
+         send t a.b +k=v y -> y.q
          send t a.b z     -> none
          ready q          -> x.q y.q",
     );
@@ -69,14 +69,14 @@ fn pattern_and_attributes_must_both_match() {
     check(
         "queue q
          topic t
-         bind t q a.# color=red size=large
-         send t a.b color=red size=large n=1 x -> x.q
-         send t a.b color=red y                -> none
-         send t a.b color=red size=small y     -> none
-         send t b color=red size=large y       -> none
-         unbind t q a.# color=red              -> no-binding
-         unbind t q a.# size=large color=red
-         unbind t q a.# size=large color=red   -> no-binding",
+         bind t q a.# +color=red +size=large
+         send t a.b +color=red +size=large +n=1 x -> x.q
+         send t a.b +color=red y                -> none
+         send t a.b +color=red +size=small y     -> none
+         send t b +color=red +size=large y       -> none
+         unbind t q a.# +color=red              -> no-binding
+         unbind t q a.# +size=large +color=red
+         unbind t q a.# +size=large +color=red   -> no-binding",
     );
 }
 
@@ -118,12 +118,12 @@ fn topics_and_bindings_come_back() {
          queue r
          topic t
          bind t q a
-         bind t r b k=v
+         bind t r b +k=v
          bind t r c
          unbind t q a
          restart       -> 0 released
          send t a x    -> none
-         send t b k=v y z:100 -> y.r z.r
+         send t b +k=v y z:100 -> y.r z.r
          bind t r c    -> exists
          bind t q a
          send t a x    -> x.q
@@ -142,6 +142,45 @@ fn a_binding_is_of_one_queue_and_not_of_its_name() {
          delete q   -> 0 gone
          queue q
          send t a x -> none",
+    );
+}
+
+#[test]
+fn one_full_queue_refuses_it_for_all() {
+    check(
+        "queue small max:2
+         queue large
+         topic t
+         bind t small a.#
+         bind t large #
+         send t a x y     -> x.small y.small x.large y.large
+         send t a z       -> full
+         ready large      -> x.large y.large
+         send t b z       -> z.large
+         lease small      -> x.small#1
+         send t a v       -> full
+         ack x.small#1
+         send t a w       -> w.small w.large",
+    );
+}
+
+/// What a queue remembers is its own, so a duplicate in one is new in another.
+#[test]
+fn each_queue_remembers_ids_by_itself() {
+    check(
+        "queue q dedup:10s max:2
+         queue r
+         topic t
+         bind t q #
+         bind t r # +k=v
+         send t a x=1          -> x.q
+         send t a +k=v y=1 z=1 -> y.q=x.q z.q=x.q y.r z.r
+         send t a +k=v v=2     -> v.q v.r
+         send t a w=2          -> w.q=v.q
+         send t a u=3          -> full
+         restart               -> 0 released
+         send t a s=1          -> s.q=x.q
+         depth q               -> 2 ready 0 leased 2 bytes",
     );
 }
 
@@ -175,8 +214,13 @@ fn a_publication_lands_everywhere_or_nowhere() {
     let messages = vec![Content("x".into()), Content("y".into())];
     let copies = |queue, from, count| Copies { queue: QueueId(queue), from, count };
     for bad in [copies(9, 0, 1), copies(0, 1, 2), copies(0, 2, 0), copies(0, u32::MAX, u32::MAX)] {
-        let publication = Publication { messages: messages.clone(), copies: vec![copies(0, 0, 2), bad] };
-        assert_eq!(made.apply(Command::PublishAll(publication)), Outcome::NoQueue, "{bad:?}");
+        let publication =
+            Publication { messages: messages.clone(), facts: Vec::new(), copies: vec![copies(0, 0, 2), bad] };
+        assert_eq!(
+            made.apply(Command::PublishAll(publication)),
+            Outcome::Unpublished(Unpublished::NoQueue),
+            "{bad:?}"
+        );
     }
     assert_eq!(made.engine.queue(QueueId(0)).unwrap().depth().ready, 0);
     assert!(made.effects.changes.is_empty());

@@ -8,6 +8,7 @@ mod merge;
 mod pack;
 mod sweep;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -17,13 +18,13 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::types::{Dirty, EngineRecord, LogId, QueueId, QueueRecord};
+use crate::types::{Dirty, EngineRecord, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{Overlay, QueueOverlay};
 use super::state::{DRAIN_ROWS, Located, State};
-use super::{ReadError, StoreEvent, keys, meta, topic};
+use super::{ReadError, StoreEvent, keys, meta, remembered, topic};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -173,6 +174,7 @@ impl Worker {
         for (&id, changes) in &overlay.queues {
             self.queue(id, changes, dirty.get(&id), &mut packer, &mut plan)?;
         }
+        remembered::write(&self.state, overlay.ids.iter())?;
         let packed = packer.packed();
         let removed = length(plan.dead.len());
         plan.bound();
@@ -188,6 +190,7 @@ impl Worker {
         self.state.drain()?;
         commit(&self.state, applied, engine, &plan)?;
         let blobs = self.state.persist()?;
+        self.tidy(&overlay, &dirty)?;
         journal::purge(&self.journal, applied.index)
             .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
         let pack::Packed { messages, bytes, chunks } = packed;
@@ -201,6 +204,21 @@ impl Worker {
             removed,
             blobs,
         });
+        Ok(())
+    }
+
+    /// Removes ids that are forgotten. Should it not come to that, the next start does it.
+    fn tidy(&self, overlay: &Overlay, dirty: &BTreeMap<QueueId, QueueRecord>) -> Result<(), Stop> {
+        if self.state.ids.is_empty() {
+            return Ok(());
+        }
+        let deleted = overlay.queues.iter().filter(|(_, changes)| changes.deleted);
+        for (&id, _) in deleted {
+            remembered::remove_before(&self.state, id, Sequence(u64::MAX))?;
+        }
+        for record in dirty.values() {
+            remembered::remove_before(&self.state, record.id, record.remembered_from)?;
+        }
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::{Copies, Publication, TopicCommand};
 
 fn claim(sequence: u64) -> Claim {
     Claim { sequence: Sequence(sequence), attempt: Attempt(2), epoch: Epoch(3) }
@@ -11,6 +12,8 @@ fn commands() -> Vec<Command> {
         delivery: DeliveryMode::AtMostOnce,
         durability: Durability::Buffered,
         lease_duration: Duration(300),
+        limits: Limits { messages: 4, bytes: 5, overflow: Overflow::DropOldest },
+        deduplication_window: Duration(6),
     };
     let consumer = Consumer { name: "n".into(), peer: "p".into(), transport: "h3".into() };
     vec![
@@ -18,7 +21,11 @@ fn commands() -> Vec<Command> {
         Command::CreateQueue { name: "a/b".parse().unwrap(), settings },
         Command::DeleteQueue { queue },
         Command::PurgeQueue { queue },
-        Command::Publish { queue, messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())] },
+        Command::Publish {
+            queue,
+            messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            facts: Vec::new(),
+        },
         Command::Grant {
             queue,
             offers: vec![Offer {
@@ -33,12 +40,20 @@ fn commands() -> Vec<Command> {
         Command::Extend { queue, claims: vec![claim(4)], duration: Duration(5) },
         Command::Release { queue, holder: HolderId(6), counted: true },
         Command::Expire { limit: 100 },
+        Command::Publish {
+            queue,
+            messages: vec![Content(Bytes::new()), Content(Bytes::from_static(b"x"))],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
+        },
+        Command::Drop { queue, picks: vec![Dropped { sequence: Sequence(300), size: 2 }] },
+        Command::Forget { limit: 101 },
         Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),
         Command::Topic(TopicCommand::Delete("t".parse().unwrap())),
         Command::Topic(TopicCommand::Bind("t".parse().unwrap(), binding())),
         Command::Topic(TopicCommand::Unbind("t".parse().unwrap(), binding())),
         Command::PublishAll(Publication {
             messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
             copies: vec![
                 Copies { queue, from: 0, count: 2 },
                 Copies { queue: QueueId(8), from: 1, count: 1 },
@@ -64,10 +79,10 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 17] = [
+    let golden: [&[u8]; 20] = [
         &[1, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
-        &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2],
+        &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2, 4, 5, 1, 6],
         &[3, 7],
         &[4, 7],
         &[5, 7, 2, 2, b'h', b'i', 0],
@@ -77,11 +92,17 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
-        &[20, 3, b'a', b'/', b't'],
-        &[21, 1, b't'],
-        &[22, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
-        &[23, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
-        &[24, 2, 2, b'h', b'i', 0, 2, 7, 0, 2, 8, 1, 1],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
+        &[21, 7, 1, 0xac, 2, 2],
+        &[22, 101],
+        &[40, 3, b'a', b'/', b't'],
+        &[41, 1, b't'],
+        &[42, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[43, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[
+            44, 2, 2, b'h', b'i', 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 7, 0, 2, 8,
+            1, 1,
+        ],
     ];
     assert_eq!(bytes, golden.concat());
     assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));
