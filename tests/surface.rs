@@ -56,6 +56,7 @@ async fn a_setting_that_is_not_built_is_refused_by_name() {
     use proto::QueueSettings as Settings;
     let (_server, mut raw) = server_with_queue().await;
     let second = Some(Duration { seconds: 1, nanos: 0 });
+    let two_days = Some(Duration { seconds: 172_800, nanos: 0 });
     let backoff = proto::RetryBackoff { initial: second, multiplier: 2.0, max: None };
     for (field, settings) in [
         ("ordering", Settings { ordering: proto::Ordering::Fifo.into(), ..Default::default() }),
@@ -68,10 +69,9 @@ async fn a_setting_that_is_not_built_is_refused_by_name() {
         ("retry_backoff", Settings { retry_backoff: Some(backoff), ..Default::default() }),
         ("dead_letter_queue", Settings { dead_letter_queue: "dead".to_owned(), ..Default::default() }),
         ("time_to_live", Settings { time_to_live: second, ..Default::default() }),
-        ("max_messages", Settings { max_messages: 1, ..Default::default() }),
-        ("max_bytes", Settings { max_bytes: 1, ..Default::default() }),
         ("overflow", Settings { overflow: proto::Overflow::DropOldest.into(), ..Default::default() }),
-        ("deduplication_window", Settings { deduplication_window: second, ..Default::default() }),
+        ("overflow", Settings { overflow: 99, ..Default::default() }),
+        ("deduplication_window", Settings { deduplication_window: two_days, ..Default::default() }),
         ("single_active_consumer", Settings { single_active_consumer: true, ..Default::default() }),
         ("paused", Settings { paused: true, ..Default::default() }),
     ] {
@@ -96,7 +96,7 @@ async fn a_message_with_a_field_that_is_not_built_is_refused_by_place() {
         ("priority", Message { priority: 1, ..Default::default() }),
         ("delay", Message { delay: second, ..Default::default() }),
         ("time_to_live", Message { time_to_live: second, ..Default::default() }),
-        ("deduplication_id", Message { deduplication_id: "d".to_owned(), ..Default::default() }),
+        ("deduplication_id", Message { deduplication_id: "d".repeat(257), ..Default::default() }),
         ("attributes", attributes("bbq-reason".to_owned(), String::new())),
         ("attributes", attributes(String::new(), String::new())),
         ("attributes", attributes("k".to_owned(), "v".repeat(64 << 10))),

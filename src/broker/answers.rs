@@ -9,38 +9,17 @@ use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure, Found, PeekJob};
 use super::read_ahead::Loaded;
 use super::request::{
-    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
-    Settlement, Terms, Window,
+    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request, Settlement,
+    Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Durability, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Sequence,
+    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
 };
 
 impl Broker {
-    pub(super) fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
-        let Publish { queue: name, messages, reply, _room } = publish;
-        let Some(queue) = self.engine.named(&name) else {
-            let answer = Answer::new(reply, Err(BrokerError::NoQueue(name)));
-            return batch.departures.push(Departure::Published(answer));
-        };
-        let record = queue.record();
-        let (id, durability) = (record.id, record.settings.durability);
-        metrics::counter!("bbq_messages_published_total").increment(messages.len() as u64);
-        let result = match self.act(batch, Command::Publish { queue: id, messages }) {
-            Outcome::Published { first } => Ok(first),
-            _ => Err(BrokerError::NoQueue(name)),
-        };
-        let departure = Departure::Published(Answer::new(reply, result));
-        match durability {
-            Durability::Synced => batch.departures.push(departure),
-            Durability::Buffered => batch.early.push(departure),
-        }
-    }
-
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
             // Whoever asked has left, and its notice of that may have come first.
@@ -106,6 +85,7 @@ impl Broker {
                 }
             }
             Notice::Loaded(loaded) => self.on_loaded(loaded)?,
+            Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
                 self.draining = true;
                 self.board.end();

@@ -16,7 +16,9 @@ use super::request::{
     BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
     Reply, Request, Settlement, Terms, Window,
 };
-use crate::types::{Content, HolderId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence};
+use crate::types::{
+    Content, FactsByPlace, HolderId, Published, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+};
 
 /// The way to the broker.
 #[derive(Clone)]
@@ -32,17 +34,22 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stores messages, all or none, and gives the sequence of the first. Cancel safe in that a publish once taken is
+    /// Stores messages, all or none, and says how they were numbered. Cancel safe in that a publish once taken is
     /// carried out whole; whether it was taken is then unknown.
     ///
     /// # Errors
-    /// If there is no such queue, or the broker has stopped.
-    pub async fn publish(&self, queue: QueueName, messages: Vec<Content>) -> Result<Sequence, BrokerError> {
+    /// If there is no such queue, it is full, or the broker has stopped.
+    pub async fn publish(
+        &self,
+        queue: QueueName,
+        messages: Vec<Content>,
+        facts: FactsByPlace,
+    ) -> Result<Published, BrokerError> {
         let bytes = messages.iter().fold(0_u32, |sum, content| sum.saturating_add(content.size()));
         let wanted = bytes.clamp(1, self.room_bytes);
         let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| self.stopped())?;
         let (reply, answer) = oneshot::channel();
-        let publish = Publish { queue, messages, reply, _room: room };
+        let publish = Publish { queue, messages, facts, reply, _room: room };
         self.publishes.send(publish).await.map_err(|_| self.stopped())?;
         self.wait(answer).await
     }

@@ -18,6 +18,7 @@ mod handle;
 mod hashes;
 mod outbox;
 mod peek;
+mod publishing;
 mod read_ahead;
 mod recovery;
 mod request;

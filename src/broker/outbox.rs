@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
 use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use crate::types::{QueueId, QueueName, Sequence, StoredMessage, Touch};
+use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -16,7 +16,7 @@ pub(super) struct Answer<T> {
 
 /// One thing that leaves the broker.
 pub(super) enum Departure {
-    Published(Answer<Sequence>),
+    Published(Answer<Published>),
     Settled(Answer<Vec<Refused>>),
     Counted(Answer<u64>),
     Queue(Answer<QueueView>),

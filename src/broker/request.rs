@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::board::Watch;
 use crate::engine::{Credit, Depth};
 use crate::types::{
-    Consumer, Content, Duration, HolderId, Lease, QueueName, QueueRecord, QueueSettings, Receipt,
-    ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
+    QueueSettings, Receipt, ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -20,6 +20,26 @@ pub enum BrokerError {
     /// There is one, but it is another.
     #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
     OtherSettings(QueueName),
+    /// A queue has no room for what was published.
+    #[error(
+        "queue {0} is full: {1}; consume or purge messages, raise the limit, or let the queue drop the oldest \
+         (overflow DROP_OLDEST)"
+    )]
+    Full(QueueName, Full),
+    /// A message has an id that its queue would not remember.
+    #[error(
+        "queue {0} has no deduplication_window, so that a deduplication_id has no effect: set one, or leave the id unset"
+    )]
+    NoDeduplication(QueueName),
+    /// The server remembers as many ids as it may.
+    #[error(
+        "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \
+         publish without an id, wait until some are forgotten, shorten windows, or raise the limit"
+    )]
+    TooManyIds {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
@@ -136,7 +156,8 @@ pub struct Window<K> {
 pub(super) struct Publish {
     pub(super) queue: QueueName,
     pub(super) messages: Vec<Content>,
-    pub(super) reply: Reply<Sequence>,
+    pub(super) facts: FactsByPlace,
+    pub(super) reply: Reply<Published>,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -216,6 +237,8 @@ pub(super) enum Notice {
     Taken(HolderId, Vec<u32>),
     /// Messages were read from disk.
     Loaded(super::read_ahead::Loaded),
+    /// Sizes were read from disk.
+    Sized(super::publishing::Sized),
     /// End all streams and refuse what comes.
     Drain(oneshot::Sender<()>),
     /// Finish: nothing more will be asked.

@@ -16,6 +16,7 @@ use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::outbox::{Departure, Outbox};
+use super::publishing::Parked;
 use super::request::{BrokerError, Notice, Publish, Request};
 use super::settings::Settings;
 use crate::engine::{Effects, Engine, Outcome};
@@ -32,6 +33,8 @@ const CHECKPOINT_MAX: Duration = Duration::from_secs(120);
 
 /// The most leases that one entry ends for their deadlines.
 const EXPIRE_LIMIT: u32 = 10_000;
+/// The most deduplication ids that one entry forgets for their age.
+const FORGET_LIMIT: u32 = 100_000;
 
 /// What reaches the broker.
 pub(super) struct Inbox {
@@ -55,6 +58,7 @@ pub struct Broker {
     pub(super) tallies: Tallies,
     pub(super) board: BoardMaker,
     pub(super) stopped: Arc<OnceLock<BrokerError>>,
+    pub(super) parked: Parked,
     depths: DepthsSender,
     clock: Clock,
     hashes: Option<Hashes>,
@@ -99,6 +103,7 @@ impl Broker {
             draining: false,
             tallies: Tallies::default(),
             board: BoardMaker::new(),
+            parked: Parked::default(),
             depths,
             clock,
             hashes,
@@ -154,16 +159,21 @@ impl Broker {
     /// Whether everything is in a checkpoint and nothing more is to come.
     fn finished(&self) -> bool {
         let saved = self.checkpointed == self.last.index && !self.store.checkpoint_running();
-        self.finishing && saved && self.store.durable_index() >= self.last.index
+        self.finishing && self.parked.len() == 0 && saved && self.store.durable_index() >= self.last.index
     }
 
     fn busy(&self) -> bool {
         self.last.index.saturating_sub(self.store.durable_index()) >= self.settings.entries_in_flight
     }
 
+    /// Whether publishes may come in.
+    fn admits(&self) -> bool {
+        matches!(self.store.pressure(), Pressure::None) && self.parked.len() < self.settings.inbox_calls
+    }
+
     async fn wait(&mut self, checkpoints: &mut Interval) -> Wake {
         let ready = !self.busy();
-        let publishers = ready && matches!(self.store.pressure(), Pressure::None);
+        let publishers = ready && self.admits();
         let now = self.clock.now();
         let deadline = self.engine.next_deadline();
         let pause = deadline.map_or(Duration::MAX, |at| at.since(now).into());
@@ -194,6 +204,9 @@ impl Broker {
             Wake::Checkpoint => {
                 gauges::set(&self.engine, &self.store, &self.consumers);
                 gauges::show(&self.engine, &self.depths);
+                if !self.busy() && self.engine.is_forgetful(batch.now) {
+                    self.act(&mut batch, Command::Forget { limit: FORGET_LIMIT });
+                }
                 self.checkpoint();
             }
             Wake::Board => {
@@ -218,8 +231,8 @@ impl Broker {
         if self.engine.next_deadline().is_some_and(|at| at <= batch.now) {
             self.act(batch, Command::Expire { limit: EXPIRE_LIMIT });
         }
-        let admit = matches!(self.store.pressure(), Pressure::None);
         while batch.bytes() < self.settings.entry_bytes {
+            let admit = self.admits();
             let notice = self.inbox.notices.try_recv();
             let request = self.inbox.requests.try_recv();
             let publish = if admit { self.inbox.publishes.try_recv().ok() } else { None };
@@ -260,7 +273,10 @@ impl Broker {
                 Change::Touched { queue, .. } => {
                     self.restless.insert(*queue);
                 }
-                Change::Settled { .. } | Change::Purged { .. } | Change::Deleted { .. } => {}
+                Change::Settled { .. }
+                | Change::Purged { .. }
+                | Change::Remembered { .. }
+                | Change::Deleted { .. } => {}
             }
         }
         self.store.apply(effects.changes);

@@ -10,7 +10,9 @@
 //! - memory follows what was touched and is not settled, never the backlog.
 
 mod dispatch;
+mod duplicate;
 mod outcome;
+mod publishing;
 mod queue;
 mod settle;
 mod timer;
@@ -21,6 +23,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 pub use dispatch::{Credit, Dispatch};
+pub use duplicate::Sifted;
 pub use outcome::{Created, Effects, Freed, Granted, Outcome};
 pub use queue::{Depth, Queue};
 
@@ -41,6 +44,8 @@ pub struct Engine {
     /// hold something under the number of a stream of this one.
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
     dirty: BTreeSet<QueueId>,
+    /// How many deduplication ids all queues remember.
+    remembered: usize,
 }
 
 impl Engine {
@@ -134,7 +139,9 @@ impl Engine {
             Command::CreateQueue { name, settings } => self.create(name, settings, now),
             Command::DeleteQueue { queue } => self.delete(queue, effects),
             Command::PurgeQueue { queue } => self.purge(queue, effects),
-            Command::Publish { queue, messages } => self.publish(queue, messages, now, effects),
+            Command::Publish { queue, messages, facts } => self.publish(queue, messages, &facts, effects),
+            Command::Drop { queue, picks } => self.drop_messages(queue, &picks, effects),
+            Command::Forget { limit } => self.forget(limit),
             Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),
             Command::Nack { queue, claims } => self.nack(queue, &claims, effects),
@@ -166,6 +173,7 @@ impl Engine {
                 frontier: Sequence(1),
                 next_sequence: Sequence(1),
                 untouched_bytes: 0,
+                remembered_from: Sequence(1),
             }),
         );
         self.dirty.insert(id);
@@ -176,6 +184,7 @@ impl Engine {
         let Some(queue) = self.queues.remove(&id) else { return Outcome::NoQueue };
         self.names.remove(&queue.record().name);
         self.dirty.remove(&id);
+        self.remembered -= queue.remembered.len();
         for (&sequence, touch) in queue.touched() {
             self.unindex(id, sequence, touch);
         }
@@ -187,20 +196,6 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
         self.dirty.insert(id);
         Outcome::Purged { messages: queue.purge(effects) }
-    }
-
-    fn publish(
-        &mut self,
-        id: QueueId,
-        messages: Vec<crate::types::Content>,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let first = queue.publish(&messages);
-        self.dirty.insert(id);
-        effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
-        Outcome::Published { first }
     }
 
     fn start_epoch(&mut self, effects: &mut Effects) -> Outcome {

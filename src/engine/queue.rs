@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
+use super::duplicate::Remembered;
 use super::outcome::Effects;
 use crate::types::{Change, Content, DeliveryMode, Holder, QueueRecord, Sequence, Touch};
 
@@ -18,6 +19,7 @@ pub struct Queue {
     /// The touched messages without a lease.
     returned: BTreeSet<Sequence>,
     touched_bytes: u64,
+    pub(super) remembered: Remembered,
 }
 
 /// How many messages are where.
@@ -41,7 +43,13 @@ impl Depth {
 
 impl Queue {
     pub(super) fn new(record: QueueRecord) -> Self {
-        Self { record, touched: BTreeMap::new(), returned: BTreeSet::new(), touched_bytes: 0 }
+        Self {
+            record,
+            touched: BTreeMap::new(),
+            returned: BTreeSet::new(),
+            touched_bytes: 0,
+            remembered: Remembered::default(),
+        }
     }
 
     /// What is kept of the queue besides its messages.
@@ -137,6 +145,16 @@ impl Queue {
         gone
     }
 
+    /// Whether it is the first untouched message.
+    pub(super) fn is_next(&self, sequence: Sequence) -> bool {
+        sequence == self.record.frontier && sequence < self.record.next_sequence
+    }
+
+    /// Deduplication ids of messages before `first` are forgotten.
+    pub(super) fn forgotten_before(&mut self, first: Sequence) {
+        self.record.remembered_from = first;
+    }
+
     /// Takes the first untouched message. The caller knows its size.
     pub(super) fn advance(&mut self, size: u32) {
         self.record.frontier = self.record.frontier.next();
@@ -174,6 +192,7 @@ impl Queue {
             self.returned.iter().eq(returned.map(|(sequence, _)| sequence)),
             "returned is touched, not leased"
         );
+        self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {
@@ -189,5 +208,6 @@ impl Hash for Queue {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.record.hash(state);
         self.touched.hash(state);
+        self.remembered.hash(state);
     }
 }

@@ -269,8 +269,7 @@ fn lease(offer: &Offer, since: Timestamp, epoch: Epoch) -> Lease {
 
 /// Takes a picked message for its next attempt, if it can still be had.
 fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
-    let fresh = pick.sequence == queue.untouched().start && pick.sequence < queue.untouched().end;
-    let (attempt, uncounted, size) = if fresh {
+    let (attempt, uncounted, size) = if queue.is_next(pick.sequence) {
         queue.advance(pick.size);
         (Attempt(1), 0, pick.size)
     } else {

@@ -2,6 +2,7 @@
 
 mod credit;
 mod life;
+mod limits;
 mod names;
 mod queues;
 mod receipts;

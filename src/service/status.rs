@@ -68,6 +68,22 @@ impl From<BrokerError> for Status {
                 let details = info("QUEUE_EXISTS", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::AlreadyExists, message, details)
             }
+            BrokerError::Full(queue, _) => {
+                let details = info("QUEUE_FULL", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
+            BrokerError::NoDeduplication(queue) => {
+                let details = info("DEDUPLICATION_OFF", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::TooManyIds { limit } => {
+                let limit = limit.to_string();
+                let details = info(
+                    "TOO_MANY_DEDUPLICATION_IDS",
+                    [("limit", limit.as_str()), ("key", "broker.deduplication_ids_max")],
+                );
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
             BrokerError::Draining => unavailable("DRAINING", message),
             BrokerError::StoreFailed => unavailable("STORE_FAILED", message),
             BrokerError::Read => unavailable("STORE_READ_FAILED", message),

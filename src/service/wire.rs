@@ -5,7 +5,7 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 use super::proto;
 use super::tokens::TokenRecord;
 use crate::broker::{Delivery, Depth, LeaseView, Peeked, QueueView, Refused};
-use crate::types::{DeliveryMode, Durability, Duration, Holder, ReceiptFailure, Timestamp};
+use crate::types::{DeliveryMode, Durability, Duration, Holder, Overflow, ReceiptFailure, Timestamp};
 
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
     let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
@@ -61,6 +61,10 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
         Durability::Synced => proto::Durability::Synced,
         Durability::Buffered => proto::Durability::Buffered,
     };
+    let overflow = match settings.limits.overflow {
+        Overflow::Reject => proto::Overflow::Reject,
+        Overflow::DropOldest => proto::Overflow::DropOldest,
+    };
     proto::Queue {
         name: record.name.to_string(),
         settings: Some(proto::QueueSettings {
@@ -68,7 +72,11 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
             delivery: delivery.into(),
             durability: durability.into(),
             lease_duration: Some(duration(settings.lease_duration)),
-            overflow: proto::Overflow::Reject.into(),
+            max_messages: settings.limits.messages,
+            max_bytes: settings.limits.bytes,
+            overflow: overflow.into(),
+            deduplication_window: (settings.deduplication_window.0 > 0)
+                .then(|| duration(settings.deduplication_window)),
             ..Default::default()
         }),
         created_at: Some(timestamp(record.created_at)),

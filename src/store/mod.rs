@@ -26,6 +26,7 @@ mod overlay;
 mod reader;
 mod record;
 mod recovery;
+mod remembered;
 mod state;
 
 use std::path::Path;
@@ -50,6 +51,7 @@ pub use journal::{JournalSummary, Replay, ReplayEntry};
 pub use options::StoreOptions;
 pub use reader::Reader;
 pub use recovery::Snapshot;
+pub use remembered::RememberedId;
 
 /// The format of a data directory that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

@@ -4,8 +4,10 @@
 
 mod change;
 mod command;
+mod facts;
 mod id;
 mod lease;
+mod limit;
 mod message;
 mod name;
 mod queue;
@@ -13,11 +15,16 @@ mod receipt;
 mod time;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Offer, Pick};
+pub use command::{Claim, Command, Dropped, Offer, Pick};
+pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch};
+pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
-pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings, SettingsError};
+pub use queue::{
+    DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
+    SettingsError,
+};
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};

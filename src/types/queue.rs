@@ -1,6 +1,6 @@
 //! A queue's settings, and what is kept of a queue besides its messages.
 
-use super::{Duration, QueueId, QueueName, Sequence, Timestamp};
+use super::{Duration, Limits, QueueId, QueueName, Sequence, Timestamp};
 
 /// How often a message may be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub enum Durability {
 pub const LEASE_MIN: Duration = Duration::seconds(1);
 /// The longest lease.
 pub const LEASE_MAX: Duration = Duration::seconds(12 * 60 * 60);
+/// The longest that a queue remembers deduplication ids.
+pub const DEDUPLICATION_MAX: Duration = Duration::seconds(24 * 60 * 60);
 
 /// How a queue behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +38,10 @@ pub struct QueueSettings {
     pub durability: Durability,
     /// How long a lease lasts unless the consumer says otherwise: `LEASE_MIN` to `LEASE_MAX`.
     pub lease_duration: Duration,
+    /// How much it may hold.
+    pub limits: Limits,
+    /// How long it remembers deduplication ids, up to `DEDUPLICATION_MAX`; zero for not at all.
+    pub deduplication_window: Duration,
 }
 
 /// Why settings can't be had.
@@ -57,6 +63,8 @@ impl Default for QueueSettings {
             delivery: DeliveryMode::default(),
             durability: Durability::default(),
             lease_duration: Duration::seconds(30),
+            limits: Limits::default(),
+            deduplication_window: Duration::default(),
         }
     }
 }
@@ -79,4 +87,6 @@ pub struct QueueRecord {
     pub next_sequence: Sequence,
     /// Bytes of the messages at or past `frontier`.
     pub untouched_bytes: u64,
+    /// Deduplication ids of messages before this one are forgotten.
+    pub remembered_from: Sequence,
 }

@@ -1,7 +1,7 @@
 //! Is an engine as the model says?
 
 use bbq::engine::Engine;
-use bbq::types::{DeliveryMode, Durability, Holder, QueueSettings, Sequence};
+use bbq::types::{DeliveryMode, Durability, Duration, Holder, Limits, Overflow, QueueSettings, Sequence};
 
 use super::model::{Kind, Lease, Model, Settings, State};
 
@@ -55,6 +55,12 @@ fn settings(settings: Settings) -> QueueSettings {
     QueueSettings {
         delivery: if settings.at_most_once { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce },
         durability: if settings.buffered { Durability::Buffered } else { Durability::Synced },
-        lease_duration: bbq::types::Duration(settings.lease_ms),
+        lease_duration: Duration(settings.lease_ms),
+        limits: Limits {
+            messages: settings.messages_max,
+            bytes: settings.bytes_max,
+            overflow: if settings.drop_oldest { Overflow::DropOldest } else { Overflow::Reject },
+        },
+        deduplication_window: Duration(settings.window_ms),
     }
 }

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Ask, Claim, Kind, Model, Settings, list};
+use super::model::{Ask, Claim, Coming, Kind, Model, Settings, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 22] = [
+const LINES: [(u32, Line); 24] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -48,6 +48,8 @@ const LINES: [(u32, Line); 22] = [
     (5, Line::Extend),
     (5, Line::Release),
     (2, Line::Purge),
+    (2, Line::Drop),
+    (1, Line::Forget),
     (1, Line::Delete),
     (3, Line::Create),
     (4, Line::Wait),
@@ -74,6 +76,8 @@ enum Line {
     Extend,
     Release,
     Purge,
+    Drop,
+    Forget,
     Delete,
     Create,
     Wait,
@@ -131,6 +135,17 @@ impl<K: Keep> History<K> {
             }
             Line::Release => self.release(),
             Line::Purge => self.on_queue("purge", Model::purge),
+            Line::Drop => {
+                let count = self.batch();
+                let queue = self.name();
+                let expected = self.model.drop(&queue, count);
+                self.say(&format!("drop {queue} {count}"), &expected);
+            }
+            Line::Forget => {
+                let limit = self.rng.random_range(0..4);
+                self.model.freed.clear();
+                self.say(&format!("forget {limit}"), "ok");
+            }
             Line::Delete => self.on_queue("delete", Model::delete),
             Line::Create => self.create(),
             Line::Wait => {
@@ -193,10 +208,23 @@ impl<K: Keep> History<K> {
         let at_most_once = self.rng.random_ratio(1, 5);
         let buffered = self.rng.random_ratio(1, 5);
         let lease_ms = self.lease_ms();
-        let expected = self.model.create(name, Settings { at_most_once, buffered, lease_ms });
+        let limited = self.rng.random_ratio(1, 3);
+        let settings = Settings {
+            at_most_once,
+            buffered,
+            lease_ms,
+            messages_max: if limited { self.rng.random_range(0..20) } else { 0 },
+            bytes_max: if limited { self.rng.random_range(0..400) } else { 0 },
+            drop_oldest: limited && self.rng.random_bool(0.5),
+            window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
+        };
+        let expected = self.model.create(name, settings);
         let mut line = format!("queue {name} {}", time(lease_ms));
         line.push_str(if at_most_once { " at-most-once" } else { "" });
         line.push_str(if buffered { " buffered" } else { "" });
+        line.push_str(if settings.drop_oldest { " drop-oldest" } else { "" });
+        line.push_str(&format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max));
+        line.push_str(&format!(" dedup:{}", time(settings.window_ms)));
         self.say(&line, &expected);
     }
 
@@ -205,6 +233,7 @@ impl<K: Keep> History<K> {
         let mut line = format!("publish {queue}");
         let mut messages = Vec::new();
         let count = self.batch();
+        let with_ids = self.rng.random_ratio(1, 3);
         for _ in 0..count {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -212,7 +241,9 @@ impl<K: Keep> History<K> {
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
             let size = self.rng.random_range(8..=bytes_max);
             line.push_str(&format!(" {label}:{size}"));
-            messages.push((label, size as u64));
+            let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
+            id.iter().for_each(|id| line.push_str(&format!("={id}")));
+            messages.push(Coming { label, size: size as u64, id });
         }
         let expected = self.model.publish(&queue, &messages);
         self.say(&line, &expected);

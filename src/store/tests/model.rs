@@ -68,6 +68,7 @@ impl Model {
                     frontier: Sequence(1),
                     next_sequence: Sequence(1),
                     untouched_bytes: 0,
+                    remembered_from: Sequence(1),
                 };
                 self.queues.insert(id, Queue { record, touched: BTreeMap::new() });
             }
@@ -76,7 +77,7 @@ impl Model {
                 return vec![Change::Deleted { queue: *queue }];
             }
             Command::PurgeQueue { queue } => return self.purge(*queue),
-            Command::Publish { queue, messages } => {
+            Command::Publish { queue, messages, facts: _ } => {
                 let record = &mut self.queues.get_mut(queue).unwrap().record;
                 let first = record.next_sequence;
                 record.next_sequence = first.plus(messages.len().try_into().unwrap());
@@ -107,7 +108,11 @@ impl Model {
             }
             Command::Ack { queue, claims } => return self.ack(*queue, claims),
             Command::Nack { queue, claims } => return self.nack(*queue, claims),
-            Command::Extend { .. } | Command::Release { .. } | Command::Expire { .. } => {}
+            Command::Extend { .. }
+            | Command::Release { .. }
+            | Command::Expire { .. }
+            | Command::Drop { .. }
+            | Command::Forget { .. } => {}
         }
         Vec::new()
     }
@@ -178,7 +183,7 @@ impl Model {
             0..70 => {
                 let count = [1, 1, 3, 40][usize::try_from(pick(2, 4)).unwrap()];
                 let messages = (0..count).map(|n| content(queue, first.plus(n))).collect();
-                Command::Publish { queue, messages }
+                Command::Publish { queue, messages, facts: Vec::new() }
             }
             70..130 => self.grant_command(queue, pick(2, 60), index),
             130..180 => Command::Ack { queue, claims: some(pick(2, 50)) },
@@ -270,6 +275,7 @@ impl Harness {
                 Change::Touched { .. }
                 | Change::Settled { .. }
                 | Change::Purged { .. }
+                | Change::Remembered { .. }
                 | Change::Deleted { .. } => {}
             }
         }
