@@ -166,7 +166,10 @@ async fn a_permission_covers_its_calls_on_its_queues_and_nothing_else() {
         let grants = vec![grant(Permission::Publish, "team/a"), grant(Permission::Consume, "team/b")];
         let (_, secret) = token(&server, grants).await;
         let client = connect(&server, Some(&secret), transport).await;
-        assert_eq!(allowed(every_call(&admin, &client, "team/a").await), ["Publish", "GetQueue"]);
+        assert_eq!(
+            allowed(every_call(&admin, &client, "team/a").await),
+            ["Publish", "GetQueue", "WatchStats"]
+        );
         assert_eq!(allowed(every_call(&admin, &client, "team/b").await), consume);
         let listed = client.all_queues("").await.unwrap();
         assert_eq!(listed.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), ["team/a", "team/b"]);
