@@ -32,7 +32,8 @@ pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
-    BrokerError, Delivery, LeaseView, Page, PeekFilter, Peeked, QueueView, Refused, Settlement, Terms, Window,
+    BrokerError, Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms,
+    Window,
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};

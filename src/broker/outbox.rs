@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
-use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
+use super::request::{
+    BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
+};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
 /// A reply and what it says.
@@ -55,6 +57,7 @@ pub(super) struct PeekJob {
 /// A message that a peek is to show.
 pub(super) struct Found {
     pub(super) sequence: Sequence,
+    pub(super) state: MessageState,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,
 }

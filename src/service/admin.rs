@@ -10,7 +10,7 @@ use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
 use super::{Services, check, proto, wire};
-use crate::broker::{BrokerError, PeekFilter, Window};
+use crate::broker::{BrokerError, MessageState, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
 /// A stream of answers.
@@ -73,7 +73,7 @@ impl Services {
         frontier: Sequence,
     ) -> Result<Option<Timestamp>, BrokerError> {
         let window = Window { from: frontier, count: 1 };
-        let page = self.broker.peek(name, window, PeekFilter::Ready, PAGE_BYTES).await?;
+        let page = self.broker.peek(name, window, Some(MessageState::Ready), PAGE_BYTES).await?;
         Ok(page.items.first().map(|peeked| peeked.message.published_at))
     }
 
@@ -82,18 +82,17 @@ impl Services {
         queue: QueueName,
         request: &proto::PeekMessagesRequest,
     ) -> Result<proto::PeekMessagesResponse, Status> {
-        let filter = match proto::MessageState::try_from(request.state) {
-            Ok(proto::MessageState::Unspecified) => PeekFilter::All,
-            Ok(proto::MessageState::Ready) => PeekFilter::Ready,
-            Ok(proto::MessageState::Leased) => PeekFilter::Leased,
-            Ok(proto::MessageState::Delayed | proto::MessageState::Parked) => {
-                return Err(Invalid::new("state", "delayed and parked messages are not built yet").into());
-            }
+        let state = match proto::MessageState::try_from(request.state) {
+            Ok(proto::MessageState::Unspecified) => None,
+            Ok(proto::MessageState::Ready) => Some(MessageState::Ready),
+            Ok(proto::MessageState::Delayed) => Some(MessageState::Delayed),
+            Ok(proto::MessageState::Leased) => Some(MessageState::Leased),
+            Ok(proto::MessageState::Parked) => Some(MessageState::Parked),
             Err(unknown) => return Err(Invalid::new("state", unknown.to_string()).into()),
         };
         let page = self
             .broker
-            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, filter, PAGE_BYTES)
+            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, state, PAGE_BYTES)
             .await?;
         Ok(proto::PeekMessagesResponse {
             messages: page.items.into_iter().map(wire::peeked).collect(),
