@@ -1,20 +1,22 @@
 //! What is asked, one method each.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
-use super::outbox::{Answer, Departure, Found, PeekJob};
+use super::outbox::{Answer, Departure};
+use super::peek;
 use super::read_ahead::Loaded;
 use super::request::{
-    Arrival, BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request,
-    Settlement, Terms, Window,
+    Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
 };
 
 impl Broker {
@@ -58,11 +60,15 @@ impl Broker {
                 Departure::Queues(Answer::new(reply, Ok(self.list(&window, &prefix))))
             }
             Request::Leases { queue, window, reply } => {
-                let page = self.named(&queue).map(|queue| leases(queue, &window));
+                let page = self.named(&queue).map(|queue| peek::leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
-            Request::Peek { queue, window, filter, bytes, reply } => match self.named(&queue) {
-                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, bytes, reply)),
+            Request::Watch(reply) => {
+                let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
+                Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))
+            }
+            Request::Peek { queue, window, state, bytes, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.peek(queue, &window, state, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
             },
         };
@@ -90,6 +96,7 @@ impl Broker {
             Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
                 self.draining = true;
+                self.board.end();
                 for holder in self.consumers.ids() {
                     self.end(batch, holder, BrokerError::Draining);
                     self.release(batch, holder, false);
@@ -237,8 +244,11 @@ impl Broker {
         if asked > 0
             && let Outcome::Claimed(failures) = self.act(batch, command)
         {
-            metrics::counter!("bbq_messages_settled_total", "how" => name)
-                .increment((asked - failures.len()) as u64);
+            let settled = (asked - failures.len()) as u64;
+            metrics::counter!("bbq_messages_settled_total", "how" => name).increment(settled);
+            if what == Settlement::Ack {
+                self.tallies.of(id).acked += settled;
+            }
             refused.extend(
                 failures.into_iter().filter_map(|(place, why)| places.get(place).map(|&place| (place, why))),
             );
@@ -268,6 +278,7 @@ impl Broker {
         if let Outcome::QueueBound { topic, binding } = outcome {
             return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
         }
+        self.tallies.remove(queue);
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }
@@ -294,48 +305,4 @@ impl Broker {
         let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
         Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
     }
-
-    fn peek(
-        &self,
-        queue: &Queue,
-        window: &Window<Sequence>,
-        filter: PeekFilter,
-        bytes: usize,
-        reply: Reply<Page<super::Peeked, Sequence>>,
-    ) -> PeekJob {
-        let id = queue.record().id;
-        let untouched = queue.untouched();
-        let touched = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-            let shown = match filter {
-                PeekFilter::All => true,
-                PeekFilter::Ready => touch.lease.is_none(),
-                PeekFilter::Leased => touch.lease.is_some(),
-            };
-            shown.then(|| (sequence, Some(touch.clone())))
-        });
-        let fresh = (untouched.start.max(window.from).0..untouched.end.0).map(|n| (Sequence(n), None));
-        let fresh = fresh.take_while(|_| filter != PeekFilter::Leased);
-        let mut shown = touched.chain(fresh);
-        let found = shown
-            .by_ref()
-            .take(window.count)
-            .map(|(sequence, touch)| {
-                let message = match self.store.lookup(id, sequence) {
-                    Lookup::Hot(message) => Some(message),
-                    Lookup::Cold | Lookup::Gone => None,
-                };
-                Found { sequence, touch, message }
-            })
-            .collect();
-        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id, bytes }
-    }
-}
-
-fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
-    let mut leases = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-        let lease = touch.lease.clone()?;
-        Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
-    });
-    let items = leases.by_ref().take(window.count).collect();
-    Page { items, next: leases.next().map(|lease| lease.sequence) }
 }

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::board::Watch;
 use super::gauges::Depths;
 use super::request::{
-    Arrival, BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView,
+    Arrival, BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView,
     Refused, Reply, Request, Settlement, Terms, Window,
 };
 use crate::types::{
@@ -159,7 +160,8 @@ impl Handle {
         self.ask(|reply| Request::List { window, prefix, reply }).await
     }
 
-    /// Shows messages by sequence: as many as have `bytes` together, but at least one if there is one.
+    /// Shows messages by sequence, of one state or of all: as many as have `bytes` together, but at least one if there is
+    /// one in reach. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, a message can't be read, or the broker has stopped.
@@ -167,13 +169,13 @@ impl Handle {
         &self,
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
     ) -> Result<Page<Peeked, Sequence>, BrokerError> {
-        self.ask(|reply| Request::Peek { queue, window, filter, bytes, reply }).await
+        self.ask(|reply| Request::Peek { queue, window, state, bytes, reply }).await
     }
 
-    /// Lists leases by sequence.
+    /// Lists leases by sequence. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, or the broker has stopped.
@@ -183,6 +185,14 @@ impl Handle {
         window: Window<Sequence>,
     ) -> Result<Page<LeaseView, Sequence>, BrokerError> {
         self.ask(|reply| Request::Leases { queue, window, reply }).await
+    }
+
+    /// Watches what the queues hold and do.
+    ///
+    /// # Errors
+    /// If the broker is draining or has stopped.
+    pub async fn watch(&self) -> Result<Watch, BrokerError> {
+        self.ask(Request::Watch).await
     }
 
     /// What is in the queues, as of a few seconds ago.

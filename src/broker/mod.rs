@@ -9,6 +9,7 @@
 
 mod answers;
 mod batch;
+mod board;
 mod clock;
 mod consumers;
 mod dispatching;
@@ -26,13 +27,15 @@ mod settings;
 mod task;
 mod topics;
 
-pub use crate::engine::Credit;
+pub use crate::engine::{Credit, Depth};
+pub use board::{Board, Row, Tally, Watch};
 pub use clock::wall as wall_clock;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
-    BrokerError, Delivery, LeaseView, Page, PeekFilter, Peeked, QueueView, Refused, Settlement, Terms, Window,
+    BrokerError, Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms,
+    Window,
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};

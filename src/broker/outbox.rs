@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
+use super::board::Watch;
+use super::request::{
+    BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
+};
 use super::topics::{TopicResult, TopicView};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
@@ -30,6 +33,7 @@ pub(super) enum Departure {
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
+    Watching(Answer<Watch>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }
@@ -58,6 +62,7 @@ pub(super) struct PeekJob {
 /// A message that a peek is to show.
 pub(super) struct Found {
     pub(super) sequence: Sequence,
+    pub(super) state: MessageState,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::board::Watch;
 use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
 use crate::types::{
@@ -170,6 +171,8 @@ pub struct QueueView {
 pub struct Peeked {
     /// The message.
     pub message: StoredMessage,
+    /// Where it stands.
+    pub state: MessageState,
     /// Its delivery state, if it was ever leased.
     pub touch: Option<Touch>,
 }
@@ -194,15 +197,17 @@ pub struct Page<T, K> {
     pub next: Option<K>,
 }
 
-/// Which messages a peek wants.
+/// Where a message stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeekFilter {
-    /// All of them.
-    All,
-    /// Those that the next consumer gets.
+pub enum MessageState {
+    /// The next consumer gets it.
     Ready,
-    /// Those that a consumer holds.
+    /// It waits for its time.
+    Delayed,
+    /// A consumer holds it.
     Leased,
+    /// It waits behind another message of its key.
+    Parked,
 }
 
 /// A range of a listing that is wanted.
@@ -277,7 +282,7 @@ pub(super) enum Request {
     Peek {
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
         reply: Reply<Page<Peeked, Sequence>>,
     },
@@ -286,6 +291,7 @@ pub(super) enum Request {
         window: Window<Sequence>,
         reply: Reply<Page<LeaseView, Sequence>>,
     },
+    Watch(Reply<Watch>),
 }
 
 /// What reaches a stream.

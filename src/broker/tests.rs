@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
 
+mod looks;
+
 use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
@@ -283,7 +285,7 @@ async fn a_drain_ends_streams_and_gives_back_without_counting() {
     assert_eq!(rig.publish(&queue, &["b"]).await, Sequence(2), "calls in flight still finish");
     let page = rig
         .handle
-        .peek(queue, Window { from: Sequence(0), count: 10 }, PeekFilter::Ready, 1 << 20)
+        .peek(queue, Window { from: Sequence(0), count: 10 }, Some(MessageState::Ready), 1 << 20)
         .await
         .unwrap();
     let uncounted: Vec<_> =

@@ -20,6 +20,7 @@ mod subscribe;
 mod table;
 mod token;
 mod topic;
+mod watch;
 
 use std::path::PathBuf;
 

@@ -14,6 +14,7 @@ mod settings;
 pub mod status;
 mod tokens;
 mod topics;
+mod watch;
 mod wire;
 
 pub use access::{Authority, Caller, Permission};

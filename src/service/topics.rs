@@ -4,8 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Status;
 
-use super::access::{Caller, Permission};
-use super::admin::{PAGE, PAGE_BYTES, PAGE_MAX, SEE};
+use super::access::{Caller, Permission, SEE};
+use super::admin::{PAGE, PAGE_BYTES, PAGE_MAX};
 use super::status::Invalid;
 use super::{Services, check, proto, wire};
 use crate::broker::{NamedBinding, Routable, Routed, TopicResult, TopicView, Window};
