@@ -24,6 +24,7 @@ impl Broker {
         match arrival {
             Arrival::Publish(publish) => self.on_publish(batch, publish),
             Arrival::Topic(publish) => self.on_topic_publish(batch, *publish),
+            Arrival::Transact(transacting) => self.on_transact(batch, *transacting),
         }
     }
 

@@ -26,6 +26,7 @@ mod request;
 mod settings;
 mod task;
 mod topics;
+mod transactions;
 
 pub use crate::engine::{Credit, Depth};
 pub use board::{Board, Row, Tally, Watch};
@@ -40,6 +41,7 @@ pub use request::{
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
 pub use topics::{NamedBinding, Routable, Routed, TopicResult, TopicView};
+pub use transactions::{Target, TransactionResult, Transactional};
 
 #[cfg(test)]
 mod tests;

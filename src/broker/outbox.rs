@@ -9,6 +9,7 @@ use super::request::{
     BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
 };
 use super::topics::{TopicResult, TopicView};
+use super::transactions::TransactionResult;
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
@@ -27,6 +28,7 @@ pub(super) enum Departure {
     Leases(Answer<Page<LeaseView, Sequence>>),
     Received(Answer<Vec<Delivery>>),
     ToTopic(Answer<Vec<TopicResult>>),
+    Transacted(Answer<Vec<TransactionResult>>),
     Topic(Answer<TopicView>),
     Topics(Answer<Page<TopicView, TopicName>>),
     Done(Answer<()>),

@@ -1,5 +1,7 @@
 //! Publications: what goes to several queues, in one entry, once there is room in all of them.
 
+use std::collections::BTreeMap;
+
 use super::batch::Batch;
 use super::publishing::Room;
 use super::request::BrokerError;
@@ -35,20 +37,24 @@ impl Broker {
         if publication.copies.is_empty() {
             return Ok(Vec::new());
         }
-        self.make_room(batch, publication)?;
+        self.make_room(batch, publication, &BTreeMap::new())?;
         let copies = publication.copies.clone();
         let outcome = self.act(batch, Command::PublishAll(std::mem::take(publication)));
         let Outcome::PublishedAll(published) = outcome else {
             unreachable!("queues that have room were just chosen: {outcome:?}")
         };
-        let stored = published.iter().zip(&copies);
-        let stored = stored.map(|(one, copies)| u64::from(copies.count) - one.duplicates.len() as u64).sum();
-        metrics::counter!("bbq_messages_published_total").increment(stored);
+        count(&copies, &published);
         Ok(published)
     }
 
-    /// Looks whether every queue can take its share; only if all can, makes the oldest go where that is what it takes.
-    pub(super) fn make_room(&mut self, batch: &mut Batch, publication: &Publication) -> Result<(), Unready> {
+    /// Looks whether every queue can take its share, once so many messages and bytes have gone from it; only if all can, makes
+    /// the oldest go where that is what it takes.
+    pub(super) fn make_room(
+        &mut self,
+        batch: &mut Batch,
+        publication: &Publication,
+        freed: &BTreeMap<QueueId, (u64, u64)>,
+    ) -> Result<(), Unready> {
         let refused = Unready::Refused;
         let bytes = self.bytes_of(publication);
         let limit = self.settings.routed_bytes;
@@ -68,13 +74,14 @@ impl Broker {
                 continue;
             }
             let record = queue.record();
+            let gone = freed.get(&record.id).copied().unwrap_or_default();
             let mut room = Room::Settled;
             if record.settings.limits.overflow == Overflow::DropOldest {
-                room = self.room(queue, sifted.messages, sifted.bytes);
+                room = self.room(queue, sifted.messages.saturating_sub(gone.0), sifted.bytes.saturating_sub(gone.1));
             }
             match room {
                 Room::Settled => {
-                    if let Some(full) = queue.full(sifted.messages, sifted.bytes) {
+                    if let Some(full) = queue.full_after(gone, sifted.messages, sifted.bytes) {
                         return Err(refused(BrokerError::Full(record.name.clone(), full)));
                     }
                 }
@@ -107,4 +114,11 @@ impl Broker {
             Unpublished::NoQueue => unreachable!("queues were just chosen among those that are there"),
         }
     }
+}
+
+/// Counts what was stored.
+pub(super) fn count(copies: &[Copies], published: &[Published]) {
+    let stored = copies.iter().zip(published);
+    let stored = stored.map(|(copies, one)| u64::from(copies.count) - one.duplicates.len() as u64).sum();
+    metrics::counter!("bbq_messages_published_total").increment(stored);
 }

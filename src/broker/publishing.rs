@@ -86,6 +86,10 @@ impl Broker {
                 let parked = self.try_topic_publish(batch, *publish);
                 parked.map(|(id, publish)| (id, Arrival::Topic(Box::new(publish))))
             }
+            Arrival::Transact(transacting) => {
+                let parked = self.try_transact(batch, *transacting);
+                parked.map(|(id, transacting)| (id, Arrival::Transact(Box::new(transacting))))
+            }
         }
     }
 

@@ -42,7 +42,8 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
         None => None,
     };
     let mut engine = Engine::restore(snapshot.engine, snapshot.queues, snapshot.touched)
-        .with_topics(snapshot.topics, snapshot.bindings);
+        .with_topics(snapshot.topics, snapshot.bindings)
+        .with_transactions(snapshot.transactions);
     for (queue, sequence, id, at) in snapshot.remembered {
         engine.remember(queue, sequence, at, id);
     }

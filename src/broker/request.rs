@@ -6,6 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::board::Watch;
 use super::topics::{TopicPublish, TopicRequest};
+use super::transactions::Transacting;
 use crate::engine::{Credit, Depth};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
@@ -103,6 +104,35 @@ pub enum BrokerError {
         /// How many one call may make.
         limit: u64,
     },
+    /// A receipt of a transaction settles nothing.
+    #[error(
+        "acks[{ack}].receipts[{receipt}] of queue {queue} settles nothing ({}); nothing of the transaction was done",
+        reason(*.why)
+    )]
+    Stale {
+        /// The queue.
+        queue: QueueName,
+        /// The place of its acks.
+        ack: usize,
+        /// The receipt's place there.
+        receipt: usize,
+        /// Why.
+        why: ReceiptFailure,
+    },
+    /// Another transaction has that id.
+    #[error("transaction_id {0:?} names another transaction, with other contents; give each one an id of its own")]
+    OtherTransaction(String),
+    /// A transaction does more than can be remembered.
+    #[error(
+        "the transaction goes to {entries} runs of messages in queues, {limit} can be remembered; make it smaller, or \
+         leave transaction_id unset"
+    )]
+    LargeTransaction {
+        /// How much it is.
+        entries: usize,
+        /// How much can be remembered.
+        limit: usize,
+    },
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
@@ -114,6 +144,15 @@ pub enum BrokerError {
     /// A message could not be read back.
     #[error("reading from the store failed; the server's log says why")]
     Read,
+}
+
+fn reason(why: ReceiptFailure) -> &'static str {
+    match why {
+        ReceiptFailure::Superseded => "a later attempt holds, or held, the message",
+        ReceiptFailure::Expired => "its lease ended",
+        ReceiptFailure::Gone => "the message is gone",
+        ReceiptFailure::Unknown => "it is not a receipt of this queue",
+    }
 }
 
 /// A reply's way back to who asked.
@@ -232,6 +271,7 @@ pub(super) struct Publish {
 pub(super) enum Arrival {
     Publish(Publish),
     Topic(Box<TopicPublish>),
+    Transact(Box<Transacting>),
 }
 
 /// Everything else that is asked.

@@ -349,6 +349,7 @@ impl Broker {
             Departure::Leases(answer) => answer.send(),
             Departure::Received(answer) => answer.send(),
             Departure::ToTopic(answer) => answer.send(),
+            Departure::Transacted(answer) => answer.send(),
             Departure::Topic(answer) => answer.send(),
             Departure::Topics(answer) => answer.send(),
             Departure::Done(answer) => answer.send(),

@@ -150,7 +150,7 @@ impl Handle {
 
 impl Broker {
     pub(super) fn on_topic_publish(&mut self, batch: &mut Batch, publish: TopicPublish) {
-        let routed = self.route(&publish.topic, &publish.key, &publish.attributes);
+        let routed = self.route_publish(&publish);
         let waits = |copies: &Copies| self.parked.holds(copies.queue).then_some(copies.queue);
         // Behind those that came before it.
         if let Some(queue) = routed.ok().and_then(|copies| copies.iter().find_map(waits)) {
@@ -169,7 +169,7 @@ impl Broker {
     ) -> Option<(QueueId, TopicPublish)> {
         let mut publish = publish;
         let count = publish.messages.len();
-        let (result, durability) = match self.route(&publish.topic, &publish.key, &publish.attributes) {
+        let (result, durability) = match self.route_publish(&publish) {
             Ok(copies) => {
                 let messages = std::mem::take(&mut publish.messages);
                 let facts = std::mem::take(&mut publish.facts);
@@ -195,21 +195,29 @@ impl Broker {
         None
     }
 
-    fn route(
+    fn route_publish(&self, publish: &TopicPublish) -> Result<Vec<Copies>, BrokerError> {
+        let TopicPublish { topic, key, attributes, .. } = publish;
+        self.route(topic, key, attributes, self.settings.routed_messages)
+    }
+
+    /// Who gets which of some messages, if these are no more than `most`.
+    pub(super) fn route(
         &self,
         topic: &TopicName,
         key: &RoutingKey,
         attributes: &[Attributes],
+        most: u64,
     ) -> Result<Vec<Copies>, BrokerError> {
-        let most = self.settings.routed_messages;
         self.engine.route(topic, key, attributes, most).map_err(|error| match error {
             NoRoute::NoTopic => BrokerError::NoTopic(topic.clone()),
-            NoRoute::TooMany => BrokerError::RoutedMessages { topic: topic.clone(), limit: most },
+            NoRoute::TooMany => {
+                BrokerError::RoutedMessages { topic: topic.clone(), limit: self.settings.routed_messages }
+            }
         })
     }
 
     /// For each of `count` messages the queues that took it, or had it already.
-    fn topic_results(&self, copies: &[Copies], published: &[Published], count: usize) -> Vec<TopicResult> {
+    pub(super) fn topic_results(&self, copies: &[Copies], published: &[Published], count: usize) -> Vec<TopicResult> {
         let mut results = vec![TopicResult { routed: Vec::new(), duplicate: true }; count];
         for (copies, published) in copies.iter().zip(published) {
             let Some(queue) = self.engine.queue(copies.queue) else { continue };

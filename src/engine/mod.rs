@@ -19,6 +19,7 @@ mod routing;
 mod settle;
 mod timer;
 mod topic;
+mod transaction;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ pub use outcome::{Created, Effects, Freed, Granted, Outcome};
 pub use publication::Unpublished;
 pub use queue::{Depth, Queue};
 pub use topic::{NoRoute, Topic, TopicOutcome};
+pub use transaction::{Stale, Transacted};
 
 use crate::types::{
     Change, Command, Dirty, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
@@ -38,6 +40,7 @@ use crate::types::{
 };
 use timer::Timers;
 use topic::Topics;
+use transaction::Transactions;
 
 /// All queues and what is in flight in them.
 #[derive(Debug, Default)]
@@ -50,6 +53,7 @@ pub struct Engine {
     /// hold something under the number of a stream of this one.
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
     topics: Topics,
+    transactions: Transactions,
     dirty: BTreeSet<QueueId>,
     /// How many deduplication ids all queues remember.
     remembered: usize,
@@ -126,6 +130,7 @@ impl Engine {
         let queues = dirty.iter().filter_map(|id| self.queues.get(id));
         let mut dirty: Dirty = queues.map(|queue| queue.record().clone()).collect();
         self.topics.take_dirty(&mut dirty);
+        self.transactions.take_dirty(&mut dirty);
         dirty
     }
 
@@ -136,6 +141,7 @@ impl Engine {
             queue.hash(hasher);
         }
         self.topics.hash(hasher);
+        self.transactions.hash(hasher);
     }
 
     /// Does what `command` says, at `now`, and adds what came of it to `effects`. `now` must not go back.
@@ -160,6 +166,7 @@ impl Engine {
             Command::Release { queue, holder, counted } => self.release(queue, holder, counted, effects),
             Command::Expire { limit } => self.expire(limit, effects),
             Command::Topic(command) => self.change_topic(command, now),
+            Command::Transact(transact) => self.transact(transact, effects),
             Command::PublishAll(publication) => self.publish_all(&publication, effects),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::publication::Unpublished;
 use super::topic::TopicOutcome;
+use super::transaction::Transacted;
 use crate::types::{
     Attempt, Binding, Change, Epoch, Full, HolderId, Published, QueueId, ReceiptFailure, Sequence, TopicName,
 };
@@ -36,6 +37,8 @@ pub enum Outcome {
     Topic(TopicOutcome),
     /// The messages are in their queues: what became of each of the publication's copies.
     PublishedAll(Vec<Published>),
+    /// See [`Transacted`].
+    Transacted(Transacted),
     /// The messages are nowhere.
     Unpublished(Unpublished),
     /// The queue holds only what is leased.

@@ -19,6 +19,9 @@ pub enum Unpublished {
 /// What a queue gets, as if it were published to it alone.
 type Share = (Vec<Content>, FactsByPlace);
 
+/// How many messages, and bytes, go from each queue first.
+type Freed = BTreeMap<QueueId, (u64, u64)>;
+
 impl Publication {
     /// What each queue gets.
     fn shares(&self) -> Option<BTreeMap<QueueId, Share>> {
@@ -54,13 +57,14 @@ impl Engine {
         shares.into_iter().map(sift).collect()
     }
 
-    /// Whether every queue takes what it is to get.
-    pub(super) fn takes(&self, publication: &Publication) -> Result<(), Unpublished> {
+    /// Whether every queue takes what it is to get, once so many messages and bytes have gone.
+    pub(super) fn takes(&self, publication: &Publication, freed: &Freed) -> Result<(), Unpublished> {
         for (queue, Sifted { messages, bytes, .. }) in self.sift_all(publication, self.record.now)? {
+            let id = queue.record().id;
             if messages > 0
-                && let Some(full) = queue.full(messages, bytes)
+                && let Some(full) = queue.full_after(freed.get(&id).copied().unwrap_or_default(), messages, bytes)
             {
-                return Err(Unpublished::Full(queue.record().id, full));
+                return Err(Unpublished::Full(id, full));
             }
         }
         Ok(())
@@ -68,14 +72,14 @@ impl Engine {
 
     /// Stores messages in several queues; nowhere if one of these does not take what it is to get.
     pub(super) fn publish_all(&mut self, publication: &Publication, effects: &mut Effects) -> Outcome {
-        match self.takes(publication) {
+        match self.takes(publication, &Freed::new()) {
             Ok(()) => Outcome::PublishedAll(self.spread(publication, effects)),
             Err(why) => Outcome::Unpublished(why),
         }
     }
 
     /// Stores what every queue takes.
-    fn spread(&mut self, publication: &Publication, effects: &mut Effects) -> Vec<Published> {
+    pub(super) fn spread(&mut self, publication: &Publication, effects: &mut Effects) -> Vec<Published> {
         let Publication { messages, facts, copies } = publication;
         let store = |copies: &Copies| {
             let own = copies.of(messages).expect("every queue takes what it is to get").to_vec();

@@ -18,12 +18,20 @@ impl Queue {
     /// Why so many messages and bytes more don't fit, if they don't.
     #[must_use]
     pub fn full(&self, messages: u64, bytes: u64) -> Option<Full> {
+        self.full_after((0, 0), messages, bytes)
+    }
+
+    /// The same, once so many messages and bytes have gone.
+    #[must_use]
+    pub fn full_after(&self, gone: (u64, u64), messages: u64, bytes: u64) -> Option<Full> {
         let limits = self.record().settings.limits;
-        let Excess { messages: many, bytes: much } = self.excess(messages, bytes);
+        let depth = self.depth();
+        let (held, held_bytes) = (depth.messages().saturating_sub(gone.0), depth.bytes.saturating_sub(gone.1));
+        let Excess { messages: many, bytes: much } = limits.excess(held + messages, held_bytes + bytes);
         if many > 0 {
-            Some(Full::Messages { held: self.depth().messages(), limit: limits.messages })
+            Some(Full::Messages { held, limit: limits.messages })
         } else if much > 0 {
-            Some(Full::Bytes { held: self.depth().bytes, limit: limits.bytes })
+            Some(Full::Bytes { held: held_bytes, limit: limits.bytes })
         } else {
             None
         }

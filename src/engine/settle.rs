@@ -21,7 +21,7 @@ pub(super) enum Counts {
 }
 
 /// What a claim says of a message that may be settled by it.
-enum Standing {
+pub(super) enum Standing {
     /// It holds the message.
     Leased,
     /// It held the message last, and nobody has got it since: the lease ended, or its deadline has come and only the
@@ -147,7 +147,7 @@ impl Engine {
         effects.changes.push(Change::Touched { queue: id, sequence, touch });
     }
 
-    fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
+    pub(super) fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
@@ -199,7 +199,7 @@ impl Engine {
     }
 
     /// What a claim is worth at this moment.
-    fn stand(&self, id: QueueId, claim: Claim) -> Result<Standing, ReceiptFailure> {
+    pub(super) fn stand(&self, id: QueueId, claim: Claim) -> Result<Standing, ReceiptFailure> {
         let queue = self.queues.get(&id).ok_or(ReceiptFailure::Gone)?;
         if claim.attempt.0 == 0 || claim.sequence.0 == 0 || claim.epoch > self.record.epoch {
             return Err(ReceiptFailure::Unknown);

@@ -32,6 +32,7 @@ impl Engine {
             }
         }
         self.topics.verify(&self.queues);
+        self.transactions.verify();
         let remembered = self.queues.values().map(|queue| queue.remembered.len()).sum::<usize>();
         assert_eq!(self.remembered, remembered, "remembered ids are counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");

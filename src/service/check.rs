@@ -63,6 +63,12 @@ pub(super) fn messages(messages: &[Bytes], limits: &Limits) -> Result<(Vec<Conte
     Ok((settled(messages), known))
 }
 
+/// A message in the one form that says the same, whatever the order of its attributes was.
+pub(super) fn canonical(encoded: &Bytes) -> Vec<u8> {
+    let checked = Checked::decode(encoded.clone());
+    checked.map_or_else(|_| encoded.to_vec(), |checked| checked.encode_length_delimited_to_vec())
+}
+
 /// Messages in memory of their own. What came in is a slice of the whole request, which one message of many would keep.
 /// Neighbours share up to `SHARED_BYTES`.
 fn settled(messages: &[Bytes]) -> Vec<Content> {

@@ -14,6 +14,7 @@ mod settings;
 pub mod status;
 mod tokens;
 mod topics;
+mod transact;
 mod watch;
 mod wire;
 

@@ -13,7 +13,8 @@ use super::proto::{
     PublishResponse, PublishResult, ReceiveRequest, ReceiveResponse, SubscribeRequest, TransactRequest,
     TransactResponse,
 };
-use super::status::{self, Invalid};
+use super::status::Invalid;
+use crate::types::{QueueName, Sequence};
 
 impl Services {
     async fn publish_to_queue(
@@ -23,29 +24,36 @@ impl Services {
     ) -> Result<PublishResponse, Status> {
         let PublishRequest { target, routing_key, messages } = request;
         let queue = match target {
-            Some(Target::Queue(queue)) => check::queue_name("queue", &queue)?,
+            Some(Target::Queue(queue)) => to_queue(&queue, &routing_key)?,
             Some(Target::Topic(topic)) => {
                 return self.publish_to_topic(caller, &topic, &routing_key, &messages).await;
             }
-            None => return Err(Invalid::new("queue", "name the queue or the topic to publish to").into()),
+            None => return Err(no_target().into()),
         };
-        if !routing_key.is_empty() {
-            return Err(Invalid::new("routing_key", "it is for topics only; leave it unset").into());
-        }
         caller.may(&[Permission::Publish], &queue)?;
         let (messages, facts) = check::messages(&messages, &self.limits)?;
         let count = messages.len();
         let published = self.broker.publish(queue, messages, facts).await?;
-        let results = published
-            .sequences(count)
-            .map(|(sequence, duplicate)| PublishResult {
-                sequence: sequence.0,
-                duplicate,
-                ..PublishResult::default()
-            })
-            .collect();
+        let results = published.sequences(count).map(result).collect();
         Ok(PublishResponse { results })
     }
+}
+
+/// The queue that a publish names.
+pub(super) fn to_queue(queue: &str, routing_key: &str) -> Result<QueueName, Invalid> {
+    let queue = check::queue_name("queue", queue)?;
+    if !routing_key.is_empty() {
+        return Err(Invalid::new("routing_key", "it is for topics only; leave it unset"));
+    }
+    Ok(queue)
+}
+
+pub(super) fn no_target() -> Invalid {
+    Invalid::new("queue", "name the queue or the topic to publish to")
+}
+
+pub(super) fn result((sequence, duplicate): (Sequence, bool)) -> PublishResult {
+    PublishResult { sequence: sequence.0, duplicate, ..PublishResult::default() }
 }
 
 #[tonic::async_trait]
@@ -85,7 +93,11 @@ impl QueueService for Services {
         Ok(Response::new(ExtendResponse { failures }))
     }
 
-    async fn transact(&self, _: Request<TransactRequest>) -> Result<Response<TransactResponse>, Status> {
-        Err(status::not_built("Transact"))
+    async fn transact(
+        &self,
+        request: Request<TransactRequest>,
+    ) -> Result<Response<TransactResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        self.transact_all(&caller, request.into_inner()).await.map(Response::new)
     }
 }

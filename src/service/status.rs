@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::tokens::TokenError;
 use crate::broker::BrokerError;
+use crate::types::ReceiptFailure;
 
 /// The domain of all reasons.
 pub const DOMAIN: &str = "bbq.v1";
@@ -38,6 +39,13 @@ impl Invalid {
     /// A field that is more than a limit allows.
     pub(super) fn over_limit(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { over_limit: true, ..Self::new(field, problem) }
+    }
+}
+
+impl Invalid {
+    /// The same as a part of something larger: `field` becomes `whole.field`.
+    pub(super) fn within(self, whole: &str) -> Self {
+        Self { field: format!("{whole}.{}", self.field), ..self }
     }
 }
 
@@ -102,6 +110,12 @@ impl From<BrokerError> for Status {
                     [("queue", queue.as_str()), ("topic", topic.as_str()), ("pattern", pattern.as_str())];
                 Status::with_error_details(Code::FailedPrecondition, message, info("QUEUE_BOUND", bound))
             }
+            BrokerError::Stale { queue, why, .. } => stale_receipt(queue.as_str(), "", why, &message),
+            BrokerError::OtherTransaction(id) => {
+                let details = info("OTHER_TRANSACTION", [("transaction_id", id.as_str())]);
+                Status::with_error_details(Code::InvalidArgument, message, details)
+            }
+            BrokerError::LargeTransaction { .. } => Invalid::over_limit("publishes", message).into(),
             BrokerError::RoutedMessages { .. } | BrokerError::RoutedBytes { .. } => {
                 Invalid::over_limit("messages", message).into()
             }
@@ -134,6 +148,23 @@ impl From<TokenError> for Status {
             }
             TokenError::Store(_) => unavailable("TOKEN_NOT_STORED", message),
         }
+    }
+}
+
+/// A receipt that aborts a transaction.
+pub(super) fn stale_receipt(queue: &str, receipt: &str, why: ReceiptFailure, message: &str) -> Status {
+    let details = info("STALE_RECEIPT", [("queue", queue), ("receipt", receipt), ("why", why_word(why))]);
+    let message = if receipt.is_empty() { message.to_owned() } else { format!("receipt {receipt}: {message}") };
+    Status::with_error_details(Code::Aborted, message, details)
+}
+
+/// A receipt's failure as the wire calls it.
+fn why_word(why: ReceiptFailure) -> &'static str {
+    match why {
+        ReceiptFailure::Superseded => "SUPERSEDED",
+        ReceiptFailure::Expired => "EXPIRED",
+        ReceiptFailure::Gone => "GONE",
+        ReceiptFailure::Unknown => "UNKNOWN",
     }
 }
 

@@ -17,7 +17,7 @@ use crate::types::{
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::journal::RECORD_HEADER_BYTES;
-use super::{publication, topic};
+use super::{publication, topic, transaction};
 
 const VERSION: u8 = 1;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
@@ -149,6 +149,10 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             start(44, None);
             publication::put(out, publication);
         }
+        Command::Transact(transact) => {
+            start(45, None);
+            transaction::put(out, transact);
+        }
     }
 }
 
@@ -200,6 +204,7 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         11 => Command::Expire { limit: input.varint_u32()? },
         tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
         44 => Command::PublishAll(publication::publication(input, payload)?),
+        45 => Command::Transact(transaction::transact(input, payload)?),
         _ => return Err(Malformed("an entry holds a command that this program does not know")),
     })
 }
@@ -339,7 +344,7 @@ pub(super) fn consumer(input: &mut Input<'_>) -> Result<Consumer, Malformed> {
     Ok(Consumer { name: text()?, peer: text()?, transport: text()? })
 }
 
-fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {
+pub(super) fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {
     put_varint(out, length(claims.len()));
     for Claim { sequence, attempt, epoch } in claims {
         put_varint(out, sequence.0);
@@ -348,7 +353,7 @@ fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {
     }
 }
 
-fn claims(input: &mut Input<'_>) -> Result<Vec<Claim>, Malformed> {
+pub(super) fn claims(input: &mut Input<'_>) -> Result<Vec<Claim>, Malformed> {
     let count = input.count(3)?;
     let claim = |_| {
         Ok(Claim {

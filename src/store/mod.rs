@@ -30,6 +30,7 @@ mod recovery;
 mod remembered;
 mod state;
 mod topic;
+mod transaction;
 
 use std::path::Path;
 use std::sync::Arc;

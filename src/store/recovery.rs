@@ -9,7 +9,8 @@ use std::ops::Bound;
 use sled::Tree;
 
 use crate::types::{
-    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch,
+    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch, Transaction,
+    TransactionKey,
 };
 
 use super::checkpoint::{Sweep, sweeps};
@@ -18,7 +19,7 @@ use super::keys::ChunkKey;
 use super::record::{self, Touches};
 use super::remembered::{self, RememberedId};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
-use super::{ReadError, topic};
+use super::{ReadError, topic, transaction};
 
 /// The state that the latest checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub topics: Vec<(TopicName, Timestamp)>,
     /// Their bindings.
     pub bindings: Vec<(BindingKey, Binding)>,
+    /// Transactions that are remembered.
+    pub transactions: Vec<(TransactionKey, Transaction)>,
     /// All deduplication ids that queues remember, by queue and sequence.
     pub remembered: Vec<RememberedId>,
 }
@@ -59,7 +62,8 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
     let remembered = remembered::load(state, &queues)?;
     let topics = rows(&state.topics, "topics", topic::decode_topic)?;
     let bindings = rows(&state.bindings, "bindings", topic::decode_binding)?;
-    Ok(Snapshot { applied, engine, queues, touched, topics, bindings, remembered })
+    let transactions = rows(&state.transactions, "transactions", transaction::decode)?;
+    Ok(Snapshot { applied, engine, queues, touched, topics, bindings, transactions, remembered })
 }
 
 /// All rows of a tree.

@@ -46,6 +46,7 @@ pub(super) struct State {
     pub(super) sweeps: Tree,
     pub(super) topics: Tree,
     pub(super) bindings: Tree,
+    pub(super) transactions: Tree,
     pub(super) ids: Tree,
     file: File,
     path: PathBuf,
@@ -78,7 +79,7 @@ impl State {
         let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
         let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
         let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
-        let (topics, bindings) = (tree("topics")?, tree("bindings")?);
+        let (topics, bindings, transactions) = (tree("topics")?, tree("bindings")?, tree("transactions")?);
         let ids = tree("ids")?;
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let state = Self {
@@ -91,6 +92,7 @@ impl State {
             sweeps,
             topics,
             bindings,
+            transactions,
             ids,
             file,
             path: path.clone(),

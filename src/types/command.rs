@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, QueueId,
-    QueueName, QueueSettings, Receipt, Sequence, TopicName,
+    QueueName, QueueSettings, Receipt, Sequence, TopicName, Transact,
 };
 
 /// Who takes messages, and on which terms.
@@ -53,7 +53,7 @@ pub struct Claim {
 }
 
 /// Some messages of a publication that one queue gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Copies {
     /// The queue.
     pub queue: QueueId,
@@ -176,6 +176,8 @@ pub enum Command {
     Topic(TopicCommand),
     /// Messages are stored in several queues, all or none.
     PublishAll(Publication),
+    /// Messages are done, and others stored, all of it or nothing.
+    Transact(Transact),
     /// Leases whose deadline has come end, earliest first, at most `limit` of them.
     Expire {
         /// The most to end.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Binding, BindingKey, QueueId, QueueRecord, Timestamp, TopicName};
+use super::{Binding, BindingKey, QueueId, QueueRecord, Timestamp, TopicName, Transaction, TransactionKey};
 
 /// What changed besides messages since the latest checkpoint began; `None` where something is no more. Queues that are gone
 /// are not among it: [`super::Change::Deleted`] names them.
@@ -14,15 +14,18 @@ pub struct Dirty {
     pub topics: BTreeMap<TopicName, Option<Timestamp>>,
     /// Their bindings.
     pub bindings: BTreeMap<BindingKey, Option<Binding>>,
+    /// Transactions that are remembered.
+    pub transactions: BTreeMap<TransactionKey, Option<Transaction>>,
 }
 
 impl Dirty {
     /// Adds what changed after it.
     pub fn absorb(&mut self, later: Self) {
-        let Self { queues, topics, bindings } = later;
+        let Self { queues, topics, bindings, transactions } = later;
         self.queues.extend(queues);
         self.topics.extend(topics);
         self.bindings.extend(bindings);
+        self.transactions.extend(transactions);
     }
 }
 

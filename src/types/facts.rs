@@ -17,7 +17,7 @@ pub struct Facts {
 pub type FactsByPlace = Vec<(u32, Facts)>;
 
 /// What a publish was numbered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Published {
     /// The number of the first that was stored; the others that were follow.
     pub first: Sequence,

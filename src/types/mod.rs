@@ -15,6 +15,7 @@ mod queue;
 mod receipt;
 mod time;
 mod topic;
+mod transaction;
 
 pub use change::{Change, EngineRecord};
 pub use command::{Claim, Command, Copies, Dropped, Offer, Pick, Publication, TopicCommand};
@@ -34,4 +35,8 @@ pub use time::{Duration, Timestamp};
 pub use topic::{
     Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern,
     TopicName,
+};
+pub use transaction::{
+    TRANSACTION_ENTRIES_MAX, TRANSACTION_REMEMBERED, TRANSACTIONS_ENTRIES_MAX, TRANSACTIONS_MAX, Transact, Transaction,
+    TransactionId, TransactionKey,
 };

@@ -98,9 +98,10 @@ impl Shadow {
 
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
-        let Dirty { queues, topics, bindings } = self.rows.clone();
+        let Dirty { queues, topics, bindings, transactions } = self.rows.clone();
         let mut engine = Engine::restore(self.record, queues.into_values(), touched)
-            .with_topics(there(topics), there(bindings));
+            .with_topics(there(topics), there(bindings))
+            .with_transactions(there(transactions));
         for (&(queue, sequence), &(id, at)) in &self.remembered {
             if self.rows.queues[&queue].remembered_from <= sequence {
                 engine.remember(queue, sequence, at, id);

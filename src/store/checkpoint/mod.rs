@@ -24,7 +24,7 @@ use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{Overlay, QueueOverlay};
 use super::state::{DRAIN_ROWS, Located, State};
-use super::{ReadError, StoreEvent, keys, meta, remembered, topic};
+use super::{ReadError, StoreEvent, keys, meta, remembered, topic, transaction};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -46,6 +46,7 @@ pub(super) struct Plan {
     records: Rows,
     topics: Rows,
     bindings: Rows,
+    transactions: Rows,
     /// Chunks without a record before the frontier.
     dead: Vec<Located>,
     sweeps: Vec<Sweep>,
@@ -260,7 +261,7 @@ enum Next {
 impl Plan {
     /// What is written as it is.
     fn of(dirty: &Dirty) -> Self {
-        let Dirty { queues, topics, bindings } = dirty;
+        let Dirty { queues, topics, bindings, transactions } = dirty;
         let queue =
             |record: &QueueRecord| (keys::queue(record.id).to_vec(), Some(meta::encode_queue(record)));
         Self {
@@ -272,6 +273,10 @@ impl Plan {
             bindings: bindings
                 .iter()
                 .map(|(key, binding)| (topic::binding_key(key), binding.as_ref().map(topic::encode_binding)))
+                .collect(),
+            transactions: transactions
+                .iter()
+                .map(|(key, one)| (transaction::key(key), one.as_ref().map(transaction::encode)))
                 .collect(),
             ..Self::default()
         }
@@ -290,13 +295,14 @@ impl Plan {
 /// Writes a plan in one transaction.
 fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> Result<(), Stop> {
     let meta = meta::encode_state(applied, engine);
-    let State { queues, chunks, records, parts, sweeps, topics, bindings, .. } = state;
-    let trees = (&state.meta, queues, chunks, records, parts, sweeps, topics, bindings);
-    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps, topics, bindings)| {
+    let State { queues, chunks, records, parts, sweeps, topics, bindings, transactions, .. } = state;
+    let trees = (&state.meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions);
+    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions)| {
         metas.insert(meta::STATE, meta.clone())?;
         write_all(queues, &plan.queues)?;
         write_all(topics, &plan.topics)?;
         write_all(bindings, &plan.bindings)?;
+        write_all(transactions, &plan.transactions)?;
         write_all(records, &plan.records)?;
         for chunk in &plan.dead {
             chunks.remove(&chunk.key.encode())?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::{Copies, Publication, TopicCommand};
+use crate::types::{Copies, Publication, TopicCommand, Transact, TransactionId};
 
 fn claim(sequence: u64) -> Claim {
     Claim { sequence: Sequence(sequence), attempt: Attempt(2), epoch: Epoch(3) }
@@ -59,6 +59,16 @@ fn commands() -> Vec<Command> {
                 Copies { queue: QueueId(8), from: 1, count: 1 },
             ],
         }),
+        Command::Transact(Transact::default()),
+        Command::Transact(Transact {
+            id: Some(TransactionId { namespace: "n".into(), id: "x".into(), request: [1, 2] }),
+            acks: vec![(queue, vec![claim(1)])],
+            publication: Publication {
+                messages: vec![Content(Bytes::from_static(b"hi"))],
+                facts: Vec::new(),
+                copies: vec![Copies { queue, from: 0, count: 1 }],
+            },
+        }),
     ]
 }
 
@@ -79,7 +89,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 20] = [
+    let golden: [&[u8]; 23] = [
         &[1, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2, 4, 5, 1, 6],

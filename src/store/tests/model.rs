@@ -114,7 +114,8 @@ impl Model {
             | Command::Drop { .. }
             | Command::Forget { .. }
             | Command::Topic(_)
-            | Command::PublishAll(_) => {}
+            | Command::PublishAll(_)
+            | Command::Transact(_) => {}
         }
         Vec::new()
     }
