@@ -19,6 +19,7 @@ mod support {
     pub mod history;
     pub mod model;
     pub mod topics;
+    pub mod transactions;
 }
 
 use std::sync::atomic::Ordering;

@@ -10,4 +10,5 @@ mod restarts;
 mod script;
 mod shadow;
 mod topics;
+mod transactions;
 mod words;

@@ -21,6 +21,8 @@ pub struct History<K: Keep> {
     /// The model's time starts at zero.
     start: u64,
     pub(super) published: usize,
+    /// Transactions that had an id: it, and the rest of the line.
+    pub(super) transacted: Vec<(String, String)>,
     joined: usize,
     pub(super) sizes: Sizes,
 }
@@ -35,7 +37,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 26] = [
+const LINES: [(u32, Line); 27] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -62,6 +64,7 @@ const LINES: [(u32, Line); 26] = [
     (2, Line::Freed),
     (6, Line::Topic),
     (6, Line::Send),
+    (8, Line::Transact),
 ];
 
 #[derive(Clone, Copy)]
@@ -92,6 +95,7 @@ enum Line {
     Freed,
     Topic,
     Send,
+    Transact,
 }
 
 impl<K: Keep> History<K> {
@@ -101,7 +105,7 @@ impl<K: Keep> History<K> {
         let model = Model { epoch: 1, ..Model::default() };
         let start = script.now.0;
         let rng = SmallRng::seed_from_u64(seed);
-        Self { seed, rng, model, script, start, published: 0, joined: 0, sizes }
+        Self { seed, rng, model, script, start, published: 0, transacted: Vec::new(), joined: 0, sizes }
     }
 
     /// Runs `lines` lines; panics at the first that is not as the model says.
@@ -181,6 +185,7 @@ impl<K: Keep> History<K> {
             }
             Line::Topic => self.topic(),
             Line::Send => self.send(),
+            Line::Transact => self.transact(),
             Line::Freed => {
                 let freed = self.model.freed.iter().map(|(name, size)| format!("{name}:{size}"));
                 let freed = list(&freed.collect::<Vec<_>>());
@@ -348,7 +353,7 @@ impl<K: Keep> History<K> {
     }
 
     /// Mostly one that was given, and mostly the latest of a message that is there; now and then one that was not.
-    fn receipt(&mut self, queue: usize) -> Option<Claim> {
+    pub(super) fn receipt(&mut self, queue: usize) -> Option<Claim> {
         let messages = &self.model.queues[queue].messages;
         let leased = |at: &usize| messages[*at].lease().is_some();
         let mut places: Vec<_> = (0..messages.len()).filter(leased).collect();
@@ -373,7 +378,7 @@ impl<K: Keep> History<K> {
         Some(Claim { sequence, attempt: self.rng.random_range(0..=given.len() + 1), epoch })
     }
 
-    fn spell(&self, queue: usize, Claim { sequence, attempt, epoch }: Claim) -> String {
+    pub(super) fn spell(&self, queue: usize, Claim { sequence, attempt, epoch }: Claim) -> String {
         let it = sequence.checked_sub(1).and_then(|at| self.model.queues[queue].messages.get(at));
         let name = it.map_or(format!("{}/{sequence}", self.model.queues[queue].name), |it| it.label.clone());
         let given = it.and_then(|it| it.attempts.get(attempt.checked_sub(1)?));

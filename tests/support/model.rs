@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::topics::Topic;
 
 /// All queues that ever were.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     /// Milliseconds.
     pub now: u64,
@@ -18,6 +18,8 @@ pub struct Model {
     /// The place of a queue is its id.
     pub queues: Vec<Queue>,
     pub topics: Vec<Topic>,
+    /// Those that were done: id, all that was asked for, what came of it.
+    pub transactions: Vec<(String, String, String)>,
     /// Streams with credit.
     pub joined: Vec<Joined>,
     /// Whose leases the latest command ended, and the sizes of the messages.
@@ -25,7 +27,7 @@ pub struct Model {
 }
 
 /// A queue, alive or deleted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     pub name: String,
     pub settings: Settings,
@@ -57,7 +59,7 @@ pub struct Coming {
 }
 
 /// A message, there or gone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Message {
     pub label: String,
     pub size: u64,
@@ -94,7 +96,7 @@ pub enum Kind {
 }
 
 /// A stream with credit in one queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Joined {
     pub queue: usize,
     pub name: String,
@@ -282,7 +284,7 @@ impl Model {
         if results.iter().all(|&result| result == "ok") { "ok".to_owned() } else { results.join(" ") }
     }
 
-    fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
+    pub fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
         let (now, epoch) = (self.now, self.epoch);
         let Some(at) = claim.sequence.checked_sub(1) else { return "unknown" };
         let Some(message) = self.queues[queue].messages.get_mut(at) else { return "unknown" };
@@ -313,7 +315,7 @@ impl Model {
     }
 
     /// A message comes into another state; if it was leased in this epoch, its holder has credit again.
-    fn end(&mut self, queue: usize, at: usize, state: State) {
+    pub fn end(&mut self, queue: usize, at: usize, state: State) {
         let message = &mut self.queues[queue].messages[at];
         let granted = message.attempts.last().copied();
         if let State::Leased(lease) = std::mem::replace(&mut message.state, state)

@@ -15,7 +15,7 @@ use crate::shadow::Keep;
 type Pairs = BTreeMap<String, String>;
 
 /// A topic that is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Topic {
     name: String,
     /// Oldest first: the place of a queue, a pattern, attributes.

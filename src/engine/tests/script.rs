@@ -11,6 +11,8 @@
 //! bind t q a.* [+k=v]                           q takes what matches; - for all   -> exists, no-topic, no-queue
 //! unbind t q a.* [+k=v]                                                           -> no-topic, no-binding
 //! send t a.b [+k=v] a b:100=x                   publishes to a topic              -> a.q b.q, none, no-topic, full
+//! transact x ack a#1 publish q c send t a.b d   all or nothing, with the id x     -> c d.q, stale a#1 gone, full,
+//!     in any number; - for no id                                                   again c d.q, other, no-queue
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -45,12 +47,12 @@ use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{
-    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished,
+    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, Stale, TopicOutcome, Transacted, Unpublished,
 };
 use crate::types::{
-    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped,
+    Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeduplicationId, DeliveryMode, Dropped,
     Durability, Duration, Facts, FactsByPlace, Holder, Offer, Overflow, Pick, Publication, QueueId,
-    QueueSettings, Sequence, Timestamp, TopicCommand,
+    QueueSettings, Sequence, Timestamp, TopicCommand, Transact, TransactionId,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -185,6 +187,7 @@ impl<K: Keep> Script<K> {
                 self.tell(Command::Topic(TopicCommand::Unbind(topic.parse().expect(topic), binding)))
             }
             ["send", topic, key, messages @ ..] => self.send(topic, key, messages),
+            ["transact", id, parts @ ..] => self.transact(id, parts),
             ["lease", queue, terms @ ..] => self.lease(queue, Kind::Stream, terms),
             ["receive", queue, terms @ ..] => self.lease(queue, Kind::Receive, terms),
             ["grant", queue, picks @ .., "by", name] => self.propose(queue, name, picks),
@@ -267,8 +270,9 @@ impl<K: Keep> Script<K> {
             Outcome::Granted(_)
             | Outcome::Claimed(_)
             | Outcome::PublishedAll(_)
+            | Outcome::Transacted(_)
             | Outcome::Unpublished(_) => {
-                unreachable!("those who grant, claim and send apply themselves")
+                unreachable!("those who grant, claim, send and transact apply themselves")
             }
         }
     }
@@ -372,8 +376,19 @@ impl<K: Keep> Script<K> {
             Outcome::Unpublished(Unpublished::Full(..)) => return fact("full"),
             other => panic!("what was routed gave {other:?}"),
         };
+        fact(list(self.stored(&copies, &published, &labels, &messages)))
+    }
+
+    /// Notes what was stored; what it is called, or what it is a duplicate of.
+    fn stored(
+        &mut self,
+        copies: &[Copies],
+        published: &[crate::types::Published],
+        labels: &[String],
+        messages: &[Content],
+    ) -> Vec<String> {
         let mut stored = Vec::new();
-        for (copies, published) in copies.into_iter().zip(published) {
+        for (copies, published) in copies.iter().zip(published) {
             let from = copies.from as usize;
             let numbered: Vec<_> = published.sequences(copies.count as usize).collect();
             for (at, (sequence, duplicate)) in (from..).zip(numbered) {
@@ -387,7 +402,73 @@ impl<K: Keep> Script<K> {
                 self.names.published(copies.queue, sequence, message);
             }
         }
-        fact(list(stored))
+        stored
+    }
+
+    /// Everything that is published has its queue's name behind its own.
+    fn transact(&mut self, id: &str, parts: &[&str]) -> Reply {
+        let now = self.engine.record().epoch;
+        let mut transact = Transact {
+            id: (id != "-").then(|| TransactionId {
+                namespace: String::new(),
+                id: id.to_owned(),
+                request: [xxhash_rust::xxh3::xxh3_64(parts.join(" ").as_bytes()), 0],
+            }),
+            ..Transact::default()
+        };
+        let mut receipts: Vec<Vec<&str>> = Vec::new();
+        let mut labels = Vec::new();
+        let is_verb = |word: &&str| matches!(*word, "ack" | "publish" | "send");
+        let begins = (0..parts.len()).filter(|&at| is_verb(&parts[at]));
+        let ends = begins.clone().skip(1).chain([parts.len()]);
+        for part in begins.zip(ends).map(|(begin, end)| &parts[begin..end]) {
+            let from = u32::try_from(labels.len()).expect("a few");
+            let (copies, words) = match part {
+                ["ack", words @ ..] => {
+                    let named: Vec<_> = words.iter().map(|word| self.names.claim(word, now)).collect();
+                    let queue = named.first().expect("a receipt").0;
+                    transact.acks.push((queue, named.iter().map(|(_, claim)| *claim).collect()));
+                    receipts.push(words.to_vec());
+                    continue;
+                }
+                ["publish", queue, words @ ..] => {
+                    let count = u32::try_from(words.len()).expect("a few");
+                    (vec![Copies { queue: self.names.queue(queue), from: 0, count }], words)
+                }
+                ["send", topic, key, words @ ..] => {
+                    let (topic, key) = (topic.parse().expect(topic), key.parse().expect("a key"));
+                    let none = vec![Attributes::new(); words.len()];
+                    (self.engine.route(&topic, &key, &none, u64::MAX).expect("the topic is there"), words)
+                }
+                other => panic!("no part of a transaction: {other:?}"),
+            };
+            let Coming { labels: own, messages, facts } = coming(words);
+            labels.extend(own);
+            let Publication { messages: all, facts: all_facts, copies: all_copies } = &mut transact.publication;
+            all.extend(messages);
+            all_facts.extend(facts.into_iter().map(|(place, facts)| (from + place, facts)));
+            all_copies.extend(copies.into_iter().map(|copies| Copies { from: from + copies.from, ..copies }));
+        }
+        let Publication { messages, copies, .. } = transact.publication.clone();
+        let Outcome::Transacted(outcome) = self.apply(Command::Transact(transact)) else {
+            panic!("a transaction has an outcome of its own")
+        };
+        match outcome {
+            Transacted::Done(published) => fact(list(self.stored(&copies, &published, &labels, &messages))),
+            Transacted::Before(before) => {
+                let known = before.copies.iter().zip(&before.published).flat_map(|(copies, published)| {
+                    let numbered = published.sequences(copies.count as usize);
+                    numbered.map(|(sequence, _)| self.names.label(copies.queue, sequence)).collect::<Vec<_>>()
+                });
+                fact(format!("again {}", list(known)))
+            }
+            Transacted::OtherRequest => fact("other"),
+            Transacted::Stale(Stale { ack, claim, why }) => {
+                fact(format!("stale {} {}", receipts[ack][claim], word(why)))
+            }
+            Transacted::Unpublished(Unpublished::Full(..)) => fact("full"),
+            Transacted::Unpublished(Unpublished::NoQueue) => fact("no-queue"),
+        }
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {

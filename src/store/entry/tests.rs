@@ -113,6 +113,9 @@ fn every_command_has_known_bytes_and_reads_back() {
             44, 2, 2, b'h', b'i', 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 7, 0, 2, 8,
             1, 1,
         ],
+        &[45, 0, 0, 0, 0, 0],
+        &[45, 1, 1, b'n', 1, b'x', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
+        &[1, 7, 1, 1, 2, 3, 1, 2, b'h', b'i', 0, 1, 7, 0, 1],
     ];
     assert_eq!(bytes, golden.concat());
     assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));
