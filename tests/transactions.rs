@@ -34,7 +34,11 @@ fn to_queue(queue: &str, bodies: &[&str]) -> proto::PublishRequest {
     to(Target::Queue(queue.to_owned()), "", bodies)
 }
 
-fn request(id: &str, acks: Vec<proto::AckRequest>, publishes: Vec<proto::PublishRequest>) -> proto::TransactRequest {
+fn request(
+    id: &str,
+    acks: Vec<proto::AckRequest>,
+    publishes: Vec<proto::PublishRequest>,
+) -> proto::TransactRequest {
     proto::TransactRequest { acks, publishes, transaction_id: id.to_owned() }
 }
 
@@ -53,7 +57,9 @@ async fn bodies(client: &Client, queue: &str) -> Vec<String> {
     loop {
         let page = PageRequest { size: 1000, token };
         let page = client.peek(queue, proto::MessageState::Unspecified, page).await.unwrap();
-        let body = |message: proto::PeekedMessage| String::from_utf8(message.message.unwrap().body.to_vec()).unwrap();
+        let body = |message: proto::PeekedMessage| {
+            String::from_utf8(message.message.unwrap().body.to_vec()).unwrap()
+        };
         found.extend(page.items.into_iter().map(body));
         token = page.next_page_token;
         if token.is_empty() {
@@ -86,7 +92,8 @@ async fn what_is_acked_and_what_is_published_happens_together_over_both_transpor
         let done = client.transact(request("", vec![ack("in", &[&receipts[0]])], publishes)).await.unwrap();
         let sequences = |at: usize| done[at].results.iter().map(|one| one.sequence).collect::<Vec<_>>();
         assert_eq!(sequences(0), [3 * round + 1, 3 * round + 2]);
-        let routed: Vec<_> = done[1].results[0].routed.iter().map(|one| (one.queue.as_str(), one.sequence)).collect();
+        let routed: Vec<_> =
+            done[1].results[0].routed.iter().map(|one| (one.queue.as_str(), one.sequence)).collect();
         assert_eq!(routed, [("out", 3 * round + 3), ("log", 2 * round + 1)]);
         assert_eq!(sequences(2), [2 * round + 2]);
     }
@@ -100,7 +107,9 @@ async fn one_stale_receipt_aborts_all_and_is_named() {
     client.publish_all("in", vec![Message::new("a"), Message::new("b")]).await.unwrap();
     let receipts = receive(&client, "in", 2).await;
     client.ack("in", &[&receipts[1]]).await.unwrap();
-    for (bad, why) in [(receipts[1].as_str(), "gone"), ("nonsense", "not a receipt"), ("1.1.1.99", "not a receipt")] {
+    for (bad, why) in
+        [(receipts[1].as_str(), "gone"), ("nonsense", "not a receipt"), ("1.1.1.99", "not a receipt")]
+    {
         let acks = vec![ack("in", &[&receipts[0], bad])];
         let error = client.transact(request("", acks, vec![to_queue("out", &["x"])])).await.unwrap_err();
         assert!(matches!(error, Error::Aborted(_)) && error.reason() == Some("STALE_RECEIPT"), "{error:?}");
@@ -138,7 +147,8 @@ async fn the_same_id_gives_the_first_outcome_again_across_kills() {
     let client = server.client().await;
     assert_eq!(client.transact(asked()).await.unwrap(), first);
     assert_eq!(bodies(&client, "out").await, ["x"]);
-    let other = client.transact(request("job-1", Vec::new(), vec![to_queue("out", &["y"])])).await.unwrap_err();
+    let other =
+        client.transact(request("job-1", Vec::new(), vec![to_queue("out", &["y"])])).await.unwrap_err();
     assert_eq!(other.reason(), Some("OTHER_TRANSACTION"), "{other}");
     assert!(other.to_string().contains("job-1"), "{other}");
     // Another namespace has ids of its own, and what was refused is not remembered.
@@ -165,8 +175,14 @@ async fn a_bad_field_is_refused_by_place_and_nothing_is_done() {
         ("acks[0].queue", request("", vec![ack("a b", &["1.1.1.1"])], vec![good()])),
         ("acks[0].receipts", request("", vec![ack("in", &[])], vec![good()])),
         ("publishes[1].queue", request("", receipt(), vec![good(), to_queue("n/q", &["x"])])),
-        ("publishes[1].topic", request("", receipt(), vec![good(), to(Target::Topic("n/t".into()), "", &["x"])])),
-        ("publishes[0].routing_key", request("", receipt(), vec![to(Target::Queue("out".into()), "k", &["x"])])),
+        (
+            "publishes[1].topic",
+            request("", receipt(), vec![good(), to(Target::Topic("n/t".into()), "", &["x"])]),
+        ),
+        (
+            "publishes[0].routing_key",
+            request("", receipt(), vec![to(Target::Queue("out".into()), "k", &["x"])]),
+        ),
         ("publishes[0].messages", request("", receipt(), vec![to_queue("out", &[])])),
         ("publishes[0].queue", request("", receipt(), vec![proto::PublishRequest::default()])),
     ] {
@@ -202,7 +218,10 @@ async fn a_full_queue_refuses_all_of_it() {
     let taken = receive(&client, "full", 1).await;
     let acks = vec![ack("in", &[&receipts[0]]), ack("full", &[&taken[0]])];
     client.transact(request("id", acks, both())).await.unwrap();
-    assert_eq!((bodies(&client, "out").await, bodies(&client, "full").await), (vec!["y".to_owned()], vec!["y".to_owned()]));
+    assert_eq!(
+        (bodies(&client, "out").await, bodies(&client, "full").await),
+        (vec!["y".to_owned()], vec!["y".to_owned()])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +245,9 @@ async fn each_queue_needs_its_own_permission() {
         let error = client.transact(asked()).await.unwrap_err();
         match (lacking, error) {
             (0, Error::PermissionDenied(refusal)) => assert!(refusal.message.contains("consume on queue in")),
-            (1, Error::PermissionDenied(refusal)) => assert!(refusal.message.contains("publish on queue out")),
+            (1, Error::PermissionDenied(refusal)) => {
+                assert!(refusal.message.contains("publish on queue out"))
+            }
             (2, Error::PermissionDenied(refusal)) => assert!(refusal.message.contains("publish on topic t")),
             (3, Error::Aborted(_)) => {}
             (_, other) => panic!("{lacking}: {other:?}"),
@@ -273,7 +294,11 @@ impl Work {
                 let id = if rng.random() { delivery.receipt().to_owned() } else { String::new() };
                 let request = request(&id, vec![ack("in", &[delivery.receipt()])], publishes);
                 let once = client.transact(request.clone()).await;
-                let again = if id.is_empty() || rng.random_bool(0.8) { None } else { Some(client.transact(request).await) };
+                let again = if id.is_empty() || rng.random_bool(0.8) {
+                    None
+                } else {
+                    Some(client.transact(request).await)
+                };
                 if let (Ok(once), Some(Ok(again))) = (&once, &again) {
                     assert_eq!(once, again, "a repeated transaction has the same outcome");
                 }
@@ -287,7 +312,8 @@ impl Work {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_or_neither_however_often_the_server_is_killed() {
     let rounds = std::env::var("BBQ_SOAK_ROUNDS").map_or(8, |rounds| rounds.parse().expect("a number"));
-    let seed = std::env::var("BBQ_SOAK_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("a number"));
+    let seed = std::env::var("BBQ_SOAK_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().expect("a number"));
     eprintln!("BBQ_SOAK_SEED={seed} BBQ_SOAK_ROUNDS={rounds}");
     let mut rng = StdRng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
@@ -341,7 +367,8 @@ async fn both_or_neither_however_often_the_server_is_killed() {
     for (id, count) in &counts {
         assert!(matches!(count, [1, 0, 0] | [0, 1, 1]), "{id} is in {count:?} of in, out, log");
     }
-    let lost: Vec<_> = work.confirmed.lock().unwrap().iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
+    let lost: Vec<_> =
+        work.confirmed.lock().unwrap().iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
     assert!(lost.is_empty(), "confirmed, and neither there nor done: {lost:?}");
     let done = work.done.load(Ordering::Relaxed);
     eprintln!("{} inputs, {done} transactions confirmed", counts.len());

@@ -77,7 +77,11 @@ impl Broker {
             let gone = freed.get(&record.id).copied().unwrap_or_default();
             let mut room = Room::Settled;
             if record.settings.limits.overflow == Overflow::DropOldest {
-                room = self.room(queue, sifted.messages.saturating_sub(gone.0), sifted.bytes.saturating_sub(gone.1));
+                room = self.room(
+                    queue,
+                    sifted.messages.saturating_sub(gone.0),
+                    sifted.bytes.saturating_sub(gone.1),
+                );
             }
             match room {
                 Room::Settled => {

@@ -120,7 +120,9 @@ pub enum BrokerError {
         why: ReceiptFailure,
     },
     /// Another transaction has that id.
-    #[error("transaction_id {0:?} names another transaction, with other contents; give each one an id of its own")]
+    #[error(
+        "transaction_id {0:?} names another transaction, with other contents; give each one an id of its own"
+    )]
     OtherTransaction(String),
     /// A transaction does more than can be remembered.
     #[error(

@@ -217,7 +217,12 @@ impl Broker {
     }
 
     /// For each of `count` messages the queues that took it, or had it already.
-    pub(super) fn topic_results(&self, copies: &[Copies], published: &[Published], count: usize) -> Vec<TopicResult> {
+    pub(super) fn topic_results(
+        &self,
+        copies: &[Copies],
+        published: &[Published],
+        count: usize,
+    ) -> Vec<TopicResult> {
         let mut results = vec![TopicResult { routed: Vec::new(), duplicate: true }; count];
         for (copies, published) in copies.iter().zip(published) {
             let Some(queue) = self.engine.queue(copies.queue) else { continue };

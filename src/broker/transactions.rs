@@ -11,8 +11,9 @@ use super::task::Broker;
 use super::topics::{Routable, TopicResult};
 use crate::engine::{Outcome, Stale, Transacted};
 use crate::types::{
-    Attributes, Claim, Command, Content, Copies, FactsByPlace, Publication, Published, QueueId, QueueName, Receipt,
-    ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact, Transaction, TransactionId,
+    Attributes, Claim, Command, Content, Copies, FactsByPlace, Publication, Published, QueueId, QueueName,
+    Receipt, ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact, Transaction,
+    TransactionId,
 };
 
 /// What is to be done, all or nothing.
@@ -69,7 +70,10 @@ impl Handle {
     ///
     /// # Errors
     /// If a receipt is stale, a queue or topic is missing or full, or the broker has stopped.
-    pub async fn transact(&self, transactional: Transactional) -> Result<Vec<TransactionResult>, BrokerError> {
+    pub async fn transact(
+        &self,
+        transactional: Transactional,
+    ) -> Result<Vec<TransactionResult>, BrokerError> {
         let Transactional { id, acks, publishes } = transactional;
         let (mut targets, mut messages, mut facts) = (Vec::new(), Vec::new(), FactsByPlace::new());
         for (target, routable) in publishes {
@@ -131,15 +135,19 @@ impl Broker {
         if let Some(stale) = self.engine.stale(&acks) {
             return Err(Unready::Refused(stale_receipt(transacting, stale)));
         }
-        let (messages, facts) = (std::mem::take(&mut transacting.messages), std::mem::take(&mut transacting.facts));
+        let (messages, facts) =
+            (std::mem::take(&mut transacting.messages), std::mem::take(&mut transacting.facts));
         let publication = Publication { messages, facts, copies };
         if let Err(unready) = self.fits(batch, transacting, &publication, &acks) {
             (transacting.messages, transacting.facts) = (publication.messages, publication.facts);
             return Err(unready);
         }
-        let (copies, settled) = (publication.copies.clone(), acks.iter().map(|(_, claims)| claims.len()).sum::<usize>());
+        let (copies, settled) =
+            (publication.copies.clone(), acks.iter().map(|(_, claims)| claims.len()).sum::<usize>());
         let id = transacting.id.clone();
-        let Outcome::Transacted(outcome) = self.act(batch, Command::Transact(Transact { id, acks, publication })) else {
+        let Outcome::Transacted(outcome) =
+            self.act(batch, Command::Transact(Transact { id, acks, publication }))
+        else {
             unreachable!("a transaction has an outcome of its own")
         };
         if let Transacted::Done(published) = &outcome {
@@ -162,7 +170,10 @@ impl Broker {
             let duplicates: usize = shares.iter().map(|(_, sifted)| sifted.duplicates.len()).sum();
             let entries = publication.copies.len() + duplicates;
             if entries > TRANSACTION_ENTRIES_MAX {
-                return Err(Unready::Refused(BrokerError::LargeTransaction { entries, limit: TRANSACTION_ENTRIES_MAX }));
+                return Err(Unready::Refused(BrokerError::LargeTransaction {
+                    entries,
+                    limit: TRANSACTION_ENTRIES_MAX,
+                }));
             }
         }
         let freed = self.engine.freed(acks);
@@ -194,7 +205,9 @@ impl Broker {
                 Target::Queue(name) => {
                     let queue = self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))?;
                     let place = |facts: &(u32, _)| (*from..from + count).contains(&facts.0);
-                    if queue.record().settings.deduplication_window.0 == 0 && transacting.facts.iter().any(place) {
+                    if queue.record().settings.deduplication_window.0 == 0
+                        && transacting.facts.iter().any(place)
+                    {
                         return Err(BrokerError::NoDeduplication(name.clone()));
                     }
                     vec![Copies { queue: queue.record().id, from: 0, count: *count }]
@@ -215,7 +228,9 @@ impl Broker {
         transacting: &Transacting,
     ) -> Result<Vec<TransactionResult>, BrokerError> {
         match outcome {
-            Transacted::Done(published) => Ok(self.transaction_results(copies, &published, &transacting.targets)),
+            Transacted::Done(published) => {
+                Ok(self.transaction_results(copies, &published, &transacting.targets))
+            }
             Transacted::Before(Transaction { copies, published, .. }) => {
                 Ok(self.transaction_results(&copies, &published, &transacting.targets))
             }
@@ -244,7 +259,10 @@ impl Broker {
             let count = usize::try_from(*count).unwrap_or(0);
             match target {
                 Target::Queue(_) => TransactionResult::Queue(
-                    published.first().map(|published| published.sequences(count).collect()).unwrap_or_default(),
+                    published
+                        .first()
+                        .map(|published| published.sequences(count).collect())
+                        .unwrap_or_default(),
                 ),
                 Target::Topic(..) => TransactionResult::Topic(self.topic_results(&own, published, count)),
             }

@@ -62,7 +62,8 @@ impl Engine {
         for (queue, Sifted { messages, bytes, .. }) in self.sift_all(publication, self.record.now)? {
             let id = queue.record().id;
             if messages > 0
-                && let Some(full) = queue.full_after(freed.get(&id).copied().unwrap_or_default(), messages, bytes)
+                && let Some(full) =
+                    queue.full_after(freed.get(&id).copied().unwrap_or_default(), messages, bytes)
             {
                 return Err(Unpublished::Full(id, full));
             }

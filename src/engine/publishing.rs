@@ -26,7 +26,8 @@ impl Queue {
     pub fn full_after(&self, gone: (u64, u64), messages: u64, bytes: u64) -> Option<Full> {
         let limits = self.record().settings.limits;
         let depth = self.depth();
-        let (held, held_bytes) = (depth.messages().saturating_sub(gone.0), depth.bytes.saturating_sub(gone.1));
+        let (held, held_bytes) =
+            (depth.messages().saturating_sub(gone.0), depth.bytes.saturating_sub(gone.1));
         let Excess { messages: many, bytes: much } = limits.excess(held + messages, held_bytes + bytes);
         if many > 0 {
             Some(Full::Messages { held, limit: limits.messages })

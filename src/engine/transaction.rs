@@ -127,8 +127,15 @@ impl Transactions {
         for remembered in self.namespaces.values() {
             let Remembered { order, ids, entries } = remembered;
             assert_eq!(order.len(), ids.len(), "no two transactions have one id");
-            assert!(order.iter().all(|(number, one)| ids.get(&one.id) == Some(number)), "each is found by its id");
-            assert_eq!(*entries, order.values().map(Transaction::entries).sum::<usize>(), "entries are counted");
+            assert!(
+                order.iter().all(|(number, one)| ids.get(&one.id) == Some(number)),
+                "each is found by its id"
+            );
+            assert_eq!(
+                *entries,
+                order.values().map(Transaction::entries).sum::<usize>(),
+                "entries are counted"
+            );
             assert!(!remembered.is_over(Timestamp(0)).0, "too much is remembered");
         }
     }
@@ -185,7 +192,8 @@ impl Engine {
         let mut freed: BTreeMap<QueueId, (u64, u64)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for (id, claims) in acks {
-            let touch = |claim: &Claim| self.queues.get(id).and_then(|queue: &Queue| queue.touch(claim.sequence));
+            let touch =
+                |claim: &Claim| self.queues.get(id).and_then(|queue: &Queue| queue.touch(claim.sequence));
             for claim in claims {
                 if let Some(touch) = touch(claim)
                     && seen.insert((*id, claim.sequence))

@@ -154,7 +154,8 @@ impl From<TokenError> for Status {
 /// A receipt that aborts a transaction.
 pub(super) fn stale_receipt(queue: &str, receipt: &str, why: ReceiptFailure, message: &str) -> Status {
     let details = info("STALE_RECEIPT", [("queue", queue), ("receipt", receipt), ("why", why_word(why))]);
-    let message = if receipt.is_empty() { message.to_owned() } else { format!("receipt {receipt}: {message}") };
+    let message =
+        if receipt.is_empty() { message.to_owned() } else { format!("receipt {receipt}: {message}") };
     Status::with_error_details(Code::Aborted, message, details)
 }
 

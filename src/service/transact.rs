@@ -144,7 +144,8 @@ impl Namespace {
 /// Feeds what a publish asks for, however its maps happened to be ordered.
 fn digest(hasher: &mut Xxh3, publish: &PublishRequest) {
     let PublishRequest { target, routing_key, messages } = publish;
-    let shape = PublishRequest { target: target.clone(), routing_key: routing_key.clone(), messages: Vec::new() };
+    let shape =
+        PublishRequest { target: target.clone(), routing_key: routing_key.clone(), messages: Vec::new() };
     hasher.update(&shape.encode_length_delimited_to_vec());
     for message in messages {
         hasher.update(&check::canonical(message));

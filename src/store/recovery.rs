@@ -9,8 +9,8 @@ use std::ops::Bound;
 use sled::Tree;
 
 use crate::types::{
-    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch, Transaction,
-    TransactionKey,
+    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch,
+    Transaction, TransactionKey,
 };
 
 use super::checkpoint::{Sweep, sweeps};

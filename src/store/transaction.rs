@@ -37,7 +37,8 @@ pub(super) fn encode(transaction: &Transaction) -> Vec<u8> {
     }
     put_varint(&mut out, length(copies.len()));
     for (Copies { queue, from, count }, Published { first, duplicates }) in copies.iter().zip(published) {
-        let numbers = [u64::from(queue.0), u64::from(*from), u64::from(*count), first.0, length(duplicates.len())];
+        let numbers =
+            [u64::from(queue.0), u64::from(*from), u64::from(*count), first.0, length(duplicates.len())];
         numbers.into_iter().for_each(|number| put_varint(&mut out, number));
         for (place, sequence) in duplicates {
             put_varint(&mut out, u64::from(*place));

@@ -37,6 +37,6 @@ pub use topic::{
     TopicName,
 };
 pub use transaction::{
-    TRANSACTION_ENTRIES_MAX, TRANSACTION_REMEMBERED, TRANSACTIONS_ENTRIES_MAX, TRANSACTIONS_MAX, Transact, Transaction,
-    TransactionId, TransactionKey,
+    TRANSACTION_ENTRIES_MAX, TRANSACTION_REMEMBERED, TRANSACTIONS_ENTRIES_MAX, TRANSACTIONS_MAX, Transact,
+    Transaction, TransactionId, TransactionKey,
 };

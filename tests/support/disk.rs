@@ -108,8 +108,11 @@ impl Disk {
     fn reopen(&mut self) -> Engine {
         let Opened { mut store, snapshot, replay, events } =
             store::open(&self.path(), &options()).expect("it opens");
-        let Snapshot { applied, engine, queues, touched, topics, bindings, transactions, remembered } = snapshot;
-        let mut engine = Engine::restore(engine, queues, touched).with_topics(topics, bindings).with_transactions(transactions);
+        let Snapshot { applied, engine, queues, touched, topics, bindings, transactions, remembered } =
+            snapshot;
+        let mut engine = Engine::restore(engine, queues, touched)
+            .with_topics(topics, bindings)
+            .with_transactions(transactions);
         for (queue, sequence, id, at) in remembered {
             engine.remember(queue, sequence, at, id);
         }

@@ -284,26 +284,34 @@ impl Model {
         if results.iter().all(|&result| result == "ok") { "ok".to_owned() } else { results.join(" ") }
     }
 
-    pub fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
-        let (now, epoch) = (self.now, self.epoch);
-        let Some(at) = claim.sequence.checked_sub(1) else { return "unknown" };
-        let Some(message) = self.queues[queue].messages.get_mut(at) else { return "unknown" };
+    /// The message that a claim may act on, or why it may not.
+    pub fn standing(&self, queue: usize, claim: Claim) -> Result<usize, &'static str> {
+        let at = claim.sequence.checked_sub(1).ok_or("unknown")?;
+        let message = self.queues[queue].messages.get(at).ok_or("unknown")?;
         let latest = message.attempts.len();
-        if message.state == State::Untouched || claim.attempt == 0 || claim.epoch > epoch {
-            return "unknown";
+        if message.state == State::Untouched || claim.attempt == 0 || claim.epoch > self.epoch {
+            return Err("unknown");
         }
         if message.state == State::Gone {
-            return if matches!(ask, Ask::Ack) { "ok" } else { "gone" };
+            return Err("gone");
         }
         if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {
-            return "unknown";
+            return Err("unknown");
         }
         if claim.attempt < latest {
-            return "superseded";
+            return Err("superseded");
         }
-        if claim.epoch != message.attempts[latest - 1] {
-            return "unknown";
-        }
+        if claim.epoch == message.attempts[latest - 1] { Ok(at) } else { Err("unknown") }
+    }
+
+    fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
+        let at = match self.standing(queue, claim) {
+            Ok(at) => at,
+            Err("gone") if matches!(ask, Ask::Ack) => return "ok",
+            Err(why) => return why,
+        };
+        let now = self.now;
+        let message = &mut self.queues[queue].messages[at];
         let holds = message.lease().is_some_and(|lease| lease.deadline > now);
         match (ask, &mut message.state) {
             (Ask::Ack, _) => self.end(queue, at, State::Gone),

@@ -5,7 +5,7 @@
 use rand::RngExt;
 
 use super::history::{History, words};
-use super::model::{Ask, Claim, Coming, Model, State, list};
+use super::model::{Claim, Coming, Model, State, list};
 use crate::shadow::Keep;
 
 /// What a transaction asks for.
@@ -24,7 +24,8 @@ impl Model {
         }
         for (queue, claims) in &parts.acks {
             for (claim, spelled) in claims {
-                if let Err(why) = self.may_ack(*queue, *claim) {
+                let there = if self.queues[*queue].alive { Ok(()) } else { Err("gone") };
+                if let Err(why) = there.and_then(|()| self.standing(*queue, *claim)) {
                     return format!("stale {spelled} {why}");
                 }
             }
@@ -57,20 +58,6 @@ impl Model {
             self.transactions.push((id.to_owned(), text.to_owned(), list(&known)));
         }
         list(&stored)
-    }
-
-    /// As an ack, but that what is gone is not good enough. Changes nothing.
-    fn may_ack(&self, queue: usize, claim: Claim) -> Result<(), &'static str> {
-        if !self.queues[queue].alive {
-            return Err("gone");
-        }
-        let message = claim.sequence.checked_sub(1).and_then(|at| self.queues[queue].messages.get(at));
-        let gone = message.is_some_and(|message| message.state == State::Gone);
-        match self.clone().claim_one(queue, claim, Ask::Ack) {
-            "ok" if gone => Err("gone"),
-            "ok" => Ok(()),
-            why => Err(why),
-        }
     }
 }
 

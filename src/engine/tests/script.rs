@@ -47,7 +47,8 @@ use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{
-    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, Stale, TopicOutcome, Transacted, Unpublished,
+    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, Stale, TopicOutcome, Transacted,
+    Unpublished,
 };
 use crate::types::{
     Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeduplicationId, DeliveryMode, Dropped,
@@ -444,7 +445,8 @@ impl<K: Keep> Script<K> {
             };
             let Coming { labels: own, messages, facts } = coming(words);
             labels.extend(own);
-            let Publication { messages: all, facts: all_facts, copies: all_copies } = &mut transact.publication;
+            let Publication { messages: all, facts: all_facts, copies: all_copies } =
+                &mut transact.publication;
             all.extend(messages);
             all_facts.extend(facts.into_iter().map(|(place, facts)| (from + place, facts)));
             all_copies.extend(copies.into_iter().map(|copies| Copies { from: from + copies.from, ..copies }));

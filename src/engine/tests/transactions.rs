@@ -3,8 +3,8 @@
 use super::script::check;
 use crate::engine::{Effects, Engine, Outcome, Transacted};
 use crate::types::{
-    Command, Content, Copies, Publication, QueueId, QueueSettings, TRANSACTION_REMEMBERED, TRANSACTIONS_ENTRIES_MAX,
-    TRANSACTIONS_MAX, Timestamp, Transact, TransactionId,
+    Command, Content, Copies, Publication, QueueId, QueueSettings, TRANSACTION_REMEMBERED,
+    TRANSACTIONS_ENTRIES_MAX, TRANSACTIONS_MAX, Timestamp, Transact, TransactionId,
 };
 
 #[test]

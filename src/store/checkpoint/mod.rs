@@ -297,25 +297,27 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
     let meta = meta::encode_state(applied, engine);
     let State { queues, chunks, records, parts, sweeps, topics, bindings, transactions, .. } = state;
     let trees = (&state.meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions);
-    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions)| {
-        metas.insert(meta::STATE, meta.clone())?;
-        write_all(queues, &plan.queues)?;
-        write_all(topics, &plan.topics)?;
-        write_all(bindings, &plan.bindings)?;
-        write_all(transactions, &plan.transactions)?;
-        write_all(records, &plan.records)?;
-        for chunk in &plan.dead {
-            chunks.remove(&chunk.key.encode())?;
-            for part in 0..chunk.parts {
-                parts.remove(&chunk.key.part(part))?;
+    let done = trees.transaction(
+        |(metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions)| {
+            metas.insert(meta::STATE, meta.clone())?;
+            write_all(queues, &plan.queues)?;
+            write_all(topics, &plan.topics)?;
+            write_all(bindings, &plan.bindings)?;
+            write_all(transactions, &plan.transactions)?;
+            write_all(records, &plan.records)?;
+            for chunk in &plan.dead {
+                chunks.remove(&chunk.key.encode())?;
+                for part in 0..chunk.parts {
+                    parts.remove(&chunk.key.part(part))?;
+                }
             }
-        }
-        for sweep in &plan.sweeps {
-            let (key, until) = sweep.row();
-            sweeps.insert(key, until)?;
-        }
-        Ok(())
-    });
+            for sweep in &plan.sweeps {
+                let (key, until) = sweep.row();
+                sweeps.insert(key, until)?;
+            }
+            Ok(())
+        },
+    );
     match done {
         Ok(()) => Ok(()),
         Err(TransactionError::Abort(())) => Err(Stop::Failed("the transaction was given up".to_owned())),
