@@ -8,6 +8,7 @@ use super::board::Watch;
 use super::request::{
     BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
 };
+use crate::store::{Backup, ReadError};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
 /// A reply and what it says.
@@ -29,6 +30,7 @@ pub(super) enum Departure {
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
     Watching(Answer<Watch>),
+    Ordered(Answer<oneshot::Receiver<Result<Backup, ReadError>>>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }
