@@ -94,7 +94,7 @@ impl Run {
                 untouched_bytes: 0,
                 remembered_from: Sequence(1),
             };
-            self.store.begin_checkpoint(self.last, EngineRecord::default(), vec![record]);
+            self.store.begin_checkpoint(self.last, EngineRecord::default(), [record].into_iter().collect());
         }
     }
 
