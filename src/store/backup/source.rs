@@ -41,6 +41,12 @@ enum Stage {
     Done,
 }
 
+/// A block of rows, if there are any, and the key to go on at, if there are more.
+struct Read {
+    block: Option<Vec<u8>>,
+    next: Option<Vec<u8>>,
+}
+
 impl Backup {
     /// Begins a backup of the checkpoint that has just been made. Nothing may be written to the state meanwhile.
     pub(in crate::store) fn begin(
@@ -94,14 +100,14 @@ impl Backup {
             let piece = match self.stage.clone() {
                 Stage::Spool => self.spooled_piece()?,
                 Stage::Chunks(from) => {
-                    let (piece, next) = self.rows("chunks", &self.state.chunks.clone(), from)?;
+                    let Read { block, next } = self.rows("chunks", &self.state.chunks.clone(), from)?;
                     self.stage = next.map_or(Stage::Parts(Vec::new()), Stage::Chunks);
-                    piece
+                    block
                 }
                 Stage::Parts(from) => {
-                    let (piece, next) = self.rows("parts", &self.state.parts.clone(), from)?;
+                    let Read { block, next } = self.rows("parts", &self.state.parts.clone(), from)?;
                     self.stage = next.map_or(Stage::Trailer, Stage::Parts);
-                    piece
+                    block
                 }
                 Stage::Trailer => {
                     self.stage = Stage::Done;
@@ -127,12 +133,7 @@ impl Backup {
     }
 
     /// A block of rows of a tree from a key on, and where to go on; no block if there are no more rows.
-    fn rows(
-        &mut self,
-        name: &str,
-        tree: &Tree,
-        from: Vec<u8>,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), ReadError> {
+    fn rows(&mut self, name: &str, tree: &Tree, from: Vec<u8>) -> Result<Read, ReadError> {
         let mut rows = Rows::of(name);
         let mut from = Some(from);
         while let Some(begin) = from.take() {
@@ -145,12 +146,12 @@ impl Backup {
                     break;
                 }
                 if rows.is_full() {
-                    return Ok((Some(self.encoder.block(&rows)), Some(key.to_vec())));
+                    return Ok(Read { block: Some(self.encoder.block(&rows)), next: Some(key.to_vec()) });
                 }
                 rows.push(&key, &value);
             }
         }
-        Ok(((!rows.is_empty()).then(|| self.encoder.block(&rows)), None))
+        Ok(Read { block: (!rows.is_empty()).then(|| self.encoder.block(&rows)), next: None })
     }
 }
 
