@@ -243,15 +243,13 @@ async fn each_queue_needs_its_own_permission() {
         let profile = server.profile_of(Some(&secret), Transport::Http2);
         let client = within("connecting", Client::connect(profile)).await.unwrap();
         let error = client.transact(asked()).await.unwrap_err();
-        match (lacking, error) {
-            (0, Error::PermissionDenied(refusal)) => assert!(refusal.message.contains("consume on queue in")),
-            (1, Error::PermissionDenied(refusal)) => {
-                assert!(refusal.message.contains("publish on queue out"))
-            }
-            (2, Error::PermissionDenied(refusal)) => assert!(refusal.message.contains("publish on topic t")),
-            (3, Error::Aborted(_)) => {}
+        let missing = match (lacking, error) {
+            (3, Error::Aborted(_)) => continue,
+            (_, Error::PermissionDenied(refusal)) => refusal.message,
             (_, other) => panic!("{lacking}: {other:?}"),
-        }
+        };
+        let wanted = ["consume on queue in", "publish on queue out", "publish on topic t"];
+        assert!(missing.contains(wanted[lacking]), "{missing}");
     }
 }
 

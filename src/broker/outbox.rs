@@ -10,6 +10,7 @@ use super::request::{
 };
 use super::topics::{TopicResult, TopicView};
 use super::transactions::TransactionResult;
+use crate::store::{Backup, ReadError};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
@@ -36,6 +37,7 @@ pub(super) enum Departure {
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
     Watching(Answer<Watch>),
+    Ordered(Answer<oneshot::Receiver<Result<Backup, ReadError>>>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }

@@ -81,34 +81,40 @@ impl Remembered {
         }
     }
 
-    /// Whether there is too much, or the first has been remembered for long enough.
-    fn is_over(&self, now: Timestamp) -> (bool, bool) {
-        let many = self.order.len() > TRANSACTIONS_MAX || self.entries > TRANSACTIONS_ENTRIES_MAX;
-        (many, self.order.first_key_value().is_some_and(|(_, first)| !first.counts(now)))
+    fn is_too_much(&self) -> bool {
+        self.order.len() > TRANSACTIONS_MAX || self.entries > TRANSACTIONS_ENTRIES_MAX
+    }
+
+    /// Whether the first has been remembered for long enough.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.order.first_key_value().is_some_and(|(_, first)| !first.counts(now))
     }
 }
 
 impl Transactions {
-    fn remember(&mut self, namespace: String, transaction: Transaction, now: Timestamp) {
-        let remembered = self.namespaces.entry(namespace.clone()).or_default();
+    fn remember(&mut self, namespace: &str, transaction: Transaction, now: Timestamp) {
+        let remembered = self.namespaces.entry(namespace.to_owned()).or_default();
+        let mut touched = Vec::new();
         if let Some((old, _)) = remembered.find(&transaction.id) {
             remembered.forget(old);
-            self.dirty.insert((namespace.clone(), old));
+            touched.push(old);
         }
         let number = remembered.order.last_key_value().map_or(0, |(last, _)| last + 1);
         remembered.put(number, transaction);
-        self.dirty.insert((namespace.clone(), number));
-        let mut forgotten = 0;
-        loop {
-            let (many, old) = remembered.is_over(now);
-            let Some((&first, _)) = remembered.order.first_key_value() else { break };
-            if !many && !(old && forgotten < FORGET) {
+        touched.push(number);
+        let mut old = 0;
+        while let Some((&first, _)) = remembered.order.first_key_value() {
+            if remembered.is_too_much() {
+                remembered.forget(first);
+            } else if old < FORGET && remembered.is_over(now) {
+                remembered.forget(first);
+                old += 1;
+            } else {
                 break;
             }
-            remembered.forget(first);
-            self.dirty.insert((namespace.clone(), first));
-            forgotten += 1;
+            touched.push(first);
         }
+        self.dirty.extend(touched.into_iter().map(|number| (namespace.to_owned(), number)));
     }
 
     fn get(&self, (namespace, number): &TransactionKey) -> Option<&Transaction> {
@@ -136,7 +142,7 @@ impl Transactions {
                 order.values().map(Transaction::entries).sum::<usize>(),
                 "entries are counted"
             );
-            assert!(!remembered.is_over(Timestamp(0)).0, "too much is remembered");
+            assert!(!remembered.is_too_much(), "too much is remembered");
         }
     }
 }
@@ -228,7 +234,7 @@ impl Engine {
         if let Some(TransactionId { namespace, id, request }) = id {
             let (copies, published) = (publication.copies, published.clone());
             let transaction = Transaction { id, request, at: now, copies, published };
-            self.transactions.remember(namespace, transaction, now);
+            self.transactions.remember(&namespace, transaction, now);
         }
         Outcome::Transacted(Transacted::Done(published))
     }
