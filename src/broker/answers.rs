@@ -11,11 +11,11 @@ use super::request::{
     Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
-use crate::engine::{Created, Outcome, Queue};
+use crate::engine::{Created, Engine, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
     Claim, Command, Durability, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Sequence,
+    Sequence, TouchState,
 };
 
 impl Broker {
@@ -57,6 +57,12 @@ impl Broker {
             Request::Create { queue, settings, reply } => {
                 Departure::Queue(Answer::new(reply, self.create(batch, queue, settings)))
             }
+            Request::Update { queue, patch, reply } => {
+                Departure::Queue(Answer::new(reply, self.update(batch, queue, &patch)))
+            }
+            Request::Relocate { queue, messages, reply } => {
+                Departure::Counted(Answer::new(reply, self.relocate(batch, &queue, messages)))
+            }
             Request::Delete { queue, reply } => {
                 Departure::Counted(Answer::new(reply, self.delete(batch, queue)))
             }
@@ -85,7 +91,9 @@ impl Broker {
     pub(super) fn on_notice(&mut self, batch: &mut Batch, notice: Notice) -> Result<(), Stopped> {
         match notice {
             Notice::Left(holder) => {
-                self.consumers.leave(holder);
+                if let Some(gone) = self.consumers.leave(holder) {
+                    self.took_turns(gone.queue);
+                }
                 self.release(batch, holder, true);
             }
             Notice::Taken(holder, sizes) => {
@@ -100,6 +108,7 @@ impl Broker {
                 }
             }
             Notice::Loaded(loaded) => self.on_loaded(loaded)?,
+            Notice::DeadRead(loaded) => self.on_dead_read(batch, loaded)?,
             Notice::Drain(done) => {
                 self.draining = true;
                 for holder in self.consumers.ids() {
@@ -130,15 +139,15 @@ impl Broker {
         Ok(())
     }
 
-    fn named(&self, name: &QueueName) -> Result<&Queue, BrokerError> {
-        self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
+    pub(super) fn named(&self, name: &QueueName) -> Result<&Queue, BrokerError> {
+        found(&self.engine, name)
     }
 
     fn id(&self, name: &QueueName) -> Result<QueueId, BrokerError> {
         self.named(name).map(|queue| queue.record().id)
     }
 
-    fn view(&self, queue: &Queue) -> QueueView {
+    pub(super) fn view(&self, queue: &Queue) -> QueueView {
         let id = queue.record().id;
         let consumers = self.consumers.counter(id).map_or(0, |counter| counter.dispatch.len() as u64);
         QueueView { record: queue.record().clone(), depth: queue.depth(), consumers }
@@ -241,7 +250,9 @@ impl Broker {
         let asked = claims.len();
         let (name, command) = match what {
             Settlement::Ack => ("ack", Command::Ack { queue: id, claims }),
-            Settlement::Nack => ("nack", Command::Nack { queue: id, claims }),
+            Settlement::Nack { retry, reason } => {
+                ("nack", Command::Nack { queue: id, claims, retry, reason })
+            }
             Settlement::Extend(duration) => {
                 ("extend", Command::Extend { queue: id, claims, duration: duration.unwrap_or(standard) })
             }
@@ -266,9 +277,12 @@ impl Broker {
         settings: QueueSettings,
     ) -> Result<QueueView, BrokerError> {
         match self.act(batch, Command::CreateQueue { name: name.clone(), settings }) {
-            Outcome::Created(Created::New(_) | Created::Existed(_)) => {
+            Outcome::Created(Created::New(_)) => {
+                self.dead_letters_may_go(&name);
                 self.named(&name).map(|queue| self.view(queue))
             }
+            Outcome::Created(Created::Existed(_)) => self.named(&name).map(|queue| self.view(queue)),
+            Outcome::Created(Created::Cycle(cycle)) => Err(BrokerError::Cycle(cycle)),
             _ => Err(BrokerError::OtherSettings(name)),
         }
     }
@@ -277,6 +291,9 @@ impl Broker {
         let queue = self.id(&name)?;
         let holders = self.consumers.at(queue);
         let outcome = self.act(batch, Command::DeleteQueue { queue });
+        if let Outcome::Named(by) = outcome {
+            return Err(BrokerError::InUse { queue: name, by });
+        }
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }
@@ -317,13 +334,18 @@ impl Broker {
         let touched = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
             let shown = match filter {
                 PeekFilter::All => true,
-                PeekFilter::Ready => touch.lease.is_none(),
-                PeekFilter::Leased => touch.lease.is_some(),
+                PeekFilter::Ready => touch.is_ready(),
+                PeekFilter::Delayed => matches!(touch.state, TouchState::Delayed { .. }),
+                PeekFilter::Leased => touch.lease().is_some(),
+                PeekFilter::Dead => touch.is_dead(),
             };
             shown.then(|| (sequence, Some(touch.clone())))
         });
         let fresh = (untouched.start.max(window.from).0..untouched.end.0).map(|n| (Sequence(n), None));
-        let fresh = fresh.take_while(|_| filter != PeekFilter::Leased);
+        let fresh = fresh.take_while(|_| match filter {
+            PeekFilter::All | PeekFilter::Ready => true,
+            PeekFilter::Delayed | PeekFilter::Leased | PeekFilter::Dead => false,
+        });
         let mut shown = touched.chain(fresh);
         let found = shown
             .by_ref()
@@ -340,9 +362,14 @@ impl Broker {
     }
 }
 
+/// A queue by its name.
+pub(super) fn found<'a>(engine: &'a Engine, name: &QueueName) -> Result<&'a Queue, BrokerError> {
+    engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
+}
+
 fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
     let mut leases = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-        let lease = touch.lease.clone()?;
+        let lease = touch.lease()?.clone();
         Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
     });
     let items = leases.by_ref().take(window.count).collect();

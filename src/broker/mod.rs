@@ -8,9 +8,12 @@
 //! waits for write(2) only).
 
 mod answers;
+mod attributes;
 mod batch;
+mod changes;
 mod clock;
 mod consumers;
+mod dead_letters;
 mod dispatching;
 mod gauges;
 mod handle;
@@ -24,7 +27,9 @@ mod settings;
 mod task;
 
 pub use crate::engine::Credit;
+pub use changes::{Patch, Relocation};
 pub use clock::wall as wall_clock;
+pub(crate) use dead_letters::revived;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};

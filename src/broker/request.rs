@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::changes::{Patch, Relocation};
 use crate::engine::{Credit, Depth};
 use crate::types::{
     Consumer, Content, Duration, HolderId, Lease, QueueName, QueueRecord, QueueSettings, Receipt,
-    ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
+    ReceiptFailure, Retry, Sequence, SettingsError, SettingsField, StoredMessage, Timestamp, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -19,6 +20,32 @@ pub enum BrokerError {
     /// There is one, but it is another.
     #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
     OtherSettings(QueueName),
+    /// A setting may change only while the queue is empty.
+    #[error(
+        "queue {0} has messages, and {name} may change only while it has none; drain or purge it first",
+        name = .1.name()
+    )]
+    NotEmpty(QueueName, SettingsField),
+    /// Dead-letter queues would form a circle.
+    #[error("dead_letter_queue: {}; dead letters would go round and round", circle(.0))]
+    Cycle(Vec<QueueName>),
+    /// The queue can't go, because another one needs it.
+    #[error(
+        "queue {queue} is the dead-letter queue of {by}; set another one there first \
+         (`bbq queue update {by} --dead-letter-queue ''`)"
+    )]
+    InUse {
+        /// The queue.
+        queue: QueueName,
+        /// Who needs it.
+        by: QueueName,
+    },
+    /// Settings don't go together.
+    #[error(transparent)]
+    Settings(SettingsError),
+    /// The store has more to write than it should; whoever adds to it waits.
+    #[error("the store is behind; try again in a moment")]
+    Behind,
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
@@ -30,6 +57,10 @@ pub enum BrokerError {
     /// A message could not be read back.
     #[error("reading from the store failed; the server's log says why")]
     Read,
+}
+
+fn circle(names: &[QueueName]) -> String {
+    names.iter().map(QueueName::as_str).collect::<Vec<_>>().join(" -> ")
 }
 
 /// A reply's way back to who asked.
@@ -47,12 +78,17 @@ pub struct Delivery {
 }
 
 /// What to do with what receipts name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// It is done.
     Ack,
-    /// It is to be tried again.
-    Nack,
+    /// It could not be handled.
+    Nack {
+        /// When to try again, if ever.
+        retry: Retry,
+        /// Why, for the dead-letter queue; may be empty.
+        reason: Arc<str>,
+    },
     /// It is still being worked on: so long from now, or as long as the queue says.
     Extend(Option<Duration>),
 }
@@ -118,8 +154,12 @@ pub enum PeekFilter {
     All,
     /// Those that the next consumer gets.
     Ready,
+    /// Those that wait for their time.
+    Delayed,
     /// Those that a consumer holds.
     Leased,
+    /// Those that wait for the dead-letter queue.
+    Dead,
 }
 
 /// A range of a listing that is wanted.
@@ -165,6 +205,16 @@ pub(super) enum Request {
         queue: QueueName,
         settings: QueueSettings,
         reply: Reply<QueueView>,
+    },
+    Update {
+        queue: QueueName,
+        patch: Patch,
+        reply: Reply<QueueView>,
+    },
+    Relocate {
+        queue: QueueName,
+        messages: Vec<Relocation>,
+        reply: Reply<u64>,
     },
     Delete {
         queue: QueueName,
@@ -214,6 +264,8 @@ pub(super) enum Notice {
     Taken(HolderId, Vec<u32>),
     /// Messages were read from disk.
     Loaded(super::read_ahead::Loaded),
+    /// Dead messages were.
+    DeadRead(super::read_ahead::Loaded),
     /// End all streams and refuse what comes.
     Drain(oneshot::Sender<()>),
     /// Finish: nothing more will be asked.

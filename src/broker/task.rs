@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::batch::Batch;
 use super::clock::Clock;
 use super::consumers::Consumers;
+use super::dead_letters::DeadLetters;
 use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
@@ -50,6 +51,7 @@ pub struct Broker {
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
+    pub(super) dead_letters: DeadLetters,
     pub(super) draining: bool,
     depths: DepthsSender,
     clock: Clock,
@@ -92,6 +94,7 @@ impl Broker {
             settings,
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
+            dead_letters: DeadLetters::default(),
             draining: false,
             depths,
             clock,
@@ -135,6 +138,7 @@ impl Broker {
         let mut first = Batch::new(&mut self.store, self.clock.now());
         self.act(&mut first, Command::StartEpoch);
         self.commit(first)?;
+        self.note_all_dead();
         let every = Duration::from_millis(self.store.options().checkpoint_interval_ms.max(1));
         let mut checkpoints = tokio::time::interval(every);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -224,6 +228,7 @@ impl Broker {
                 self.on_publish(batch, publish);
             }
         }
+        self.move_dead_letters(batch);
         self.dispatch(batch);
         Ok(())
     }
@@ -240,12 +245,16 @@ impl Broker {
         }
         for change in &effects.changes {
             match change {
-                Change::Touched { touch, .. } if touch.lease.is_some() => {}
+                Change::Touched { touch, .. } if touch.lease().is_some() => {}
+                Change::Touched { queue, touch, .. } if touch.is_dead() => self.dead_letters.note(*queue),
                 Change::Stored { queue, .. } | Change::Touched { queue, .. } => {
                     self.restless.insert(*queue);
                 }
                 Change::Settled { .. } | Change::Purged { .. } | Change::Deleted { .. } => {}
             }
+        }
+        if effects.dropped > 0 {
+            metrics::counter!("bbq_messages_dropped_total").increment(effects.dropped);
         }
         self.store.apply(effects.changes);
         outcome

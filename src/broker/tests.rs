@@ -12,8 +12,10 @@ use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
     Consumer, Content, DeliveryMode, Durability, Duration, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Sequence,
+    Retry, Sequence,
 };
+
+mod dead_letters;
 
 struct Rig {
     handle: Handle,
@@ -62,6 +64,10 @@ impl Rig {
         self.handle.stop();
         self.task.await.unwrap().unwrap();
     }
+}
+
+fn nack(retry: Retry) -> Settlement {
+    Settlement::Nack { retry, reason: "".into() }
 }
 
 fn terms(messages: u32) -> Terms {
@@ -304,7 +310,7 @@ async fn replaying_the_journal_gives_the_same_states() {
         let queue = rig.create(QueueSettings::default()).await;
         rig.publish(&queue, &["a", "b", "c"]).await;
         let first = rig.receive(&queue, 2).await;
-        for (delivery, what) in first.iter().zip([Settlement::Ack, Settlement::Nack]) {
+        for (delivery, what) in first.iter().zip([Settlement::Ack, nack(Retry::Backoff)]) {
             rig.settle(&queue, delivery.receipt, what).await;
         }
         rig.task.abort();

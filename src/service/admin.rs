@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::access::{Caller, Permission};
 use super::proto::admin_service_server::AdminService;
+use super::redrive::Progress;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
 use super::{Services, check, proto, wire};
@@ -80,8 +81,10 @@ impl Services {
             Ok(proto::MessageState::Unspecified) => PeekFilter::All,
             Ok(proto::MessageState::Ready) => PeekFilter::Ready,
             Ok(proto::MessageState::Leased) => PeekFilter::Leased,
-            Ok(proto::MessageState::Delayed | proto::MessageState::Parked) => {
-                return Err(Invalid::new("state", "delayed and parked messages are not built yet").into());
+            Ok(proto::MessageState::Delayed) => PeekFilter::Delayed,
+            Ok(proto::MessageState::Dead) => PeekFilter::Dead,
+            Ok(proto::MessageState::Parked) => {
+                return Err(Invalid::new("state", "parked messages are not built yet").into());
             }
             Err(unknown) => return Err(Invalid::new("state", unknown.to_string()).into()),
         };
@@ -178,7 +181,9 @@ impl AdminService for Services {
         let proto::CreateQueueRequest { name, settings } = request.into_inner();
         let name = check::queue_name("name", &name)?;
         caller.may(&[Permission::Manage], &name)?;
-        let view = self.broker.create(name, check::queue_settings(settings)?).await?;
+        let settings = check::queue_settings(&name, settings)?;
+        caller.may_dead_letter_to(&settings)?;
+        let view = self.broker.create(name, settings).await?;
         Ok(Response::new(proto::CreateQueueResponse { queue: Some(wire::queue(&view)) }))
     }
 
@@ -276,18 +281,20 @@ impl AdminService for Services {
 
     async fn update_queue(
         &self,
-        _: Request<proto::UpdateQueueRequest>,
+        request: Request<proto::UpdateQueueRequest>,
     ) -> Result<Response<proto::UpdateQueueResponse>, Status> {
-        Err(status::not_built("UpdateQueue"))
+        let caller = Caller::of(&request)?;
+        self.change_queue(&caller, request.into_inner()).await.map(Response::new)
     }
 
-    type RedriveMessagesStream = Unbuilt<proto::RedriveMessagesResponse>;
+    type RedriveMessagesStream = Progress;
 
     async fn redrive_messages(
         &self,
-        _: Request<proto::RedriveMessagesRequest>,
+        request: Request<proto::RedriveMessagesRequest>,
     ) -> Result<Response<Self::RedriveMessagesStream>, Status> {
-        Err(status::not_built("RedriveMessages"))
+        let caller = Caller::of(&request)?;
+        self.redrive(caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn create_topic(

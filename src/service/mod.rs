@@ -10,9 +10,12 @@ mod consume;
 mod handover;
 pub mod proto;
 mod publish;
+mod redrive;
+mod retry;
 mod settings;
 pub mod status;
 mod tokens;
+mod update;
 mod wire;
 
 pub use access::{Authority, Caller, Permission};

@@ -26,6 +26,7 @@ mod overlay;
 mod reader;
 mod record;
 mod recovery;
+mod settings;
 mod state;
 
 use std::path::Path;
