@@ -22,6 +22,7 @@ pub enum Turn {
 #[derive(Clone, Copy, Debug)]
 pub struct Dealer {
     among: Option<Among>,
+    /// Whoever has got one gets the next.
     in_order: bool,
 }
 
@@ -35,7 +36,7 @@ impl Dealer {
             Turn::Only(of, holder) if of == epoch => Some(Among::One(holder)),
             Turn::Only(..) | Turn::Nobody => None,
         };
-        Self { among, in_order: queue.in_order() }
+        Self { among, in_order: queue.in_order() && !queue.at_most_once() }
     }
 
     /// Whether there is anyone to deal to.

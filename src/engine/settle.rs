@@ -115,11 +115,14 @@ impl Engine {
     ) -> Outcome {
         let held: Vec<_> =
             self.holders.get(&(self.record.epoch, holder)).into_iter().flatten().copied().collect();
-        let ending = if counted { Ending::Release } else { Ending::Server };
+        // What comes after the first of a FIFO queue can't have been in anybody's hands yet.
+        let in_order = self.queues.get(&id).is_some_and(Queue::in_order);
+        let mut ending = if counted { Ending::Release } else { Ending::Server };
         let mut messages = 0;
-        for (queue, sequence) in held {
-            if queue == id {
-                messages += self.give_back(queue, sequence, ending, effects);
+        for (_, sequence) in held.into_iter().filter(|&(queue, _)| queue == id) {
+            messages += self.give_back(id, sequence, ending, effects);
+            if in_order {
+                ending = Ending::Server;
             }
         }
         Outcome::Returned { messages }

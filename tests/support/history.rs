@@ -105,7 +105,9 @@ impl<K: Keep> History<K> {
     /// Runs `lines` lines; panics at the first that is not as the model says.
     pub fn run(mut self, lines: usize) -> String {
         for _ in 0..self.rng.random_range(1..=3) {
-            self.create();
+            while self.model.queues.is_empty() {
+                self.create();
+            }
         }
         for _ in 0..lines {
             let mut roll = self.rng.random_range(0..LINES.iter().map(|(weight, _)| weight).sum());

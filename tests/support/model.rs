@@ -305,11 +305,14 @@ impl Model {
     }
 
     fn release_where(&mut self, queue: usize, counted: bool, held: impl Fn(&Message) -> bool) -> String {
-        let ending = if counted { Ending::Release } else { Ending::Server };
+        let mut ending = if counted { Ending::Release } else { Ending::Server };
         let mut released = 0;
         for at in 0..self.queues[queue].messages.len() {
             if self.queues[queue].alive && held(&self.queues[queue].messages[at]) {
                 released += self.give_back(queue, at, ending);
+                if self.queues[queue].settings.fifo {
+                    ending = Ending::Server;
+                }
             }
         }
         format!("{released} released")

@@ -7,6 +7,9 @@ fn dead() -> QueueName {
     "dead".parse().unwrap()
 }
 
+/// A message with a body of one byte, as the wire has it.
+const A: &str = "\n\u{1}a";
+
 fn settings() -> QueueSettings {
     QueueSettings { dead_letter_queue: Some(dead()), ..QueueSettings::default() }
 }
@@ -14,8 +17,10 @@ fn settings() -> QueueSettings {
 impl Rig {
     /// Leases everything that is ready and gives it up.
     async fn give_up(&self, queue: &QueueName) {
-        for delivery in self.receive(queue, 1000).await {
-            assert_eq!(self.settle(queue, delivery.receipt, nack(Retry::Never)).await, None);
+        while self.handle.show(queue.clone()).await.unwrap().depth.ready > 0 {
+            for delivery in self.receive(queue, 1000).await {
+                assert_eq!(self.settle(queue, delivery.receipt, nack(Retry::Never)).await, None);
+            }
         }
     }
 
@@ -38,14 +43,14 @@ async fn a_dead_letter_moves_in_the_entry_that_gave_it_up() {
     let rig = Rig::open(dir.path());
     rig.handle.create(dead(), QueueSettings::default()).await.unwrap();
     let queue = rig.create(settings()).await;
-    rig.publish(&queue, &["a"]).await;
+    rig.publish(&queue, &[A]).await;
     rig.give_up(&queue).await;
     let view = rig.handle.show(queue.clone()).await.unwrap();
     assert_eq!((view.depth.messages(), view.depth.dead), (0, 0), "it is gone when the nack is answered");
     let letters = rig.buried(1).await;
     let note = |key: &str| attributes::value(&letters[0], &format!("bbq-dead-letter-{key}"));
     assert_eq!(["queue", "reason", "attempts", "sequence"].map(note), ["jobs", "nack", "1", "1"].map(Some));
-    assert_eq!(revived(&letters[0]), Some((queue, Content(Bytes::from_static(b"a")))));
+    assert_eq!(revived(&letters[0]), Some((queue, Content(Bytes::from_static(A.as_bytes())))));
     rig.stop().await;
 }
 
@@ -73,7 +78,7 @@ async fn the_dead_wait_for_their_queue_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(dir.path());
     let queue = rig.create(settings()).await;
-    rig.publish(&queue, &["a", "b"]).await;
+    rig.publish(&queue, &[A, A]).await;
     rig.give_up(&queue).await;
     assert_eq!(rig.handle.show(queue.clone()).await.unwrap().depth.dead, 2);
     rig.stop().await;
@@ -93,7 +98,7 @@ async fn dead_letters_go_on_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(dir.path());
     let queue = rig.create(settings()).await;
-    rig.publish(&queue, &["a"]).await;
+    rig.publish(&queue, &[A]).await;
     rig.give_up(&queue).await;
     let other: QueueName = "other".parse().unwrap();
     rig.handle.create(other.clone(), QueueSettings::default()).await.unwrap();

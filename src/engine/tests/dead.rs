@@ -29,7 +29,7 @@ impl<K: Keep> Script<K> {
 
     /// What the service does with dead-lettered messages that are to be tried again.
     pub(super) fn redrive(&mut self, name: &str, count: &str, of: Option<&str>) -> Reply {
-        let (id, count) = (self.names.queue(name), count.parse().expect("how many"));
+        let (id, count) = (self.names.queue(name), count.parse::<usize>().expect("how many"));
         let Some(queue) = self.engine.queue(id) else { return fact("no-queue") };
         let mut moves: Vec<(Sequence, Option<QueueId>)> = Vec::new();
         let untouched = (queue.untouched().start.0..queue.untouched().end.0).map(Sequence);

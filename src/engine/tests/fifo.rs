@@ -93,7 +93,7 @@ fn a_stream_that_ends_gives_back_in_order() {
          ack a#1
          release q s      -> 2 released
          depth q          -> 1 ready 0 leased 1 bytes
-         lease q by t     -> c#3",
+         lease q by t     -> c#2",
     );
 }
 
