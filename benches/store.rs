@@ -32,7 +32,7 @@ fn main() {
 }
 
 fn publish(size: usize) -> Command {
-    Command::Publish { queue: QUEUE, messages: vec![Content(Bytes::from(vec![7; size]))] }
+    Command::Publish { queue: QUEUE, messages: vec![Content(Bytes::from(vec![7; size]))], facts: Vec::new() }
 }
 
 /// Entries of one size, so many in flight.
@@ -92,6 +92,7 @@ impl Run {
                 frontier: self.frontier,
                 next_sequence: self.next,
                 untouched_bytes: 0,
+                remembered_from: Sequence(1),
             };
             self.store.begin_checkpoint(self.last, EngineRecord::default(), vec![record]);
         }
@@ -148,7 +149,10 @@ fn backlog(path: &Path, messages: u64, size: usize) {
         run.next = first.plus(BATCH);
         let stored =
             Change::Stored { queue: QUEUE, first, published_at: Timestamp(1), messages: contents.clone() };
-        run.entry(&Command::Publish { queue: QUEUE, messages: contents.clone() }, vec![stored]);
+        run.entry(
+            &Command::Publish { queue: QUEUE, messages: contents.clone(), facts: Vec::new() },
+            vec![stored],
+        );
     }
     run.settle();
     report("publish", messages, started.elapsed(), &run.checkpoints);

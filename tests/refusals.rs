@@ -144,10 +144,6 @@ async fn a_setting_that_is_not_built_is_refused_by_the_command_too() {
         (&["--retry-initial", "1s"], "settings.retry_backoff"),
         (&["--dead-letter-queue", "q"], "settings.dead_letter_queue"),
         (&["--time-to-live", "1h"], "settings.time_to_live"),
-        (&["--max-messages", "5"], "settings.max_messages"),
-        (&["--max-bytes", "5"], "settings.max_bytes"),
-        (&["--overflow", "drop-oldest"], "settings.overflow"),
-        (&["--deduplication-window", "1m"], "settings.deduplication_window"),
         (&["--single-active-consumer"], "settings.single_active_consumer"),
         (&["--paused"], "settings.paused"),
     ] {
@@ -163,7 +159,6 @@ async fn a_setting_that_is_not_built_is_refused_by_the_command_too() {
         (&["--delay", "1m"], "delay"),
         (&["--time-to-live", "1m"], "time_to_live"),
         (&["--ordering-key", "k"], "ordering_key"),
-        (&["--deduplication-id", "d"], "deduplication_id"),
     ] {
         let why = server.run(&[&["publish", "q", "x"], flags].concat()).await.refused();
         says(&why, &[field, "not built yet"]);

@@ -1,44 +1,25 @@
 //! What is asked, one method each.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
-use super::outbox::{Answer, Departure, Found, PeekJob};
+use super::outbox::{Answer, Departure};
+use super::peek;
 use super::read_ahead::Loaded;
 use super::request::{
-    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, Publish, QueueView, Refused, Reply, Request,
-    Settlement, Terms, Window,
+    BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Engine, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Durability, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Sequence, TouchState,
+    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
 };
 
 impl Broker {
-    pub(super) fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
-        let Publish { queue: name, messages, reply, _room } = publish;
-        let Some(queue) = self.engine.named(&name) else {
-            let answer = Answer::new(reply, Err(BrokerError::NoQueue(name)));
-            return batch.departures.push(Departure::Published(answer));
-        };
-        let record = queue.record();
-        let (id, durability) = (record.id, record.settings.durability);
-        metrics::counter!("bbq_messages_published_total").increment(messages.len() as u64);
-        let result = match self.act(batch, Command::Publish { queue: id, messages }) {
-            Outcome::Published { first } => Ok(first),
-            _ => Err(BrokerError::NoQueue(name)),
-        };
-        let departure = Departure::Published(Answer::new(reply, result));
-        match durability {
-            Durability::Synced => batch.departures.push(departure),
-            Durability::Buffered => batch.early.push(departure),
-        }
-    }
-
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
             // Whoever asked has left, and its notice of that may have come first.
@@ -77,11 +58,15 @@ impl Broker {
                 Departure::Queues(Answer::new(reply, Ok(self.list(&window, &prefix))))
             }
             Request::Leases { queue, window, reply } => {
-                let page = self.named(&queue).map(|queue| leases(queue, &window));
+                let page = self.named(&queue).map(|queue| peek::leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
-            Request::Peek { queue, window, filter, bytes, reply } => match self.named(&queue) {
-                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, bytes, reply)),
+            Request::Watch(reply) => {
+                let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
+                Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))
+            }
+            Request::Peek { queue, window, state, bytes, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.peek(queue, &window, state, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
             },
         };
@@ -109,8 +94,10 @@ impl Broker {
             }
             Notice::Loaded(loaded) => self.on_loaded(loaded)?,
             Notice::DeadRead(loaded) => self.on_dead_read(batch, loaded)?,
+            Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
                 self.draining = true;
+                self.board.end();
                 for holder in self.consumers.ids() {
                     self.end(batch, holder, BrokerError::Draining);
                     self.release(batch, holder, false);
@@ -247,6 +234,7 @@ impl Broker {
                 Err(failure) => refused.push((place, *failure)),
             }
         }
+        let acked = what == Settlement::Ack;
         let asked = claims.len();
         let (name, command) = match what {
             Settlement::Ack => ("ack", Command::Ack { queue: id, claims }),
@@ -260,8 +248,11 @@ impl Broker {
         if asked > 0
             && let Outcome::Claimed(failures) = self.act(batch, command)
         {
-            metrics::counter!("bbq_messages_settled_total", "how" => name)
-                .increment((asked - failures.len()) as u64);
+            let settled = (asked - failures.len()) as u64;
+            metrics::counter!("bbq_messages_settled_total", "how" => name).increment(settled);
+            if acked {
+                self.tallies.of(id).acked += settled;
+            }
             refused.extend(
                 failures.into_iter().filter_map(|(place, why)| places.get(place).map(|&place| (place, why))),
             );
@@ -294,6 +285,7 @@ impl Broker {
         if let Outcome::Named(by) = outcome {
             return Err(BrokerError::InUse { queue: name, by });
         }
+        self.tallies.remove(queue);
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }
@@ -320,58 +312,9 @@ impl Broker {
         let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
         Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
     }
-
-    fn peek(
-        &self,
-        queue: &Queue,
-        window: &Window<Sequence>,
-        filter: PeekFilter,
-        bytes: usize,
-        reply: Reply<Page<super::Peeked, Sequence>>,
-    ) -> PeekJob {
-        let id = queue.record().id;
-        let untouched = queue.untouched();
-        let touched = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-            let shown = match filter {
-                PeekFilter::All => true,
-                PeekFilter::Ready => touch.is_ready(),
-                PeekFilter::Delayed => matches!(touch.state, TouchState::Delayed { .. }),
-                PeekFilter::Leased => touch.lease().is_some(),
-                PeekFilter::Dead => touch.is_dead(),
-            };
-            shown.then(|| (sequence, Some(touch.clone())))
-        });
-        let fresh = (untouched.start.max(window.from).0..untouched.end.0).map(|n| (Sequence(n), None));
-        let fresh = fresh.take_while(|_| match filter {
-            PeekFilter::All | PeekFilter::Ready => true,
-            PeekFilter::Delayed | PeekFilter::Leased | PeekFilter::Dead => false,
-        });
-        let mut shown = touched.chain(fresh);
-        let found = shown
-            .by_ref()
-            .take(window.count)
-            .map(|(sequence, touch)| {
-                let message = match self.store.lookup(id, sequence) {
-                    Lookup::Hot(message) => Some(message),
-                    Lookup::Cold | Lookup::Gone => None,
-                };
-                Found { sequence, touch, message }
-            })
-            .collect();
-        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id, bytes }
-    }
 }
 
 /// A queue by its name.
 pub(super) fn found<'a>(engine: &'a Engine, name: &QueueName) -> Result<&'a Queue, BrokerError> {
     engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
-}
-
-fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
-    let mut leases = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-        let lease = touch.lease()?.clone();
-        Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
-    });
-    let items = leases.by_ref().take(window.count).collect();
-    Page { items, next: leases.next().map(|lease| lease.sequence) }
 }

@@ -10,13 +10,16 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::board::Watch;
 use super::changes::{Patch, Relocation};
 use super::gauges::Depths;
 use super::request::{
-    BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
+    BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView, Refused,
     Reply, Request, Settlement, Terms, Window,
 };
-use crate::types::{Content, HolderId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence};
+use crate::types::{
+    Content, FactsByPlace, HolderId, Published, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+};
 
 /// The way to the broker.
 #[derive(Clone)]
@@ -32,17 +35,22 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stores messages, all or none, and gives the sequence of the first. Cancel safe in that a publish once taken is
+    /// Stores messages, all or none, and says how they were numbered. Cancel safe in that a publish once taken is
     /// carried out whole; whether it was taken is then unknown.
     ///
     /// # Errors
-    /// If there is no such queue, or the broker has stopped.
-    pub async fn publish(&self, queue: QueueName, messages: Vec<Content>) -> Result<Sequence, BrokerError> {
+    /// If there is no such queue, it is full, or the broker has stopped.
+    pub async fn publish(
+        &self,
+        queue: QueueName,
+        messages: Vec<Content>,
+        facts: FactsByPlace,
+    ) -> Result<Published, BrokerError> {
         let bytes = messages.iter().fold(0_u32, |sum, content| sum.saturating_add(content.size()));
         let wanted = bytes.clamp(1, self.room_bytes);
         let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| self.stopped())?;
         let (reply, answer) = oneshot::channel();
-        let publish = Publish { queue, messages, reply, _room: room };
+        let publish = Publish { queue, messages, facts, reply, _room: room };
         self.publishes.send(publish).await.map_err(|_| self.stopped())?;
         self.wait(answer).await
     }
@@ -162,7 +170,8 @@ impl Handle {
         self.ask(|reply| Request::List { window, prefix, reply }).await
     }
 
-    /// Shows messages by sequence: as many as have `bytes` together, but at least one if there is one.
+    /// Shows messages by sequence, of one state or of all: as many as have `bytes` together, but at least one if there is
+    /// one in reach. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, a message can't be read, or the broker has stopped.
@@ -170,13 +179,13 @@ impl Handle {
         &self,
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
     ) -> Result<Page<Peeked, Sequence>, BrokerError> {
-        self.ask(|reply| Request::Peek { queue, window, filter, bytes, reply }).await
+        self.ask(|reply| Request::Peek { queue, window, state, bytes, reply }).await
     }
 
-    /// Lists leases by sequence.
+    /// Lists leases by sequence. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, or the broker has stopped.
@@ -186,6 +195,14 @@ impl Handle {
         window: Window<Sequence>,
     ) -> Result<Page<LeaseView, Sequence>, BrokerError> {
         self.ask(|reply| Request::Leases { queue, window, reply }).await
+    }
+
+    /// Watches what the queues hold and do.
+    ///
+    /// # Errors
+    /// If the broker is draining or has stopped.
+    pub async fn watch(&self) -> Result<Watch, BrokerError> {
+        self.ask(Request::Watch).await
     }
 
     /// What is in the queues, as of a few seconds ago.

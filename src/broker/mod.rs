@@ -10,6 +10,7 @@
 mod answers;
 mod attributes;
 mod batch;
+mod board;
 mod changes;
 mod clock;
 mod consumers;
@@ -20,13 +21,15 @@ mod handle;
 mod hashes;
 mod outbox;
 mod peek;
+mod publishing;
 mod read_ahead;
 mod recovery;
 mod request;
 mod settings;
 mod task;
 
-pub use crate::engine::Credit;
+pub use crate::engine::{Credit, Depth};
+pub use board::{Board, Row, Tally, Watch};
 pub use changes::{Patch, Relocation};
 pub use clock::wall as wall_clock;
 pub(crate) use dead_letters::revived;
@@ -34,7 +37,8 @@ pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
-    BrokerError, Delivery, LeaseView, Page, PeekFilter, Peeked, QueueView, Refused, Settlement, Terms, Window,
+    BrokerError, Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms,
+    Window,
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use crate::types::{QueueId, QueueName, Sequence, StoredMessage, Touch};
+use super::board::Watch;
+use super::request::{
+    BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
+};
+use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -15,7 +18,7 @@ pub(super) struct Answer<T> {
 
 /// One thing that leaves the broker.
 pub(super) enum Departure {
-    Published(Answer<Sequence>),
+    Published(Answer<Published>),
     Settled(Answer<Vec<Refused>>),
     Counted(Answer<u64>),
     Queue(Answer<QueueView>),
@@ -25,6 +28,7 @@ pub(super) enum Departure {
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
+    Watching(Answer<Watch>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }
@@ -53,6 +57,7 @@ pub(super) struct PeekJob {
 /// A message that a peek is to show.
 pub(super) struct Found {
     pub(super) sequence: Sequence,
+    pub(super) state: MessageState,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,
 }

@@ -42,6 +42,9 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
         None => None,
     };
     let mut engine = Engine::restore(snapshot.engine, snapshot.queues, snapshot.touched);
+    for (queue, sequence, id, at) in snapshot.remembered {
+        engine.remember(queue, sequence, at, id);
+    }
     let mut replayed = 0_u64;
     for entry in replay {
         let entry = entry?;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::board::Watch;
 use super::changes::{Patch, Relocation};
 use crate::engine::{Credit, Depth};
 use crate::types::{
-    Consumer, Content, Duration, HolderId, Lease, QueueName, QueueRecord, QueueSettings, Receipt,
-    ReceiptFailure, Retry, Sequence, SettingsError, SettingsField, StoredMessage, Timestamp, Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
+    QueueSettings, Receipt, ReceiptFailure, Retry, Sequence, SettingsError, SettingsField, StoredMessage,
+    Timestamp, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -46,6 +48,26 @@ pub enum BrokerError {
     /// The store has more to write than it should; whoever adds to it waits.
     #[error("the store is behind; try again in a moment")]
     Behind,
+    /// A queue has no room for what was published.
+    #[error(
+        "queue {0} is full: {1}; consume or purge messages, raise the limit, or let the queue drop the oldest \
+         (overflow DROP_OLDEST)"
+    )]
+    Full(QueueName, Full),
+    /// A message has an id that its queue would not remember.
+    #[error(
+        "queue {0} has no deduplication_window, so that a deduplication_id has no effect: set one, or leave the id unset"
+    )]
+    NoDeduplication(QueueName),
+    /// The server remembers as many ids as it may.
+    #[error(
+        "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \
+         publish without an id, wait until some are forgotten, shorten windows, or raise the limit"
+    )]
+    TooManyIds {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
@@ -123,6 +145,8 @@ pub struct QueueView {
 pub struct Peeked {
     /// The message.
     pub message: StoredMessage,
+    /// Where it stands.
+    pub state: MessageState,
     /// Its delivery state, if it was ever leased.
     pub touch: Option<Touch>,
 }
@@ -147,18 +171,18 @@ pub struct Page<T, K> {
     pub next: Option<K>,
 }
 
-/// Which messages a peek wants.
+/// Where a message stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeekFilter {
-    /// All of them.
-    All,
-    /// Those that the next consumer gets.
+pub enum MessageState {
+    /// The next consumer gets it.
     Ready,
-    /// Those that wait for their time.
+    /// It waits for its time.
     Delayed,
-    /// Those that a consumer holds.
+    /// A consumer holds it.
     Leased,
-    /// Those that wait for the dead-letter queue.
+    /// It waits behind another message of its key.
+    Parked,
+    /// It waits for the dead-letter queue.
     Dead,
 }
 
@@ -175,7 +199,8 @@ pub struct Window<K> {
 pub(super) struct Publish {
     pub(super) queue: QueueName,
     pub(super) messages: Vec<Content>,
-    pub(super) reply: Reply<Sequence>,
+    pub(super) facts: FactsByPlace,
+    pub(super) reply: Reply<Published>,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -236,7 +261,7 @@ pub(super) enum Request {
     Peek {
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
         reply: Reply<Page<Peeked, Sequence>>,
     },
@@ -245,6 +270,7 @@ pub(super) enum Request {
         window: Window<Sequence>,
         reply: Reply<Page<LeaseView, Sequence>>,
     },
+    Watch(Reply<Watch>),
 }
 
 /// What reaches a stream.
@@ -266,6 +292,8 @@ pub(super) enum Notice {
     Loaded(super::read_ahead::Loaded),
     /// Dead messages were.
     DeadRead(super::read_ahead::Loaded),
+    /// Sizes were read from disk.
+    Sized(super::publishing::Sized),
     /// End all streams and refuse what comes.
     Drain(oneshot::Sender<()>),
     /// Finish: nothing more will be asked.

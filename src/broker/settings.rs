@@ -20,6 +20,9 @@ pub struct Settings {
     pub read_ahead_bytes: usize,
     /// Bytes read ahead for all queues together; beyond it, messages are read one at a time.
     pub read_ahead_total_bytes: usize,
+    /// Deduplication ids that all queues together may remember, about 100 bytes each. Beyond it, publishes with an id are
+    /// refused.
+    pub deduplication_ids_max: usize,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,
 }
@@ -33,6 +36,7 @@ impl Default for Settings {
             entries_in_flight: 3,
             read_ahead_bytes: 1 << 20,
             read_ahead_total_bytes: 64 << 20,
+            deduplication_ids_max: 1_000_000,
             state_hashes: None,
         }
     }

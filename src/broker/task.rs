@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::batch::Batch;
+use super::board::{BoardMaker, Tallies};
 use super::clock::Clock;
 use super::consumers::Consumers;
 use super::dead_letters::DeadLetters;
@@ -16,6 +17,7 @@ use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::outbox::{Departure, Outbox};
+use super::publishing::Parked;
 use super::request::{BrokerError, Notice, Publish, Request};
 use super::settings::Settings;
 use crate::engine::{Effects, Engine, Outcome};
@@ -32,6 +34,8 @@ const CHECKPOINT_MAX: Duration = Duration::from_secs(120);
 
 /// The most leases that one entry ends for their deadlines.
 const EXPIRE_LIMIT: u32 = 10_000;
+/// The most deduplication ids that one entry forgets for their age.
+const FORGET_LIMIT: u32 = 100_000;
 
 /// What reaches the broker.
 pub(super) struct Inbox {
@@ -53,11 +57,14 @@ pub struct Broker {
     pub(super) restless: BTreeSet<QueueId>,
     pub(super) dead_letters: DeadLetters,
     pub(super) draining: bool,
+    pub(super) tallies: Tallies,
+    pub(super) board: BoardMaker,
+    pub(super) stopped: Arc<OnceLock<BrokerError>>,
+    pub(super) parked: Parked,
     depths: DepthsSender,
     clock: Clock,
     hashes: Option<Hashes>,
     inbox: Inbox,
-    stopped: Arc<OnceLock<BrokerError>>,
     durable: Outbox,
     written: Outbox,
     last: LogId,
@@ -73,6 +80,7 @@ enum Wake {
     Request(Option<Request>),
     Publish(Option<Publish>),
     Checkpoint,
+    Board,
     Deadline,
 }
 
@@ -96,6 +104,9 @@ impl Broker {
             restless: BTreeSet::new(),
             dead_letters: DeadLetters::default(),
             draining: false,
+            tallies: Tallies::default(),
+            board: BoardMaker::new(),
+            parked: Parked::default(),
             depths,
             clock,
             hashes,
@@ -152,24 +163,31 @@ impl Broker {
     /// Whether everything is in a checkpoint and nothing more is to come.
     fn finished(&self) -> bool {
         let saved = self.checkpointed == self.last.index && !self.store.checkpoint_running();
-        self.finishing && saved && self.store.durable_index() >= self.last.index
+        self.finishing && self.parked.len() == 0 && saved && self.store.durable_index() >= self.last.index
     }
 
     fn busy(&self) -> bool {
         self.last.index.saturating_sub(self.store.durable_index()) >= self.settings.entries_in_flight
     }
 
+    /// Whether publishes may come in.
+    fn admits(&self) -> bool {
+        matches!(self.store.pressure(), Pressure::None) && self.parked.len() < self.settings.inbox_calls
+    }
+
     async fn wait(&mut self, checkpoints: &mut Interval) -> Wake {
         let ready = !self.busy();
-        let publishers = ready && matches!(self.store.pressure(), Pressure::None);
+        let publishers = ready && self.admits();
         let now = self.clock.now();
         let deadline = self.engine.next_deadline();
         let pause = deadline.map_or(Duration::MAX, |at| at.since(now).into());
+        let board = self.board.due();
         let inbox = &mut self.inbox;
         tokio::select! {
             biased;
             event = inbox.events.recv() => Wake::Store(event),
             _ = checkpoints.tick() => Wake::Checkpoint,
+            () = sleep_until(board) => Wake::Board,
             notice = inbox.notices.recv(), if ready => Wake::Notice(notice),
             request = inbox.requests.recv(), if ready => Wake::Request(request),
             publish = inbox.publishes.recv(), if publishers => Wake::Publish(publish),
@@ -190,7 +208,14 @@ impl Broker {
             Wake::Checkpoint => {
                 gauges::set(&self.engine, &self.store, &self.consumers);
                 gauges::show(&self.engine, &self.depths);
+                if !self.busy() && self.engine.is_forgetful(batch.now) {
+                    self.act(&mut batch, Command::Forget { limit: FORGET_LIMIT });
+                }
                 self.checkpoint();
+            }
+            Wake::Board => {
+                let state = (&self.engine, &self.store);
+                self.board.step(batch.now, state, &self.consumers, &self.tallies);
             }
             Wake::Deadline => {}
             // The broker holds a sender of notices; the other two close only when every handle is gone.
@@ -210,8 +235,8 @@ impl Broker {
         if self.engine.next_deadline().is_some_and(|at| at <= batch.now) {
             self.act(batch, Command::Expire { limit: EXPIRE_LIMIT });
         }
-        let admit = matches!(self.store.pressure(), Pressure::None);
         while batch.bytes() < self.settings.entry_bytes {
+            let admit = self.admits();
             let notice = self.inbox.notices.try_recv();
             let request = self.inbox.requests.try_recv();
             let publish = if admit { self.inbox.publishes.try_recv().ok() } else { None };
@@ -247,10 +272,17 @@ impl Broker {
             match change {
                 Change::Touched { touch, .. } if touch.lease().is_some() => {}
                 Change::Touched { queue, touch, .. } if touch.is_dead() => self.dead_letters.note(*queue),
-                Change::Stored { queue, .. } | Change::Touched { queue, .. } => {
+                Change::Stored { queue, messages, .. } => {
+                    self.tallies.of(*queue).published += messages.len() as u64;
                     self.restless.insert(*queue);
                 }
-                Change::Settled { .. } | Change::Purged { .. } | Change::Deleted { .. } => {}
+                Change::Touched { queue, .. } => {
+                    self.restless.insert(*queue);
+                }
+                Change::Settled { .. }
+                | Change::Purged { .. }
+                | Change::Remembered { .. }
+                | Change::Deleted { .. } => {}
             }
         }
         if effects.dropped > 0 {
@@ -327,6 +359,7 @@ impl Broker {
             Departure::Received(answer) => answer.send(),
             Departure::Opened(answer) => answer.send(),
             Departure::Peeked(answer) => answer.send(),
+            Departure::Watching(answer) => answer.send(),
             Departure::Peek(job) => job.start(self.store.reader()),
             // A stream that is gone has said so, or is about to: its messages go back with that.
             Departure::Fed(line, feed) => _ = line.send(feed),
@@ -336,5 +369,13 @@ impl Broker {
 
     pub(super) fn finish(&mut self) {
         self.finishing = true;
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

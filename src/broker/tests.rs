@@ -8,11 +8,13 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
 
+mod looks;
+
 use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
-    Consumer, Content, DeliveryMode, Durability, Duration, QueueName, QueueSettings, Receipt, ReceiptFailure,
-    Retry, Sequence,
+    Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, QueueName,
+    QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
 };
 
 mod dead_letters;
@@ -40,7 +42,7 @@ impl Rig {
 
     async fn publish(&self, queue: &QueueName, bodies: &[&str]) -> Sequence {
         let messages = bodies.iter().map(|body| Content(Bytes::copy_from_slice(body.as_bytes()))).collect();
-        self.handle.publish(queue.clone(), messages).await.unwrap()
+        self.handle.publish(queue.clone(), messages, Vec::new()).await.unwrap().first
     }
 
     async fn subscribe(&self, queue: &QueueName, messages: u32) -> Subscription {
@@ -270,7 +272,7 @@ async fn deleting_a_queue_ends_its_streams() {
     next(&mut stream, 1).await;
     assert_eq!(rig.handle.delete(queue.clone()).await, Ok(2));
     assert_eq!(stream.next().await.unwrap().unwrap_err(), BrokerError::NoQueue(queue.clone()));
-    let gone = rig.handle.publish(queue.clone(), vec![Content(Bytes::new())]).await;
+    let gone = rig.handle.publish(queue.clone(), vec![Content(Bytes::new())], Vec::new()).await;
     assert_eq!(gone, Err(BrokerError::NoQueue(queue)));
     rig.stop().await;
 }
@@ -289,7 +291,7 @@ async fn a_drain_ends_streams_and_gives_back_without_counting() {
     assert_eq!(rig.publish(&queue, &["b"]).await, Sequence(2), "calls in flight still finish");
     let page = rig
         .handle
-        .peek(queue, Window { from: Sequence(0), count: 10 }, PeekFilter::Ready, 1 << 20)
+        .peek(queue, Window { from: Sequence(0), count: 10 }, Some(MessageState::Ready), 1 << 20)
         .await
         .unwrap();
     let uncounted: Vec<_> =
@@ -337,5 +339,94 @@ async fn what_is_ready_goes_to_consumers_with_credit_however_many_they_are() {
     rig.publish(&queue, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).await;
     let (one, two) = tokio::join!(next(&mut first, 5), next(&mut second, 5));
     assert_eq!((one.len(), two.len()), (5, 5));
+    rig.stop().await;
+}
+
+fn limited(messages: u64, bytes: u64, overflow: Overflow) -> QueueSettings {
+    QueueSettings { limits: Limits { messages, bytes, overflow }, ..QueueSettings::default() }
+}
+
+/// What makes room may lie on disk only, where the sizes have to be read first; what comes behind waits its turn.
+#[tokio::test]
+async fn the_oldest_messages_make_room_from_memory_and_from_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(limited(1000, 1000, Overflow::DropOldest)).await;
+    rig.publish(&queue, &["a"; 990]).await;
+    rig.publish(&queue, &["0123456789", "b", "c", "d"]).await;
+    let depth = rig.handle.show(queue.clone()).await.unwrap().depth;
+    assert_eq!((depth.ready, depth.bytes), (991, 1000));
+    rig.stop().await;
+
+    let rig = Rig::open(dir.path());
+    let held = rig.receive(&queue, 1).await;
+    let publishes = (0..20).map(|_| rig.publish(&queue, &["0123456789"; 10]));
+    let sequences = futures_util::future::join_all(publishes).await;
+    assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "they are stored in the order they came");
+    let depth = rig.handle.show(queue.clone()).await.unwrap().depth;
+    assert_eq!((depth.ready, depth.leased, depth.bytes), (99, 1, 991), "what is leased stays");
+    assert_eq!(rig.settle(&queue, held[0].receipt, Settlement::Ack).await, None);
+    let too_large = vec![Content(Bytes::from(vec![0; 1001]))];
+    let refused = rig.handle.publish(queue.clone(), too_large, Vec::new()).await;
+    assert_eq!(refused, Err(BrokerError::Full(queue.clone(), Full::Bytes { held: 990, limit: 1000 })));
+    assert_eq!(
+        rig.handle.show(queue).await.unwrap().depth.ready,
+        99,
+        "a publish that can't fit drops nothing"
+    );
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_consumers_hold_makes_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(limited(2, 0, Overflow::DropOldest)).await;
+    rig.publish(&queue, &["a", "b"]).await;
+    let mut stream = rig.subscribe(&queue, 10).await;
+    next(&mut stream, 2).await;
+    let refused = rig.handle.publish(queue.clone(), vec![Content(Bytes::new())], Vec::new()).await;
+    assert_eq!(refused, Err(BrokerError::Full(queue, Full::Messages { held: 2, limit: 2 })));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn ids_are_remembered_across_a_restart_and_no_more_than_there_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = || Settings { deduplication_ids_max: 3, ..Settings::default() };
+    let publish = async |rig: &Rig, queue: &QueueName, ids: &[u128]| {
+        let messages = ids.iter().map(|_| Content(Bytes::from_static(b"m"))).collect();
+        let facts = |id: &u128| Facts { deduplication: Some((*id).into()) };
+        let facts = (0..).zip(ids.iter().map(facts)).collect();
+        let published = rig.handle.publish(queue.clone(), messages, facts).await?;
+        Ok::<_, BrokerError>(
+            published.sequences(ids.len()).map(|(at, twice)| (at.0, twice)).collect::<Vec<_>>(),
+        )
+    };
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    let window = QueueSettings { deduplication_window: Duration::seconds(3600), ..QueueSettings::default() };
+    let queue = rig.create(window).await;
+    assert_eq!(publish(&rig, &queue, &[1, 2, 1]).await, Ok(vec![(1, false), (2, false), (1, true)]));
+    rig.stop().await;
+
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    assert_eq!(publish(&rig, &queue, &[2, 3]).await, Ok(vec![(2, true), (3, false)]));
+    assert_eq!(publish(&rig, &queue, &[4]).await, Err(BrokerError::TooManyIds { limit: 3 }));
+    assert_eq!(
+        publish(&rig, &queue, &[3, 1]).await,
+        Ok(vec![(3, true), (1, true)]),
+        "what is known costs nothing"
+    );
+    rig.task.abort();
+    let _ = rig.task.await;
+
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    assert_eq!(publish(&rig, &queue, &[3]).await, Ok(vec![(3, true)]), "the journal remembers too");
+    rig.handle.delete(queue.clone()).await.unwrap();
+    rig.stop().await;
+
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    let plain = rig.create(QueueSettings::default()).await;
+    assert_eq!(publish(&rig, &plain, &[3]).await, Err(BrokerError::NoDeduplication(plain.clone())));
     rig.stop().await;
 }

@@ -19,6 +19,7 @@ mod settle;
 mod subscribe;
 mod table;
 mod token;
+mod watch;
 
 use std::path::PathBuf;
 

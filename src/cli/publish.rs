@@ -64,10 +64,17 @@ struct Properties {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     delay: Option<Duration>,
     /// How long each message may wait to be delivered
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, visible_alias = "ttl", value_name = "DURATION", value_parser = duration)]
     time_to_live: Option<Duration>,
     /// The same id within the queue's deduplication window is stored once
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true, conflicts_with = "lines")]
+    #[arg(
+        long,
+        visible_alias = "dedup-id",
+        value_name = "ID",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "lines"
+    )]
     deduplication_id: String,
 }
 

@@ -1,4 +1,4 @@
-//! `bbq queue create|show|list|update|pause|resume|delete|purge`.
+//! `bbq queue create|show|list|watch|update|pause|resume|delete|purge`.
 
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) enum Queue {
         #[arg(default_value = "", hide_default_value = true)]
         prefix: String,
     },
+    /// Show what queues hold and do, again and again
+    Watch(super::watch::Watch),
     /// Change settings of a queue in use; those that are not named stay as they are
     Update(Update),
     /// Let publishes in and nothing out
@@ -148,6 +150,9 @@ enum Overflow {
 
 impl Queue {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
+        if let Self::Watch(watch) = self {
+            return watch.run(global).await;
+        }
         let mut output = Output::new(global);
         with_client(global, async |client| match self {
             Self::Create(Create { name, settings }) => {
@@ -164,6 +169,7 @@ impl Queue {
                 let titles = ["NAME", "READY", "DELAYED", "LEASED", "CONSUMERS", "SIZE"];
                 output.rows(titles, &rows, "no queues; `bbq queue create NAME` makes one")
             }
+            Self::Watch(_) => Ok(()),
             Self::Update(Update { name, settings }) => update(&client, &name, settings, &mut output).await,
             Self::Pause { name } => {
                 let settings = proto::QueueSettings { paused: true, ..Default::default() };

@@ -16,7 +16,7 @@ const MANY: i64 = 1_000_000;
 /// What a QUIC or HTTP/2 window can be.
 const WINDOW: i64 = (2 << 30) - 1;
 
-const BOUNDS: [Bound; 38] = [
+const BOUNDS: [Bound; 39] = [
     ("drain_timeout_ms", 0, 600_000),
     ("limits.message_bytes", KIB, 128 * MIB),
     ("limits.request_bytes", 64 * KIB, 256 * MIB),
@@ -31,6 +31,7 @@ const BOUNDS: [Bound; 38] = [
     ("broker.entries_in_flight", 1, 1000),
     ("broker.read_ahead_bytes", KIB, GIB),
     ("broker.read_ahead_total_bytes", KIB, 1024 * GIB),
+    ("broker.deduplication_ids_max", 0, 100 * MANY),
     ("quic.idle_timeout_ms", 100, HOUR_MS),
     ("quic.keep_alive_ms", 10, HOUR_MS),
     ("quic.stream_window_bytes", 16 * KIB, WINDOW),

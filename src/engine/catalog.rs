@@ -32,6 +32,7 @@ impl Engine {
                 frontier: Sequence(1),
                 next_sequence: Sequence(1),
                 untouched_bytes: 0,
+                remembered_from: Sequence(1),
             }),
         );
         self.dirty.insert(id);
@@ -61,6 +62,7 @@ impl Engine {
         let Some(queue) = self.queues.remove(&id) else { return Outcome::NoQueue };
         self.names.remove(&queue.record().name);
         self.dirty.remove(&id);
+        self.remembered -= queue.remembered.len();
         for (&sequence, touch) in queue.touched() {
             self.unindex(id, sequence, touch);
         }

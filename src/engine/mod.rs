@@ -12,8 +12,10 @@
 
 mod catalog;
 mod dispatch;
+mod duplicate;
 mod order;
 mod outcome;
+mod publishing;
 mod queue;
 mod relocation;
 mod requeue;
@@ -26,13 +28,14 @@ use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 pub use dispatch::{Among, Credit, Dispatch};
+pub use duplicate::Sifted;
 pub use order::{Dealer, Turn};
 pub use outcome::{Created, Effects, Freed, Granted, Outcome, Updated};
 pub use queue::{Depth, Queue};
 
 use crate::types::{
-    Change, Command, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
-    Timestamp, Touch,
+    Command, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence, Timestamp,
+    Touch,
 };
 use requeue::Ending;
 use timer::Timers;
@@ -48,6 +51,8 @@ pub struct Engine {
     /// hold something under the number of a stream of this one.
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
     dirty: BTreeSet<QueueId>,
+    /// How many deduplication ids all queues remember.
+    remembered: usize,
 }
 
 impl Engine {
@@ -140,7 +145,9 @@ impl Engine {
             Command::CreateQueue { name, settings } => self.create(name, settings, now),
             Command::DeleteQueue { queue } => self.delete(queue, effects),
             Command::PurgeQueue { queue } => self.purge(queue, effects),
-            Command::Publish { queue, messages } => self.publish(queue, messages, now, effects),
+            Command::Publish { queue, messages, facts } => self.publish(queue, messages, &facts, effects),
+            Command::Drop { queue, picks } => self.drop_messages(queue, &picks, effects),
+            Command::Forget { limit } => self.forget(limit),
             Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),
             Command::Nack { queue, claims, retry, reason } => {
@@ -152,20 +159,6 @@ impl Engine {
             Command::UpdateQueue { queue, settings } => self.update(queue, settings),
             Command::Move { queue, which, messages } => self.relocate(queue, which, messages, effects),
         }
-    }
-
-    fn publish(
-        &mut self,
-        id: QueueId,
-        messages: Vec<crate::types::Content>,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let first = queue.publish(&messages);
-        self.dirty.insert(id);
-        effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
-        Outcome::Published { first }
     }
 
     fn start_epoch(&mut self, effects: &mut Effects) -> Outcome {

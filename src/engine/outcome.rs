@@ -1,7 +1,8 @@
 //! What applying a command gives back: an outcome for who asked, effects for everyone else.
 
 use crate::types::{
-    Attempt, Change, Epoch, HolderId, QueueId, QueueName, ReceiptFailure, Sequence, SettingsField,
+    Attempt, Change, Epoch, Full, HolderId, Published, QueueId, QueueName, ReceiptFailure, Sequence,
+    SettingsField,
 };
 
 /// What a command did, for who asked for it.
@@ -29,10 +30,16 @@ pub enum Outcome {
         messages: u64,
     },
     /// The messages are in the queue.
-    Published {
-        /// The number of the first; the others follow.
-        first: Sequence,
+    Published(Published),
+    /// There is no room for the messages. Nothing changed.
+    Full(Full),
+    /// Messages went to make room.
+    Dropped {
+        /// How many.
+        messages: u64,
     },
+    /// Deduplication ids whose time is over are forgotten.
+    Forgotten,
     /// These of the picks were leased, or handed out; the others were not to be had.
     Granted(Vec<Granted>),
     /// Claims were settled or extended, but for these: their place in the command, and why.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
+use super::duplicate::Remembered;
 use super::outcome::Effects;
 use crate::types::{
     Change, Content, DeliveryMode, Holder, Ordering, QueueRecord, QueueSettings, Sequence, Touch, TouchState,
@@ -24,6 +25,7 @@ pub struct Queue {
     /// Those that are leased, in a FIFO queue; elsewhere nobody asks.
     leased: BTreeSet<Sequence>,
     touched_bytes: u64,
+    pub(super) remembered: Remembered,
 }
 
 /// Which set of its queue a touched message is in.
@@ -79,6 +81,7 @@ impl Queue {
             dead: BTreeSet::new(),
             leased: BTreeSet::new(),
             touched_bytes: 0,
+            remembered: Remembered::default(),
         }
     }
 
@@ -194,6 +197,16 @@ impl Queue {
         }
     }
 
+    /// Whether it is the first untouched message.
+    pub(super) fn is_next(&self, sequence: Sequence) -> bool {
+        sequence == self.record.frontier && sequence < self.record.next_sequence
+    }
+
+    /// Deduplication ids of messages before `first` are forgotten.
+    pub(super) fn forgotten_before(&mut self, first: Sequence) {
+        self.record.remembered_from = first;
+    }
+
     /// Takes the first untouched message. The caller knows its size.
     pub(super) fn advance(&mut self, size: u32) {
         self.record.frontier = self.record.frontier.next();
@@ -271,6 +284,7 @@ impl Queue {
                 touched.map(|(sequence, _)| sequence).filter(|_| place != Place::Leased || self.in_order());
             assert!(set.iter().eq(expected), "the set {place:?} is not what is in that state");
         }
+        self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {
@@ -288,5 +302,6 @@ impl Hash for Queue {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.record.hash(state);
         self.touched.hash(state);
+        self.remembered.hash(state);
     }
 }

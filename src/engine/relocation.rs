@@ -47,7 +47,7 @@ impl Engine {
         match (queue.touch(sequence), which) {
             (Some(touch), Moving::Dead) if touch.is_dead() => self.settle(id, sequence, effects),
             (Some(touch), Moving::Ready) if touch.is_ready() => self.settle(id, sequence, effects),
-            (None, Moving::Ready) if is_first(queue.untouched(), sequence) => {
+            (None, Moving::Ready) if queue.is_next(sequence) => {
                 queue.advance(size);
                 effects.changes.push(Change::Settled { queue: id, sequence });
             }
@@ -74,15 +74,11 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if which == Moving::Ready && is_first(queue.untouched(), sequence) {
+        if which == Moving::Ready && queue.is_next(sequence) {
             queue.advance(size);
             let (attempt, epoch) = (Attempt(0), Epoch(0));
             let touch = Touch { attempt, uncounted: 0, epoch, size, state: TouchState::Ready };
             self.put(id, sequence, touch, effects);
         }
     }
-}
-
-fn is_first(untouched: std::ops::Range<Sequence>, sequence: Sequence) -> bool {
-    sequence == untouched.start && sequence < untouched.end
 }

@@ -289,8 +289,7 @@ fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
     if !queue.may_go(pick.sequence, &lease) {
         return None;
     }
-    let fresh = pick.sequence == queue.untouched().start && pick.sequence < queue.untouched().end;
-    let (attempt, uncounted, size) = if fresh {
+    let (attempt, uncounted, size) = if queue.is_next(pick.sequence) {
         queue.advance(pick.size);
         (Attempt(1), 0, pick.size)
     } else {

@@ -3,6 +3,7 @@
 mod credit;
 mod fifo;
 mod life;
+mod limits;
 mod names;
 mod queues;
 mod receipts;

@@ -36,6 +36,8 @@ impl Engine {
                 holders.entry(holder_key(lease)).or_default().insert((id, sequence));
             }
         }
+        let remembered = self.queues.values().map(|queue| queue.remembered.len()).sum::<usize>();
+        assert_eq!(self.remembered, remembered, "remembered ids are counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
         assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased or delayed");
         assert_eq!(self.holders, holders, "a holder is known if and only if it holds something");

@@ -68,7 +68,7 @@ async fn a_receive_holds_messages_only_once_its_answer_was_taken() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::start(dir.path()).await;
     rig.handle.create("jobs".parse().unwrap(), QueueSettings::default()).await.unwrap();
-    rig.handle.publish("jobs".parse().unwrap(), vec![Content(Bytes::new())]).await.unwrap();
+    rig.handle.publish("jobs".parse().unwrap(), vec![Content(Bytes::new())], Vec::new()).await.unwrap();
 
     let answer = rig.receive().await;
     assert_eq!(rig.leased().await, 1);

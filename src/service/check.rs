@@ -10,8 +10,9 @@ use super::retry;
 use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
-    Content, DeliveryMode, Durability, Duration, LEASE_MAX, LEASE_MIN, Ordering, QueueName, QueueSettings,
-    Receipt, ReceiptFailure,
+    Content, DEDUPLICATION_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts, FactsByPlace,
+    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, QueueName, QueueSettings, Receipt,
+    ReceiptFailure,
 };
 
 /// The most attributes of a message.
@@ -22,6 +23,8 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 const REST_BYTES_MAX: usize = 4 << 10;
 /// Messages that lie in the same piece of memory are no more than this, or one.
 const SHARED_BYTES: usize = 32 << 10;
+/// The longest deduplication id.
+const DEDUPLICATION_ID_MAX: usize = 256;
 /// The longest name that a consumer may give itself.
 const CONSUMER_NAME_MAX: usize = 128;
 
@@ -49,13 +52,17 @@ pub(super) fn queue_name(field: &str, name: &str) -> Result<QueueName, Invalid> 
     name.parse().map_err(|error: crate::types::NameError| Invalid::new(field, error.to_string()))
 }
 
-/// Encoded messages.
-pub(super) fn messages(messages: &[Bytes], limits: &Limits) -> Result<Vec<Content>, Invalid> {
+/// Encoded messages, and what the engine is to know of some of them.
+pub(super) fn messages(messages: &[Bytes], limits: &Limits) -> Result<(Vec<Content>, FactsByPlace), Invalid> {
     count("messages", messages.len(), limits.batch_items)?;
-    for (place, encoded) in messages.iter().enumerate() {
-        message(place, encoded, limits)?;
+    let mut known = FactsByPlace::new();
+    for (place, encoded) in (0_u32..).zip(messages) {
+        let facts = message(place, encoded, limits)?;
+        if !facts.is_none() {
+            known.push((place, facts));
+        }
     }
-    Ok(settled(messages))
+    Ok((settled(messages), known))
 }
 
 /// Messages in memory of their own. What came in is a slice of the whole request, which one message of many would keep.
@@ -77,7 +84,7 @@ fn settled(messages: &[Bytes]) -> Vec<Content> {
     contents
 }
 
-fn message(place: usize, encoded: &Bytes, limits: &Limits) -> Result<(), Invalid> {
+fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invalid> {
     let field = |name: &str| format!("messages[{place}].{name}");
     let checked = Checked::decode(encoded.clone())
         .map_err(|error| Invalid::new(format!("messages[{place}]"), format!("is not a Message: {error}")))?;
@@ -98,14 +105,23 @@ fn message(place: usize, encoded: &Bytes, limits: &Limits) -> Result<(), Invalid
         ("priority", checked.priority != 0, "priorities are"),
         ("delay", checked.delay.is_some(), "delays are"),
         ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
-        ("deduplication_id", !checked.deduplication_id.is_empty(), "deduplication is"),
     ];
     for (name, set, what) in unsupported {
         if set {
             return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
         }
     }
-    Ok(())
+    let deduplication = deduplication(&field("deduplication_id"), &checked.deduplication_id)?;
+    Ok(Facts { deduplication })
+}
+
+fn deduplication(field: &str, id: &str) -> Result<Option<DeduplicationId>, Invalid> {
+    if id.len() > DEDUPLICATION_ID_MAX {
+        let problem = format!("it is {} bytes, the limit is {DEDUPLICATION_ID_MAX}", id.len());
+        return Err(Invalid::new(field, problem));
+    }
+    let hash = || DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
+    Ok((!id.is_empty()).then(hash))
 }
 
 fn attributes(field: &str, attributes: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
@@ -229,6 +245,10 @@ pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Resu
     };
     let lease_duration = lease_duration("settings.lease_duration", wire.lease_duration)?
         .unwrap_or(QueueSettings::default().lease_duration);
+    let deduplication_window = match wire.deduplication_window {
+        Some(window) => deduplication_window(duration("settings.deduplication_window", window)?)?,
+        None => Duration::default(),
+    };
     Ok(QueueSettings {
         ordering,
         delivery,
@@ -237,26 +257,33 @@ pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Resu
         max_attempts: wire.max_attempts,
         retry_backoff: wire.retry_backoff.map(retry::backoff).transpose()?,
         dead_letter_queue: retry::dead_letter_queue(name, &wire.dead_letter_queue)?,
+        limits: queue_limits(wire)?,
+        deduplication_window,
         single_active_consumer: wire.single_active_consumer,
         paused: wire.paused,
     })
 }
 
-fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
-    let overflow = proto::Overflow::try_from(wire.overflow);
-    if let Err(unknown) = overflow {
-        return Err(Invalid::new("settings.overflow", unknown.to_string()));
+fn queue_limits(wire: &proto::QueueSettings) -> Result<QueueLimits, Invalid> {
+    let overflow = match proto::Overflow::try_from(wire.overflow) {
+        Ok(proto::Overflow::Unspecified | proto::Overflow::Reject) => Overflow::Reject,
+        Ok(proto::Overflow::DropOldest) => Overflow::DropOldest,
+        Err(unknown) => return Err(Invalid::new("settings.overflow", unknown.to_string())),
+    };
+    Ok(QueueLimits { messages: wire.max_messages, bytes: wire.max_bytes, overflow })
+}
+
+fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
+    if window > DEDUPLICATION_MAX {
+        let problem = format!("it is {} ms; it must be at most 24 h", window.0);
+        return Err(Invalid::new("settings.deduplication_window", problem));
     }
+    Ok(window)
+}
+
+fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
     let by_key = matches!(proto::Ordering::try_from(wire.ordering), Ok(proto::Ordering::ByKey));
-    let rejecting = matches!(overflow, Ok(proto::Overflow::Unspecified | proto::Overflow::Reject));
-    let unbuilt = [
-        ("ordering", by_key),
-        ("time_to_live", wire.time_to_live.is_some()),
-        ("max_messages", wire.max_messages != 0),
-        ("max_bytes", wire.max_bytes != 0),
-        ("overflow", !rejecting),
-        ("deduplication_window", wire.deduplication_window.is_some()),
-    ];
+    let unbuilt = [("ordering", by_key), ("time_to_live", wire.time_to_live.is_some())];
     match unbuilt.into_iter().find(|&(_, set)| set) {
         Some((name, _)) => {
             let problem = "this setting is not built yet; only its default works: leave it unset";
@@ -274,7 +301,7 @@ mod tests {
         vec![message.encode_to_vec().into()]
     }
 
-    fn check(message: &Checked) -> Result<Vec<Content>, Invalid> {
+    fn check(message: &Checked) -> Result<(Vec<Content>, FactsByPlace), Invalid> {
         messages(&encoded(message), &Limits { message_bytes: 8, ..Limits::default() })
     }
 
@@ -282,8 +309,8 @@ mod tests {
     fn a_message_passes_unchanged_with_fields_that_are_unknown() {
         let mut bytes = Checked { body: "12345678".into(), ..Checked::default() }.encode_to_vec();
         bytes.extend([0xfa, 0x7f, 0x01, b'x']);
-        let passed = messages(&[bytes.clone().into()], &Limits::default()).unwrap();
-        assert_eq!(passed, [Content(bytes.into())]);
+        let (passed, facts) = messages(&[bytes.clone().into()], &Limits::default()).unwrap();
+        assert_eq!((passed, facts), (vec![Content(bytes.into())], Vec::new()));
     }
 
     #[test]
@@ -301,7 +328,7 @@ mod tests {
                 Checked { time_to_live: Some(prost_types::Duration::default()), ..Checked::default() },
                 "time_to_live",
             ),
-            (Checked { deduplication_id: "d".into(), ..Checked::default() }, "deduplication_id"),
+            (Checked { deduplication_id: "d".repeat(257), ..Checked::default() }, "deduplication_id"),
         ] {
             assert_eq!(check(&bad).unwrap_err().field, format!("messages[0].{field}"));
         }
@@ -345,7 +372,7 @@ mod tests {
         request.encode(&mut wire).unwrap();
         let buffer = wire.as_ptr_range().start..wire.as_ptr_range().start.wrapping_add(8192);
         let decoded = proto::PublishRequest::decode(&mut wire).unwrap();
-        let passed = messages(&decoded.messages, &Limits::default()).unwrap();
+        let (passed, _) = messages(&decoded.messages, &Limits::default()).unwrap();
         assert!(!buffer.contains(&passed[0].0.as_ptr()), "10 bytes hold 8 KiB, and count as 74");
     }
 

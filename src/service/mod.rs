@@ -16,6 +16,7 @@ mod settings;
 pub mod status;
 mod tokens;
 mod update;
+mod watch;
 mod wire;
 
 pub use access::{Authority, Caller, Permission};

@@ -31,11 +31,16 @@ impl Services {
             return Err(Invalid::new("routing_key", "it is for topics only; leave it unset").into());
         }
         caller.may(&[Permission::Publish], &queue)?;
-        let messages = check::messages(&messages, &self.limits)?;
-        let count = messages.len() as u64;
-        let first = self.broker.publish(queue, messages).await?;
-        let results = (0..count)
-            .map(|place| PublishResult { sequence: first.plus(place).0, ..PublishResult::default() })
+        let (messages, facts) = check::messages(&messages, &self.limits)?;
+        let count = messages.len();
+        let published = self.broker.publish(queue, messages, facts).await?;
+        let results = published
+            .sequences(count)
+            .map(|(sequence, duplicate)| PublishResult {
+                sequence: sequence.0,
+                duplicate,
+                ..PublishResult::default()
+            })
             .collect();
         Ok(PublishResponse { results })
     }

@@ -4,17 +4,16 @@
 //! ready. What was published there directly, or came from a queue that is gone, stays.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use tonic::{Code, Status};
 
 use super::access::{Caller, Permission};
+use super::admin::Answers;
 use super::status::Invalid;
 use super::{Services, check, proto};
-use crate::broker::{BrokerError, PeekFilter, Peeked, Relocation, Window, revived};
+use crate::broker::{BrokerError, MessageState, Peeked, Relocation, Window, revived};
 use crate::types::{QueueName, Sequence};
 
 /// The most messages and bytes of a step.
@@ -24,9 +23,6 @@ const STEP_BYTES: usize = 1 << 20;
 const STAYING_MAX: usize = 100_000;
 /// How long to wait for a store that is behind.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What a redrive says as it goes.
-pub(super) type Progress = Pin<Box<dyn Stream<Item = Result<proto::RedriveMessagesResponse, Status>> + Send>>;
 
 /// A redrive under way.
 struct Run {
@@ -53,7 +49,7 @@ impl Services {
         &self,
         caller: Caller,
         request: proto::RedriveMessagesRequest,
-    ) -> Result<Progress, Status> {
+    ) -> Result<Answers<proto::RedriveMessagesResponse>, Status> {
         let queue = check::queue_name("queue", &request.queue)?;
         caller.may(&[Permission::Manage], &queue)?;
         let named = |field, name: &str| match name {
@@ -100,7 +96,7 @@ impl Run {
     async fn step(mut self) -> Result<(proto::RedriveMessagesResponse, Option<Self>), Status> {
         let broker = self.services.broker.clone();
         let window = Window { from: self.from, count: STEP };
-        let page = broker.peek(self.queue.clone(), window, PeekFilter::Ready, STEP_BYTES).await?;
+        let page = broker.peek(self.queue.clone(), window, Some(MessageState::Ready), STEP_BYTES).await?;
         let mut relocations = std::mem::take(&mut self.staying);
         let mut going = 0;
         for peeked in page.items {

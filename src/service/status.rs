@@ -46,6 +46,7 @@ impl From<SettingsError> for Invalid {
     fn from(error: SettingsError) -> Self {
         let problem = error.to_string();
         match error {
+            SettingsError::NoLimit => Self::new("settings.overflow", problem),
             SettingsError::AtMostOnce(field) => Self::new(format!("settings.{}", field.name()), problem),
         }
     }
@@ -91,6 +92,22 @@ impl From<BrokerError> for Status {
             }
             BrokerError::Settings(error) => Invalid::from(error).into(),
             BrokerError::Behind => unavailable("STORE_BEHIND", message),
+            BrokerError::Full(queue, _) => {
+                let details = info("QUEUE_FULL", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
+            BrokerError::NoDeduplication(queue) => {
+                let details = info("DEDUPLICATION_OFF", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::TooManyIds { limit } => {
+                let limit = limit.to_string();
+                let details = info(
+                    "TOO_MANY_DEDUPLICATION_IDS",
+                    [("limit", limit.as_str()), ("key", "broker.deduplication_ids_max")],
+                );
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
             BrokerError::Draining => unavailable("DRAINING", message),
             BrokerError::StoreFailed => unavailable("STORE_FAILED", message),
             BrokerError::Read => unavailable("STORE_READ_FAILED", message),

@@ -82,6 +82,10 @@ fn masked(new: proto::QueueSettings, fields: &[SettingsField]) -> proto::QueueSe
             SettingsField::MaxAttempts => wire.max_attempts = new.max_attempts,
             SettingsField::RetryBackoff => wire.retry_backoff = new.retry_backoff,
             SettingsField::DeadLetterQueue => wire.dead_letter_queue.clone_from(&new.dead_letter_queue),
+            SettingsField::MaxMessages => wire.max_messages = new.max_messages,
+            SettingsField::MaxBytes => wire.max_bytes = new.max_bytes,
+            SettingsField::Overflow => wire.overflow = new.overflow,
+            SettingsField::DeduplicationWindow => wire.deduplication_window = new.deduplication_window,
             SettingsField::SingleActiveConsumer => {
                 wire.single_active_consumer = new.single_active_consumer;
             }

@@ -4,10 +4,10 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 
 use super::proto;
 use super::tokens::TokenRecord;
-use crate::broker::{Delivery, LeaseView, Peeked, QueueView, Refused};
+use crate::broker::{Delivery, Depth, LeaseView, MessageState, Peeked, QueueView, Refused};
 use crate::types::{
-    DeliveryMode, Durability, Duration, Holder, Ordering, QueueSettings, ReceiptFailure, RetryBackoff,
-    Timestamp, TouchState,
+    DeliveryMode, Durability, Duration, Holder, Ordering, Overflow, QueueSettings, ReceiptFailure,
+    RetryBackoff, Timestamp,
 };
 
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
@@ -84,12 +84,17 @@ fn settings(settings: &QueueSettings) -> proto::QueueSettings {
         Durability::Synced => proto::Durability::Synced,
         Durability::Buffered => proto::Durability::Buffered,
     };
+    let overflow = match settings.limits.overflow {
+        Overflow::Reject => proto::Overflow::Reject,
+        Overflow::DropOldest => proto::Overflow::DropOldest,
+    };
     let backoff = |backoff: RetryBackoff| proto::RetryBackoff {
         initial: Some(duration(backoff.initial)),
         multiplier: f64::from(backoff.multiplier_thousandths) / 1000.0,
         max: Some(duration(backoff.max)),
     };
     let dead_letter_queue = settings.dead_letter_queue.as_ref().map(ToString::to_string);
+    let window = settings.deduplication_window;
     proto::QueueSettings {
         ordering: ordering.into(),
         delivery: delivery.into(),
@@ -98,20 +103,36 @@ fn settings(settings: &QueueSettings) -> proto::QueueSettings {
         max_attempts: settings.max_attempts,
         retry_backoff: settings.retry_backoff.map(backoff),
         dead_letter_queue: dead_letter_queue.unwrap_or_default(),
-        overflow: proto::Overflow::Reject.into(),
+        max_messages: settings.limits.messages,
+        max_bytes: settings.limits.bytes,
+        overflow: overflow.into(),
+        deduplication_window: (window > Duration(0)).then(|| duration(window)),
         single_active_consumer: settings.single_active_consumer,
         paused: settings.paused,
         ..Default::default()
     }
 }
 
+pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
+    proto::QueueStats {
+        ready: depth.ready,
+        delayed: depth.delayed,
+        leased: depth.leased,
+        bytes: depth.bytes,
+        consumers,
+        oldest_published_at: None,
+        dead: depth.dead,
+    }
+}
+
 pub(super) fn peeked(peeked: Peeked) -> proto::PeekedMessage {
-    let Peeked { message, touch } = peeked;
-    let state = match touch.as_ref().map(|touch| &touch.state) {
-        None | Some(TouchState::Ready) => proto::MessageState::Ready,
-        Some(TouchState::Delayed { .. }) => proto::MessageState::Delayed,
-        Some(TouchState::Leased(_)) => proto::MessageState::Leased,
-        Some(TouchState::Dead { .. }) => proto::MessageState::Dead,
+    let Peeked { message, state, touch } = peeked;
+    let state = match state {
+        MessageState::Ready => proto::MessageState::Ready,
+        MessageState::Delayed => proto::MessageState::Delayed,
+        MessageState::Leased => proto::MessageState::Leased,
+        MessageState::Parked => proto::MessageState::Parked,
+        MessageState::Dead => proto::MessageState::Dead,
     };
     proto::PeekedMessage {
         sequence: message.sequence.0,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{
-    Arrival, Attempt, Claim, Command, Consumer, Content, Duration, Epoch, Holder, HolderId, Moved, Moving,
-    Offer, Pick, QueueId, Retry, Sequence, Timestamp,
+    Arrival, Attempt, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
+    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, QueueId, Retry, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
@@ -87,12 +87,27 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         }
         Command::DeleteQueue { queue } => start(3, Some(*queue)),
         Command::PurgeQueue { queue } => start(4, Some(*queue)),
-        Command::Publish { queue, messages } => {
-            start(5, Some(*queue));
+        Command::Publish { queue, messages, facts } => {
+            start(if facts.is_empty() { 5 } else { 20 }, Some(*queue));
             put_varint(out, length(messages.len()));
             for Content(content) in messages {
                 put_bytes(out, content);
             }
+            if !facts.is_empty() {
+                put_facts(out, facts);
+            }
+        }
+        Command::Drop { queue, picks } => {
+            start(21, Some(*queue));
+            put_varint(out, length(picks.len()));
+            for Dropped { sequence, size } in picks {
+                put_varint(out, sequence.0);
+                put_varint(out, u64::from(*size));
+            }
+        }
+        Command::Forget { limit } => {
+            start(22, None);
+            put_varint(out, u64::from(*limit));
         }
         Command::Grant { queue, offers, picks } => {
             start(6, Some(*queue));
@@ -151,11 +166,19 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         3 => Command::DeleteQueue { queue: queue(input)? },
         4 => Command::PurgeQueue { queue: queue(input)? },
         5 => {
-            let queue = queue(input)?;
-            let count = input.count(1)?;
-            let content = |_| Ok(Content(payload.slice(input.sized()?)));
-            Command::Publish { queue, messages: (0..count).map(content).collect::<Result<_, _>>()? }
+            Command::Publish { queue: queue(input)?, messages: contents(input, payload)?, facts: Vec::new() }
         }
+        20 => Command::Publish {
+            queue: queue(input)?,
+            messages: contents(input, payload)?,
+            facts: facts(input)?,
+        },
+        21 => {
+            let queue = queue(input)?;
+            let picks = (0..input.count(2)?).map(|_| dropped(input)).collect::<Result<_, _>>()?;
+            Command::Drop { queue, picks }
+        }
+        22 => Command::Forget { limit: input.varint_u32()? },
         6 => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
@@ -198,6 +221,44 @@ fn queue(input: &mut Input<'_>) -> Result<QueueId, Malformed> {
 fn offer(input: &mut Input<'_>) -> Result<Offer, Malformed> {
     let (holder, duration) = (holder(input)?, Duration(input.varint()?));
     Ok(Offer { holder, duration, consumer: Arc::new(consumer(input)?) })
+}
+
+fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
+    let count = input.count(1)?;
+    (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
+}
+
+/// A message has a bit for each fact that it has: 1 for a deduplication id.
+fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
+    put_varint(out, length(facts.len()));
+    for (place, Facts { deduplication }) in facts {
+        put_varint(out, u64::from(*place));
+        out.push(u8::from(deduplication.is_some()));
+        if let Some(DeduplicationId(id)) = deduplication {
+            id.iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
+        }
+    }
+}
+
+fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
+    let count = input.count(2)?;
+    let fact = |_| {
+        let place = input.varint_u32()?;
+        let bits = input.u8()?;
+        if bits & !1 != 0 {
+            return Err(Malformed("a message has a fact that this program does not know"));
+        }
+        let deduplication = match bits & 1 {
+            0 => None,
+            _ => Some(DeduplicationId([input.u64()?, input.u64()?])),
+        };
+        Ok((place, Facts { deduplication }))
+    };
+    (0..count).map(fact).collect()
+}
+
+fn dropped(input: &mut Input<'_>) -> Result<Dropped, Malformed> {
+    Ok(Dropped { sequence: Sequence(input.varint()?), size: input.varint_u32()? })
 }
 
 fn pick(input: &mut Input<'_>) -> Result<Pick, Malformed> {

@@ -2,7 +2,7 @@
 //!
 //! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
 //! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, frontier, next
-//! sequence, untouched bytes. A row of `sweeps` is the first sequence that stays: u64.
+//! sequence, untouched bytes, remembered from. A row of `sweeps` is the first sequence that stays: u64.
 
 use crate::types::{EngineRecord, Epoch, LogId, QueueId, QueueRecord, Sequence, Timestamp};
 
@@ -37,12 +37,13 @@ pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malfor
 }
 
 pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
-    let QueueRecord { id: _, name, settings: how, created_at, frontier, next_sequence, untouched_bytes } =
-        record;
+    let QueueRecord { id: _, name, settings: how, created_at, frontier, next_sequence, .. } = record;
     let mut out = vec![QUEUE_VERSION];
     put_bytes(&mut out, name.as_str().as_bytes());
     settings::put_settings(&mut out, how);
-    for number in [created_at.0, frontier.0, next_sequence.0, *untouched_bytes] {
+    for number in
+        [created_at.0, frontier.0, next_sequence.0, record.untouched_bytes, record.remembered_from.0]
+    {
         put_varint(&mut out, number);
     }
     out
@@ -58,8 +59,18 @@ pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malf
     let frontier = Sequence(input.varint()?);
     let next_sequence = Sequence(input.varint()?);
     let untouched_bytes = input.varint()?;
+    let remembered_from = Sequence(input.varint()?);
     input.finish()?;
-    Ok(QueueRecord { id, name, settings, created_at, frontier, next_sequence, untouched_bytes })
+    Ok(QueueRecord {
+        id,
+        name,
+        settings,
+        created_at,
+        frontier,
+        next_sequence,
+        untouched_bytes,
+        remembered_from,
+    })
 }
 
 pub(super) fn encode_until(until: Sequence) -> [u8; 8] {
@@ -109,9 +120,10 @@ mod tests {
             frontier: Sequence(2),
             next_sequence: Sequence(3),
             untouched_bytes: 4,
+            remembered_from: Sequence(5),
         };
         let bytes = encode_queue(&record);
-        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 2, 3, 4]);
+        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 2, 3, 4, 5]);
         assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record));
         (0..bytes.len()).for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]).is_err()));
     }

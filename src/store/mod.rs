@@ -26,6 +26,7 @@ mod overlay;
 mod reader;
 mod record;
 mod recovery;
+mod remembered;
 mod settings;
 mod state;
 
@@ -51,6 +52,7 @@ pub use journal::{JournalSummary, Replay, ReplayEntry};
 pub use options::StoreOptions;
 pub use reader::Reader;
 pub use recovery::Snapshot;
+pub use remembered::RememberedId;
 
 /// The format of a data directory that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

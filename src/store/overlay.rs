@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Change, Content, QueueId, Sequence, StoredMessage, Timestamp, Touch};
+use crate::types::{Change, Content, DeduplicationId, QueueId, Sequence, StoredMessage, Timestamp, Touch};
 
 use super::codec::length;
 
 /// What a message costs besides its bytes, and a touch altogether: measured roughly, on the safe side.
 const MESSAGE_COST: u64 = 64;
 const TOUCH_COST: u64 = 200;
+/// What a remembered id costs.
+const ID_COST: u64 = 100;
 const RUN_MAX: usize = 512;
 
 /// What happened to a message that is in this overlay or in an older layer.
@@ -61,6 +63,8 @@ pub(super) struct QueueOverlay {
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     pub(super) queues: BTreeMap<QueueId, QueueOverlay>,
+    /// Deduplication ids that queues began to remember.
+    pub(super) ids: BTreeMap<(QueueId, Sequence), (DeduplicationId, Timestamp)>,
     bytes: u64,
     touched: u64,
 }
@@ -68,7 +72,7 @@ pub(super) struct Overlay {
 impl Overlay {
     /// Memory that it takes, roughly.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes.saturating_add(self.touched * TOUCH_COST)
+        self.bytes.saturating_add(self.touched * TOUCH_COST).saturating_add(length(self.ids.len()) * ID_COST)
     }
 
     /// Messages of which it knows more than that they were stored.
@@ -105,7 +109,13 @@ impl Overlay {
                 let overlay = self.queues.entry(queue).or_default();
                 self.bytes -= overlay.purge(Span { from, until });
             }
+            Change::Remembered { queue, sequence, id, at } => {
+                self.ids.insert((queue, sequence), (id, at));
+            }
             Change::Deleted { queue } => {
+                let ids = (queue, Sequence(0))..=(queue, Sequence(u64::MAX));
+                let ids: Vec<_> = self.ids.range(ids).map(|(&key, _)| key).collect();
+                ids.iter().for_each(|key| _ = self.ids.remove(key));
                 let before =
                     self.queues.insert(queue, QueueOverlay { deleted: true, ..QueueOverlay::default() });
                 if let Some(before) = before {

@@ -69,6 +69,37 @@ impl Reader {
         Ok(found)
     }
 
+    /// Sizes of messages from `from` on without a gap, up to `messages_max`. Empty if `from` is not here.
+    ///
+    /// # Errors
+    /// The state files can't be read, or are damaged.
+    pub fn sizes(
+        &self,
+        queue: QueueId,
+        from: Sequence,
+        messages_max: usize,
+    ) -> Result<Vec<(Sequence, u32)>, ReadError> {
+        let mut found = Vec::new();
+        let mut next = from;
+        while found.len() < messages_max {
+            let Some((key, value)) = self.state.chunk_before(queue, next)? else { break };
+            let slots = decode(key, &value)?;
+            let begin = slots.partition_point(|slot| slot.sequence < next);
+            let before = found.len();
+            for slot in slots.iter().skip(begin).take(messages_max - before) {
+                if slot.sequence != next {
+                    break;
+                }
+                found.push((next, u32::try_from(content_length(slot)).unwrap_or(u32::MAX)));
+                next = next.next();
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// The named messages, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use super::checkpoint::{Sweep, sweeps};
 use super::codec::length;
 use super::keys::ChunkKey;
 use super::record::{self, Touches};
+use super::remembered::{self, RememberedId};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
 
 /// The state that the latest checkpoint holds.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub queues: Vec<QueueRecord>,
     /// All messages that were leased and are not settled, by queue and sequence.
     pub touched: Vec<(QueueId, Sequence, Touch)>,
+    /// All deduplication ids that queues remember, by queue and sequence.
+    pub remembered: Vec<RememberedId>,
 }
 
 /// Reads the checkpoint.
@@ -47,7 +50,8 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
             .map_err(|malformed| corrupt("records", key, malformed))?;
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.queue, sequence, touch)));
     }
-    Ok(Snapshot { applied, engine, queues, touched })
+    let remembered = remembered::load(state, &queues)?;
+    Ok(Snapshot { applied, engine, queues, touched, remembered })
 }
 
 /// Removes what no transaction named; how many rows that were. Then the sweeps that are still to be done.

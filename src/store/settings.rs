@@ -10,12 +10,15 @@
 //! | 1 ordering | 1 FIFO |
 //! | 2 delivery | 1 at most once |
 //! | 3 durability | 1 buffered |
-//! | 4 lease_duration, 5 max_attempts | a number; times in milliseconds |
+//! | 4 lease_duration, 5 max_attempts, 9 max_messages, 10 max_bytes, 12 deduplication_window | a number; times in milliseconds |
 //! | 6 retry_backoff | three numbers: initial, multiplier in thousandths, max |
 //! | 7 dead_letter_queue | a text with its length before it |
+//! | 11 overflow | 1 drop oldest |
 //! | 13 single_active_consumer, 14 paused | 1 |
 
-use crate::types::{DeliveryMode, Durability, Duration, Ordering, QueueSettings, RetryBackoff};
+use crate::types::{
+    DeliveryMode, Durability, Duration, Limits, Ordering, Overflow, QueueSettings, RetryBackoff,
+};
 
 use super::codec::{Input, Malformed, put_bytes, put_varint};
 use super::entry;
@@ -45,6 +48,8 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
         max_attempts,
         retry_backoff,
         dead_letter_queue,
+        limits: Limits { messages, bytes, overflow },
+        deduplication_window,
         single_active_consumer,
         paused,
     } = settings;
@@ -65,6 +70,10 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
         fields.0.push(7);
         put_bytes(&mut fields.0, name.as_str().as_bytes());
     }
+    fields.number(9, *messages, 0);
+    fields.number(10, *bytes, 0);
+    fields.flag(11, *overflow == Overflow::DropOldest);
+    fields.number(12, deduplication_window.0, 0);
     fields.flag(13, *single_active_consumer);
     fields.flag(14, *paused);
     put_bytes(out, &fields.0);
@@ -100,6 +109,10 @@ fn read(field: u8, input: &mut Input<'_>, settings: &mut QueueSettings) -> Resul
             });
         }
         7 => settings.dead_letter_queue = Some(entry::name(input)?),
+        9 => settings.limits.messages = input.varint()?,
+        10 => settings.limits.bytes = input.varint()?,
+        11 => settings.limits.overflow = one(input, Overflow::DropOldest)?,
+        12 => settings.deduplication_window = Duration(input.varint()?),
         13 => settings.single_active_consumer = one(input, true)?,
         14 => settings.paused = one(input, true)?,
         _ => return Err(Malformed("a queue has a setting that this program does not know")),
@@ -136,15 +149,21 @@ mod tests {
             max_attempts: 5,
             retry_backoff: Some(backoff),
             dead_letter_queue: Some("a/b".parse().unwrap()),
+            limits: Limits { messages: 300, bytes: 2, overflow: Overflow::DropOldest },
+            deduplication_window: Duration(301),
             single_active_consumer: true,
             paused: true,
         };
-        let golden: [&[u8]; 8] = [
-            &[26, 1, 1, 2, 1, 3, 1],
+        let golden: [&[u8]; 12] = [
+            &[36, 1, 1, 2, 1, 3, 1],
             &[4, 0xad, 2],
             &[5, 5],
             &[6, 0xac, 2, 0xd0, 0x0f, 1],
             &[7, 3, b'a', b'/', b'b'],
+            &[9, 0xac, 2],
+            &[10, 2],
+            &[11, 1],
+            &[12, 0xad, 2],
             &[13, 1],
             &[14, 1],
             &[],

@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) records: Tree,
     pub(super) parts: Tree,
     pub(super) sweeps: Tree,
+    pub(super) ids: Tree,
     file: File,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
@@ -75,6 +76,7 @@ impl State {
         let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
         let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
         let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
+        let ids = tree("ids")?;
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let state = Self {
             db,
@@ -84,6 +86,7 @@ impl State {
             records,
             parts,
             sweeps,
+            ids,
             file,
             path: path.clone(),
             _directory: directory,

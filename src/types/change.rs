@@ -1,6 +1,6 @@
 //! Changes: what applying a command did to messages. The store keeps them until the next checkpoint.
 
-use super::{Content, Epoch, QueueId, Sequence, Timestamp, Touch};
+use super::{Content, DeduplicationId, Epoch, QueueId, Sequence, Timestamp, Touch};
 
 /// One thing that applying a command did to the messages of a queue. Queue records are not changes: the engine hands
 /// over those that changed when a checkpoint begins.
@@ -41,6 +41,17 @@ pub enum Change {
         from: Sequence,
         /// The first that is not.
         until: Sequence,
+    },
+    /// A queue remembers the id of a message that was stored.
+    Remembered {
+        /// Where.
+        queue: QueueId,
+        /// Which message.
+        sequence: Sequence,
+        /// Its id.
+        id: DeduplicationId,
+        /// When it was stored.
+        at: Timestamp,
     },
     /// A queue and all that was in it is gone.
     Deleted {

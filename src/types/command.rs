@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Consumer, Content, Duration, Epoch, Holder, HolderId, QueueId, QueueName, QueueSettings,
-    Receipt, Retry, Sequence,
+    Attempt, Consumer, Content, Duration, Epoch, FactsByPlace, Holder, HolderId, QueueId, QueueName,
+    QueueSettings, Receipt, Retry, Sequence,
 };
 
 /// Who takes messages, and on which terms.
@@ -30,6 +30,15 @@ pub struct Pick {
     pub size: u32,
     /// Who gets it: a place among the grant's offers.
     pub offer: u32,
+}
+
+/// A message chosen to go, with the one fact about it that the engine does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The message.
+    pub sequence: Sequence,
+    /// Its size in bytes.
+    pub size: u32,
 }
 
 /// A receipt whose queue is known: what a consumer claims to hold.
@@ -100,6 +109,20 @@ pub enum Command {
         queue: QueueId,
         /// What; at least one.
         messages: Vec<Content>,
+        /// What is to be known of some of them.
+        facts: FactsByPlace,
+    },
+    /// Messages that are ready go, to make room for others.
+    Drop {
+        /// From where.
+        queue: QueueId,
+        /// Which, oldest first.
+        picks: Vec<Dropped>,
+    },
+    /// Deduplication ids whose time is over are forgotten, at most `limit` of them.
+    Forget {
+        /// The most to forget.
+        limit: u32,
     },
     /// Messages are leased to consumers, or, in an at-most-once queue, handed out and gone. One command for all that
     /// is dealt at once, because messages that were never leased are to be had in their order only.

@@ -4,8 +4,10 @@
 
 mod change;
 mod command;
+mod facts;
 mod id;
 mod lease;
+mod limit;
 mod message;
 mod name;
 mod queue;
@@ -15,12 +17,16 @@ mod settings;
 mod time;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Arrival, Claim, Command, Moved, Moving, Offer, Pick};
+pub use command::{Arrival, Claim, Command, Dropped, Moved, Moving, Offer, Pick};
+pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch, TouchState};
+pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
-pub use queue::{DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings};
+pub use queue::{
+    DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
+};
 pub use receipt::{Receipt, ReceiptFailure};
 pub use retry::{ATTEMPTS_USED_UP, NACKED, RETRY_DELAY_MAX, Retry, RetryBackoff};
 pub use settings::{Ordering, SettingsError, SettingsField};

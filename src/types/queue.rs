@@ -1,6 +1,6 @@
 //! A queue's settings, and what is kept of a queue besides its messages.
 
-use super::{Duration, Ordering, QueueId, QueueName, RetryBackoff, Sequence, Timestamp};
+use super::{Duration, Limits, Ordering, QueueId, QueueName, RetryBackoff, Sequence, Timestamp};
 
 /// How often a message may be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub enum Durability {
 pub const LEASE_MIN: Duration = Duration::seconds(1);
 /// The longest lease.
 pub const LEASE_MAX: Duration = Duration::seconds(12 * 60 * 60);
+/// The longest that a queue remembers deduplication ids.
+pub const DEDUPLICATION_MAX: Duration = Duration::seconds(24 * 60 * 60);
 
 /// How a queue behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +46,10 @@ pub struct QueueSettings {
     pub retry_backoff: Option<RetryBackoff>,
     /// The queue that takes what could not be handled, in the same namespace. It need not be there yet.
     pub dead_letter_queue: Option<QueueName>,
+    /// How much it may hold.
+    pub limits: Limits,
+    /// How long it remembers deduplication ids, up to `DEDUPLICATION_MAX`; zero for not at all.
+    pub deduplication_window: Duration,
     /// One consumer at a time gets messages.
     pub single_active_consumer: bool,
     /// Publishes go in, nothing goes out.
@@ -62,6 +68,8 @@ impl Default for QueueSettings {
             dead_letter_queue: None,
             single_active_consumer: false,
             paused: false,
+            limits: Limits::default(),
+            deduplication_window: Duration::default(),
         }
     }
 }
@@ -84,4 +92,6 @@ pub struct QueueRecord {
     pub next_sequence: Sequence,
     /// Bytes of the messages at or past `frontier`.
     pub untouched_bytes: u64,
+    /// Deduplication ids of messages before this one are forgotten.
+    pub remembered_from: Sequence,
 }

@@ -1,6 +1,6 @@
 //! A queue's settings one by one: which may be changed when, and which go together.
 
-use super::{DeliveryMode, QueueSettings};
+use super::{DeliveryMode, Limits, Overflow, QueueSettings};
 
 /// Which order a queue promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,6 +30,14 @@ pub enum SettingsField {
     RetryBackoff,
     /// `dead_letter_queue`.
     DeadLetterQueue,
+    /// `max_messages`.
+    MaxMessages,
+    /// `max_bytes`.
+    MaxBytes,
+    /// `overflow`.
+    Overflow,
+    /// `deduplication_window`.
+    DeduplicationWindow,
     /// `single_active_consumer`.
     SingleActiveConsumer,
     /// `paused`.
@@ -42,11 +50,14 @@ pub enum SettingsError {
     /// A setting is about attempts, and there is one only.
     #[error("an AT_MOST_ONCE queue hands each message out once; leave {} unset", .0.name())]
     AtMostOnce(SettingsField),
+    /// What happens beyond a limit is set, but no limit.
+    #[error("DROP_OLDEST needs a limit: set max_messages or max_bytes, or leave it unset")]
+    NoLimit,
 }
 
 impl SettingsField {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Ordering,
         Self::Delivery,
         Self::Durability,
@@ -54,6 +65,10 @@ impl SettingsField {
         Self::MaxAttempts,
         Self::RetryBackoff,
         Self::DeadLetterQueue,
+        Self::MaxMessages,
+        Self::MaxBytes,
+        Self::Overflow,
+        Self::DeduplicationWindow,
         Self::SingleActiveConsumer,
         Self::Paused,
     ];
@@ -69,6 +84,10 @@ impl SettingsField {
             Self::MaxAttempts => "max_attempts",
             Self::RetryBackoff => "retry_backoff",
             Self::DeadLetterQueue => "dead_letter_queue",
+            Self::MaxMessages => "max_messages",
+            Self::MaxBytes => "max_bytes",
+            Self::Overflow => "overflow",
+            Self::DeduplicationWindow => "deduplication_window",
             Self::SingleActiveConsumer => "single_active_consumer",
             Self::Paused => "paused",
         }
@@ -84,6 +103,10 @@ impl SettingsField {
             | Self::MaxAttempts
             | Self::RetryBackoff
             | Self::DeadLetterQueue
+            | Self::MaxMessages
+            | Self::MaxBytes
+            | Self::Overflow
+            | Self::DeduplicationWindow
             | Self::SingleActiveConsumer
             | Self::Paused => false,
         }
@@ -103,6 +126,10 @@ impl QueueSettings {
                 SettingsField::MaxAttempts => self.max_attempts = new.max_attempts,
                 SettingsField::RetryBackoff => self.retry_backoff = new.retry_backoff,
                 SettingsField::DeadLetterQueue => self.dead_letter_queue.clone_from(&new.dead_letter_queue),
+                SettingsField::MaxMessages => self.limits.messages = new.limits.messages,
+                SettingsField::MaxBytes => self.limits.bytes = new.limits.bytes,
+                SettingsField::Overflow => self.limits.overflow = new.limits.overflow,
+                SettingsField::DeduplicationWindow => self.deduplication_window = new.deduplication_window,
                 SettingsField::SingleActiveConsumer => {
                     self.single_active_consumer = new.single_active_consumer;
                 }
@@ -131,6 +158,10 @@ impl QueueSettings {
         }
         if once && self.retry_backoff.is_some() {
             return Err(SettingsError::AtMostOnce(SettingsField::RetryBackoff));
+        }
+        let Limits { messages, bytes, overflow } = self.limits;
+        if overflow == Overflow::DropOldest && messages == 0 && bytes == 0 {
+            return Err(SettingsError::NoLimit);
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use bbq::engine::Engine;
 use bbq::types::{
-    DeliveryMode, Durability, Duration, Holder, Ordering, QueueSettings, RetryBackoff, Sequence, TouchState,
+    DeliveryMode, Durability, Duration, Holder, Limits, Ordering, Overflow, QueueSettings, RetryBackoff,
+    Sequence, TouchState,
 };
 
 use super::model::{Kind, Lease, Model, Settings, State};
@@ -77,5 +78,11 @@ fn settings(settings: &Settings) -> QueueSettings {
         dead_letter_queue: settings.dead.as_ref().map(|name| name.parse().expect("a name")),
         single_active_consumer: settings.single,
         paused: settings.paused,
+        limits: Limits {
+            messages: settings.messages_max,
+            bytes: settings.bytes_max,
+            overflow: if settings.drop_oldest { Overflow::DropOldest } else { Overflow::Reject },
+        },
+        deduplication_window: Duration(settings.window_ms),
     }
 }

@@ -110,8 +110,11 @@ impl Disk {
     fn reopen(&mut self) -> Engine {
         let Opened { mut store, snapshot, replay, events } =
             store::open(&self.path(), &options()).expect("it opens");
-        let Snapshot { applied, engine, queues, touched } = snapshot;
+        let Snapshot { applied, engine, queues, touched, remembered } = snapshot;
         let mut engine = Engine::restore(engine, queues, touched);
+        for (queue, sequence, id, at) in remembered {
+            engine.remember(queue, sequence, at, id);
+        }
         engine.verify();
         assert_eq!(
             digest(&engine),

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Again, Ask, Claim, Kind, Model, Settings, list};
+use super::model::{Again, Ask, Claim, Coming, Kind, Model, Settings, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 25] = [
+const LINES: [(u32, Line); 27] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -48,6 +48,8 @@ const LINES: [(u32, Line); 25] = [
     (5, Line::Extend),
     (5, Line::Release),
     (2, Line::Purge),
+    (2, Line::Drop),
+    (1, Line::Forget),
     (1, Line::Delete),
     (3, Line::Create),
     (4, Line::Update),
@@ -77,6 +79,8 @@ enum Line {
     Extend,
     Release,
     Purge,
+    Drop,
+    Forget,
     Delete,
     Create,
     Update,
@@ -147,6 +151,17 @@ impl<K: Keep> History<K> {
             }
             Line::Release => self.release(),
             Line::Purge => self.on_queue("purge", Model::purge),
+            Line::Drop => {
+                let count = self.batch();
+                let queue = self.name();
+                let expected = self.model.drop(&queue, count);
+                self.say(&format!("drop {queue} {count}"), &expected);
+            }
+            Line::Forget => {
+                let limit = self.rng.random_range(0..4);
+                self.model.freed.clear();
+                self.say(&format!("forget {limit}"), "ok");
+            }
             Line::Delete => self.on_queue("delete", Model::delete),
             Line::Create => self.create(),
             Line::Update => self.update(),
@@ -209,6 +224,7 @@ impl<K: Keep> History<K> {
 
     fn create(&mut self) {
         let name = self.one(&["q1", "q2", "q3"]);
+        let limited = self.rng.random_ratio(1, 3);
         let settings = Settings {
             at_most_once: self.rng.random_ratio(1, 5),
             buffered: self.rng.random_ratio(1, 5),
@@ -219,6 +235,10 @@ impl<K: Keep> History<K> {
             max_attempts: self.one(&[0, 0, 0, 1, 2, 3]),
             backoff: self.backoff(),
             dead: self.dead(),
+            messages_max: if limited { self.rng.random_range(0..20) } else { 0 },
+            bytes_max: if limited { self.rng.random_range(0..400) } else { 0 },
+            drop_oldest: limited && self.rng.random_bool(0.5),
+            window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
         };
         let expected = self.model.create(name, settings.clone());
         self.say(&format!("queue {name}{}", words(&settings)), &expected);
@@ -240,7 +260,7 @@ impl<K: Keep> History<K> {
             }
             2 => {
                 settings.max_attempts = self.one(&[0, 1, 2]);
-                format!("max:{}", settings.max_attempts)
+                format!("tries:{}", settings.max_attempts)
             }
             3 => {
                 settings.backoff = self.backoff();
@@ -287,6 +307,7 @@ impl<K: Keep> History<K> {
         let mut line = format!("publish {queue}");
         let mut messages = Vec::new();
         let count = self.batch();
+        let with_ids = self.rng.random_ratio(1, 3);
         for _ in 0..count {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -294,7 +315,9 @@ impl<K: Keep> History<K> {
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
             let size = self.rng.random_range(8..=bytes_max);
             line.push_str(&format!(" {label}:{size}"));
-            messages.push((label, size as u64));
+            let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
+            id.iter().for_each(|id| line.push_str(&format!("={id}")));
+            messages.push(Coming { label, size: size as u64, id });
         }
         let expected = self.model.publish(&queue, &messages);
         self.say(&line, &expected);
@@ -459,12 +482,19 @@ fn words(settings: &Settings) -> String {
         (settings.fifo, "fifo"),
         (settings.single, "single"),
         (settings.paused, "paused"),
+        (settings.drop_oldest, "drop-oldest"),
     ];
     for (_, word) in flags.into_iter().filter(|&(set, _)| set) {
         words += &format!(" {word}");
     }
+    if settings.messages_max + settings.bytes_max > 0 {
+        words += &format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max);
+    }
+    if settings.window_ms > 0 {
+        words += &format!(" dedup:{}", time(settings.window_ms));
+    }
     if settings.max_attempts > 0 {
-        words += &format!(" max:{}", settings.max_attempts);
+        words += &format!(" tries:{}", settings.max_attempts);
     }
     if settings.backoff.is_some() {
         words += &format!(" {}", backoff_word(settings.backoff));

@@ -31,6 +31,8 @@ pub struct Queue {
     pub alive: bool,
     /// The place of a message is its sequence less one.
     pub messages: Vec<Message>,
+    /// Each deduplication id that ever was: its message, and when it came.
+    pub ids: Vec<(String, usize, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,19 @@ pub struct Settings {
     /// The first delay, by how much each further one grows, and the longest.
     pub backoff: Option<(u64, u64, u64)>,
     pub dead: Option<String>,
+    pub messages_max: u64,
+    pub bytes_max: u64,
+    pub drop_oldest: bool,
+    pub window_ms: u64,
+}
+
+/// A message that is to be published.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    pub label: String,
+    pub size: u64,
+    /// Its deduplication id.
+    pub id: Option<String>,
 }
 
 /// A message, there or gone.
@@ -189,17 +204,59 @@ impl Model {
         if self.is_cycle(name, &settings) {
             return "cycle".to_owned();
         }
-        self.queues.push(Queue { name: name.to_owned(), settings, alive: true, messages: Vec::new() });
+        self.queues.push(Queue {
+            name: name.to_owned(),
+            settings,
+            alive: true,
+            messages: Vec::new(),
+            ids: Vec::new(),
+        });
         "ok".to_owned()
     }
 
-    pub fn publish(&mut self, queue: &str, messages: &[(String, u64)]) -> String {
+    pub fn publish(&mut self, queue: &str, coming: &[Coming]) -> String {
+        self.freed.clear();
+        let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
+        let (now, queue) = (self.now, &mut self.queues[at]);
+        let (mut duplicates, mut new, mut ids) = (Vec::new(), Vec::new(), queue.ids.clone());
+        for Coming { label, size, id } in coming {
+            let known = |(other, _, since): &&(String, usize, u64)| {
+                id.as_ref() == Some(other) && since + queue.settings.window_ms > now
+            };
+            if let Some((_, first, _)) = ids.iter().rfind(known) {
+                duplicates.push((label.clone(), *first));
+                continue;
+            }
+            if let Some(id) = id {
+                ids.push((id.clone(), queue.messages.len() + new.len(), now));
+            }
+            new.push(Message::new(label.clone(), *size, None));
+        }
+        let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&new);
+        let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
+        let over = |held: u64, most: u64| most > 0 && held > most;
+        let Settings { messages_max, bytes_max, .. } = queue.settings;
+        if !new.is_empty() && (over(count, messages_max) || over(bytes, bytes_max)) {
+            return "full".to_owned();
+        }
+        queue.ids = ids;
+        queue.messages.extend(new);
+        let duplicates: Vec<_> = duplicates
+            .into_iter()
+            .map(|(label, first)| format!("{label}={}", queue.messages[first].label))
+            .collect();
+        if duplicates.is_empty() { "ok".to_owned() } else { duplicates.join(" ") }
+    }
+
+    /// The first that are ready go.
+    pub fn drop(&mut self, queue: &str, count: usize) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
-        for (label, size) in messages {
-            self.queues[queue].messages.push(Message::new(label.clone(), *size, None));
+        let ready: Vec<_> = self.queues[queue].ready().into_iter().take(count).collect();
+        for &at in &ready {
+            self.queues[queue].messages[at].state = State::Gone;
         }
-        "ok".to_owned()
+        format!("{} gone", ready.len())
     }
 
     /// Leases the first that are ready.

@@ -37,7 +37,7 @@ fn a_grant_that_would_break_the_order_is_skipped() {
 #[test]
 fn a_nack_takes_back_all_that_came_after() {
     check(
-        "queue q fifo max:2
+        "queue q fifo tries:2
          publish q a b c d
          lease q 3        -> a#1 b#1 c#1
          ack a#1
@@ -87,7 +87,7 @@ fn an_expired_lease_takes_back_all_that_came_after() {
 #[test]
 fn a_stream_that_ends_gives_back_in_order() {
     check(
-        "queue q fifo max:1
+        "queue q fifo tries:1
          publish q a b c
          lease q 3 by s   -> a#1 b#1 c#1
          ack a#1

@@ -93,7 +93,7 @@ fn delays_go_on_over_a_restart() {
 #[test]
 fn a_message_whose_attempts_are_used_up_is_dropped() {
     check(
-        "queue q max:2
+        "queue q tries:2
          publish q a b c
          lease q 3              -> a#1 b#1 c#1
          nack a#1 b#1 c#1
@@ -109,7 +109,7 @@ fn a_message_whose_attempts_are_used_up_is_dropped() {
 #[test]
 fn attempts_that_the_server_ended_use_nothing_up() {
     check(
-        "queue q max:1
+        "queue q tries:1
          publish q a
          lease q                -> a#1
          release q s uncounted  -> 1 released
@@ -126,7 +126,7 @@ fn attempts_that_the_server_ended_use_nothing_up() {
 fn what_is_given_up_goes_to_the_dead_letter_queue() {
     check(
         "queue dead
-         queue q max:1 dead:dead
+         queue q tries:1 dead:dead
          publish q a b c
          lease q 3           -> a#1 b#1 c#1
          nack a#1

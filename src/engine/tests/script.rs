@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict, cycle
-//!   [fifo] [single] [paused] [max:3] [dead:d]     attempts, dead-letter queue
-//!   [backoff:1s:2000:10s]                         initial, multiplier in thousandths, max
-//! update q [resumed] [unordered] [max:0] ..     changes some of these           -> not-empty, cycle
-//! publish q a b:100                             two messages, b of 100 bytes    -> no-queue
+//!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
+//!     [dedup:10s]                               so long it remembers ids
+//!     [fifo] [single] [paused]                  who gets what
+//!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
+//! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
+//! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
+//! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
+//! forget 2                                      at most 2 ids whose time is over are forgotten
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -50,8 +54,8 @@ use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{Created, Credit, Dealer, Dispatch, Effects, Engine, Granted, Outcome, Updated};
 use crate::types::{
-    Claim, Command, Consumer, Content, Duration, Holder, Offer, Pick, QueueId, QueueSettings, Retry,
-    Sequence, Timestamp,
+    Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Facts, Holder, Offer, Pick,
+    QueueId, QueueSettings, Retry, Sequence, Timestamp,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -162,6 +166,8 @@ impl<K: Keep> Script<K> {
             }
             ["release", queue, name] => self.release(queue, name, true),
             ["release", queue, name, "uncounted"] => self.release(queue, name, false),
+            ["drop", queue, picks @ ..] => self.drop_messages(queue, picks),
+            ["forget", limit] => self.tell(Command::Forget { limit: limit.parse().expect("how many") }),
             ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.names.queue(queue) }),
             ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.names.queue(queue) }),
             ["wait", duration] => {
@@ -209,7 +215,9 @@ impl<K: Keep> Script<K> {
             Outcome::Started { released, .. } | Outcome::Returned { messages: released } => {
                 plain(format!("{released} released"))
             }
-            Outcome::Created(Created::New(_)) | Outcome::Published { .. } => plain("ok"),
+            Outcome::Created(Created::New(_)) | Outcome::Published(_) | Outcome::Forgotten => plain("ok"),
+            Outcome::Full(_) => fact("full"),
+            Outcome::Dropped { messages } => plain(format!("{messages} gone")),
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
             Outcome::Updated(Updated::NotEmpty(_)) => fact("not-empty"),
@@ -248,20 +256,58 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let next = self.engine.queue(queue).map(|queue| queue.untouched().end);
-        let mut messages = Vec::new();
-        for (place, word) in words.iter().enumerate() {
+        let (mut coming, mut facts) = (Vec::new(), Vec::new());
+        for (place, word) in (0_u32..).zip(words) {
+            let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
             let (label, size) = match word.split_once(':') {
                 Some((label, size)) => (label, size.parse().expect("a size")),
-                None => (*word, word.len()),
+                None => (word, word.len()),
             };
+            if let Some(id) = id {
+                let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
+                facts.push((place, Facts { deduplication }));
+            }
             let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
-            messages.push(content.clone());
-            let Some(next) = next else { continue };
-            let message = Published { label: label.to_owned(), at: self.now, content, source: None };
-            self.names.published(queue, next.plus(place as u64), message);
+            coming.push(Published { label: label.to_owned(), at: self.now, content, source: None });
         }
-        self.tell(Command::Publish { queue, messages })
+        let messages: Vec<_> = coming.iter().map(|message| message.content.clone()).collect();
+        let published = match self.apply(Command::Publish { queue, messages, facts }) {
+            Outcome::Published(published) => published,
+            Outcome::NoQueue => return fact("no-queue"),
+            Outcome::Full(_) => return fact("full"),
+            other => panic!("a publish gave {other:?}"),
+        };
+        let mut duplicates = Vec::new();
+        let numbered: Vec<_> = published.sequences(coming.len()).collect();
+        for (message, (sequence, duplicate)) in coming.into_iter().zip(numbered) {
+            if duplicate {
+                duplicates.push(format!("{}={}", message.label, self.names.label(queue, sequence)));
+            } else {
+                self.names.published(queue, sequence, message);
+            }
+        }
+        if duplicates.is_empty() { plain("ok") } else { fact(duplicates.join(" ")) }
+    }
+
+    fn drop_messages(&mut self, queue: &str, words: &[&str]) -> Reply {
+        let id = self.names.queue(queue);
+        let picks: Vec<_> = match words {
+            [count] if count.parse::<usize>().is_ok() => {
+                self.candidates(id).take(count.parse().expect("a number")).collect()
+            }
+            labels => labels.iter().map(|word| self.pick(id, word)).collect(),
+        };
+        for pick in &picks {
+            self.read(id, pick.sequence);
+        }
+        let picks = picks.iter().map(|&Pick { sequence, size, .. }| Dropped { sequence, size }).collect();
+        self.tell(Command::Drop { queue: id, picks })
+    }
+
+    fn pick(&self, id: QueueId, word: &str) -> Pick {
+        let (_, sequence) = self.names.message(word);
+        let published = self.names.published_as(id, sequence);
+        Pick { sequence, size: published.map_or(1, |message| message.content.size()), offer: 0 }
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {
@@ -288,10 +334,7 @@ impl<K: Keep> Script<K> {
 
     fn propose(&mut self, queue: &str, name: &str, words: &[&str]) -> Reply {
         let id = self.names.queue(queue);
-        let sequences = words.iter().map(|word| self.names.message(word).1);
-        let size =
-            |sequence| self.names.published_as(id, sequence).map_or(1, |message| message.content.size());
-        let picks = sequences.map(|sequence| Pick { sequence, size: size(sequence), offer: 0 }).collect();
+        let picks = words.iter().map(|word| self.pick(id, word)).collect();
         let holder = Holder::Stream(self.names.holder(name));
         match self.grant(id, holder, None, name, picks) {
             Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),

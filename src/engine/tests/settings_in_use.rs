@@ -31,13 +31,13 @@ fn promises_about_messages_change_only_while_there_are_none() {
          publish q a
          update q fifo          -> not-empty
          update q at-most-once  -> not-empty
-         update q max:3 buffered 5s
+         update q tries:3 buffered 5s
          lease q                -> a#1
          deadline               -> 5s
          update q fifo          -> not-empty
          ack a#1
          update q fifo at-most-once
-         queue q fifo at-most-once max:3 buffered 5s  -> exists
+         queue q fifo at-most-once tries:3 buffered 5s  -> exists
          queue q                -> conflict",
     );
 }
@@ -45,15 +45,15 @@ fn promises_about_messages_change_only_while_there_are_none() {
 #[test]
 fn other_settings_count_from_the_next_time_on() {
     check(
-        "queue q max:2
+        "queue q tries:2
          publish q a
          lease q         -> a#1
          nack a#1
          lease q         -> a#2
-         update q max:3
+         update q tries:3
          nack a#2
          lease q         -> a#3
-         update q max:1 backoff:1s:1000:1s
+         update q tries:1 backoff:1s:1000:1s
          nack a#3
          depth q         -> 0 ready 0 leased 0 bytes
          delete q        -> 0 gone

@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::{Effects, Engine};
 use crate::types::{
-    Change, Command, EngineRecord, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp, Touch,
+    Change, Command, DeduplicationId, EngineRecord, QueueId, QueueRecord, Sequence, StoredMessage, Timestamp,
+    Touch,
 };
 
 /// Where a script keeps what must outlive its engine.
@@ -35,6 +36,7 @@ pub struct Shadow {
     queues: BTreeMap<QueueId, QueueRecord>,
     touched: BTreeMap<(QueueId, Sequence), Touch>,
     messages: BTreeMap<(QueueId, Sequence), StoredMessage>,
+    remembered: BTreeMap<(QueueId, Sequence), (DeduplicationId, Timestamp)>,
 }
 
 /// One number for the whole state of an engine.
@@ -73,7 +75,12 @@ impl Shadow {
                     assert!(!self.touched.contains_key(&key), "{sequence} is purged, but touched");
                 }
             }
+            Change::Remembered { queue, sequence, id, at } => {
+                let twice = self.remembered.insert((queue, sequence), (id, at));
+                assert_eq!(twice, None, "{sequence} is remembered twice");
+            }
             Change::Deleted { queue } => {
+                self.remembered.retain(|&(id, _), _| id != queue);
                 assert!(self.queues.remove(&queue).is_some(), "{queue:?} is deleted twice");
                 self.touched.retain(|&(id, _), _| id != queue);
                 self.messages.retain(|&(id, _), _| id != queue);
@@ -92,7 +99,13 @@ impl Shadow {
 
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
-        Engine::restore(self.record, self.queues.values().cloned(), touched)
+        let mut engine = Engine::restore(self.record, self.queues.values().cloned(), touched);
+        for (&(queue, sequence), &(id, at)) in &self.remembered {
+            if self.queues[&queue].remembered_from <= sequence {
+                engine.remember(queue, sequence, at, id);
+            }
+        }
+        engine
     }
 }
 

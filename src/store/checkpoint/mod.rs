@@ -17,13 +17,13 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::types::{EngineRecord, LogId, QueueId, QueueRecord};
+use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{Overlay, QueueOverlay};
 use super::state::{DRAIN_ROWS, Located, State};
-use super::{ReadError, StoreEvent, keys, meta};
+use super::{ReadError, StoreEvent, keys, meta, remembered};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -170,6 +170,7 @@ impl Worker {
             let record = dirty.binary_search_by_key(&id, |record| record.id).ok().map(|at| &dirty[at]);
             self.queue(id, changes, record, &mut packer, &mut plan)?;
         }
+        remembered::write(&self.state, overlay.ids.iter())?;
         let packed = packer.packed();
         let removed = length(plan.dead.len());
         plan.bound();
@@ -185,6 +186,7 @@ impl Worker {
         self.state.drain()?;
         commit(&self.state, applied, engine, &plan)?;
         let blobs = self.state.persist()?;
+        self.tidy(&overlay, &dirty)?;
         journal::purge(&self.journal, applied.index)
             .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
         let pack::Packed { messages, bytes, chunks } = packed;
@@ -198,6 +200,21 @@ impl Worker {
             removed,
             blobs,
         });
+        Ok(())
+    }
+
+    /// Removes ids that are forgotten. Should it not come to that, the next start does it.
+    fn tidy(&self, overlay: &Overlay, dirty: &[QueueRecord]) -> Result<(), Stop> {
+        if self.state.ids.is_empty() {
+            return Ok(());
+        }
+        let deleted = overlay.queues.iter().filter(|(_, changes)| changes.deleted);
+        for (&id, _) in deleted {
+            remembered::remove_before(&self.state, id, Sequence(u64::MAX))?;
+        }
+        for record in dirty {
+            remembered::remove_before(&self.state, record.id, record.remembered_from)?;
+        }
         Ok(())
     }
 

@@ -21,7 +21,11 @@ fn commands() -> Vec<Command> {
         Command::CreateQueue { name: "a/b".parse().unwrap(), settings: settings.clone() },
         Command::DeleteQueue { queue },
         Command::PurgeQueue { queue },
-        Command::Publish { queue, messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())] },
+        Command::Publish {
+            queue,
+            messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            facts: Vec::new(),
+        },
         Command::Grant {
             queue,
             offers: vec![Offer {
@@ -41,6 +45,13 @@ fn commands() -> Vec<Command> {
         Command::Extend { queue, claims: vec![claim(4)], duration: Duration(5) },
         Command::Release { queue, holder: HolderId(6), counted: true },
         Command::Expire { limit: 100 },
+        Command::Publish {
+            queue,
+            messages: vec![Content(Bytes::new()), Content(Bytes::from_static(b"x"))],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
+        },
+        Command::Drop { queue, picks: vec![Dropped { sequence: Sequence(300), size: 2 }] },
+        Command::Forget { limit: 101 },
         Command::UpdateQueue { queue, settings },
         Command::Move {
             queue,
@@ -62,7 +73,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 14] = [
+    let golden: [&[u8]; 17] = [
         &[2, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 5, 3, 1, 4, 0xac, 2],
@@ -75,6 +86,9 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
+        &[21, 7, 1, 0xac, 2, 2],
+        &[22, 101],
         &[12, 7, 5, 3, 1, 4, 0xac, 2],
         &[13, 7, 1, 2, 1, 2, 0, 2, 3, 1, 8, 2, b'y', b'o'],
     ];
@@ -116,7 +130,7 @@ fn no_input_makes_decoding_panic() {
     for seed in 0..20_000_u64 {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..8).flat_map(random).collect();
-        let entry = [&[2, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 14][..], &bytes[1..]].concat();
+        let entry = [&[2, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 32][..], &bytes[1..]].concat();
         _ = decode(&entry.into());
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn publish(first: u64, count: u64) -> Command {
     Command::Publish {
         queue: QUEUE,
         messages: (first..first + count).map(|n| content(QUEUE, Sequence(n))).collect(),
+        facts: Vec::new(),
     }
 }
 
@@ -217,7 +218,7 @@ fn a_message_of_4_mib_reads_back() {
     harness.push(&[create()]);
     let body: Bytes = (0..4_u32 << 20).map(|n| (n % 251).to_le_bytes()[0]).collect::<Vec<u8>>().into();
     let messages = vec![content(QUEUE, Sequence(1)), Content(body.clone()), content(QUEUE, Sequence(3))];
-    harness.push(&[Command::Publish { queue: QUEUE, messages }]);
+    harness.push(&[Command::Publish { queue: QUEUE, messages, facts: Vec::new() }]);
     harness.synced();
     drop(harness);
     let mut harness = Harness::open(directory.path(), 0);

@@ -68,6 +68,7 @@ impl Model {
                     frontier: Sequence(1),
                     next_sequence: Sequence(1),
                     untouched_bytes: 0,
+                    remembered_from: Sequence(1),
                 };
                 self.queues.insert(id, Queue { record, touched: BTreeMap::new() });
             }
@@ -76,7 +77,7 @@ impl Model {
                 return vec![Change::Deleted { queue: *queue }];
             }
             Command::PurgeQueue { queue } => return self.purge(*queue),
-            Command::Publish { queue, messages } => {
+            Command::Publish { queue, messages, facts: _ } => {
                 let record = &mut self.queues.get_mut(queue).unwrap().record;
                 let first = record.next_sequence;
                 record.next_sequence = first.plus(messages.len().try_into().unwrap());
@@ -111,7 +112,9 @@ impl Model {
             | Command::Release { .. }
             | Command::Expire { .. }
             | Command::UpdateQueue { .. }
-            | Command::Move { .. } => {}
+            | Command::Move { .. }
+            | Command::Drop { .. }
+            | Command::Forget { .. } => {}
         }
         Vec::new()
     }
@@ -188,7 +191,7 @@ impl Model {
             0..70 => {
                 let count = [1, 1, 3, 40][usize::try_from(pick(2, 4)).unwrap()];
                 let messages = (0..count).map(|n| content(queue, first.plus(n))).collect();
-                Command::Publish { queue, messages }
+                Command::Publish { queue, messages, facts: Vec::new() }
             }
             70..130 => self.grant_command(queue, pick(2, 60), index),
             130..180 => Command::Ack { queue, claims: some(pick(2, 50)) },
@@ -281,6 +284,7 @@ impl Harness {
                 Change::Touched { .. }
                 | Change::Settled { .. }
                 | Change::Purged { .. }
+                | Change::Remembered { .. }
                 | Change::Deleted { .. } => {}
             }
         }

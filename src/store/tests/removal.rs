@@ -205,7 +205,11 @@ fn a_deleted_queue_goes_and_its_neighbours_stay() {
     frontier(&mut harness, 2);
     harness.push(&[create()]);
     let queue = QueueId(1);
-    harness.push(&[crate::types::Command::Publish { queue, messages: vec![content(queue, Sequence(1))] }]);
+    harness.push(&[crate::types::Command::Publish {
+        queue,
+        messages: vec![content(queue, Sequence(1))],
+        facts: Vec::new(),
+    }]);
     harness.checkpoint();
     harness.push(&[crate::types::Command::DeleteQueue { queue: QUEUE }]);
     harness.checkpoint();

@@ -1,0 +1,223 @@
+//! Publishing: room is made where the queue says so, then the messages go in, or are refused.
+//!
+//! What has to go is named by the broker, with its size, in the same entry. If a size is on disk only, the publish waits
+//! until it was read, and what comes after it for the same queue waits behind it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::batch::Batch;
+use super::outbox::{Answer, Departure};
+use super::request::{BrokerError, Notice, Publish};
+use super::task::{Broker, Stopped};
+use crate::engine::{Outcome, Queue, Sifted};
+use crate::store::Lookup;
+use crate::types::{Command, Dropped, Durability, Excess, Overflow, QueueId, Sequence};
+
+/// The most messages that one publish makes go.
+const DROPS_MAX: usize = 65_536;
+/// The least and the most sizes that one read fetches. As many may be kept for a queue, 12 bytes each.
+const SIZES_MIN: usize = 512;
+
+/// Publishes that wait for sizes, and the sizes that were read.
+#[derive(Default)]
+pub(super) struct Parked {
+    waiting: HashMap<QueueId, VecDeque<Publish>>,
+    /// Sizes of messages that are next to go.
+    sizes: HashMap<QueueId, BTreeMap<Sequence, u32>>,
+    count: usize,
+}
+
+/// Sizes that were read.
+pub(super) struct Sized {
+    queue: QueueId,
+    from: Sequence,
+    sizes: Result<Vec<(Sequence, u32)>, String>,
+}
+
+/// What making room came to.
+enum Room {
+    /// There is room, or there can be none.
+    Settled,
+    /// These have to go first.
+    After(Vec<Dropped>),
+    /// The size of this message is on disk, and about so many more are needed.
+    Unknown(Sequence, usize),
+}
+
+impl Parked {
+    /// How many publishes wait.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+}
+
+impl Broker {
+    pub(super) fn on_publish(&mut self, batch: &mut Batch, publish: Publish) {
+        let Some(id) = self.engine.named(&publish.queue).map(|queue| queue.record().id) else {
+            let answer = Answer::new(publish.reply, Err(BrokerError::NoQueue(publish.queue)));
+            return batch.departures.push(Departure::Published(answer));
+        };
+        if let Some(waiting) = self.parked.waiting.get_mut(&id) {
+            waiting.push_back(publish);
+            self.parked.count += 1;
+            return;
+        }
+        if let Some(publish) = self.try_publish(batch, id, publish) {
+            self.parked.waiting.entry(id).or_default().push_back(publish);
+            self.parked.count += 1;
+        }
+    }
+
+    /// Publishes, unless sizes have to be read first: then it gives the publish back.
+    fn try_publish(&mut self, batch: &mut Batch, id: QueueId, publish: Publish) -> Option<Publish> {
+        let Some(queue) = self.engine.queue(id) else {
+            let answer = Answer::new(publish.reply, Err(BrokerError::NoQueue(publish.queue)));
+            batch.departures.push(Departure::Published(answer));
+            return None;
+        };
+        let durability = queue.record().settings.durability;
+        if let Err(error) = self.admit(queue, batch, &publish) {
+            batch.departures.push(Departure::Published(Answer::new(publish.reply, Err(error))));
+            return None;
+        }
+        if queue.record().settings.limits.overflow == Overflow::DropOldest {
+            match self.room(queue, batch, &publish) {
+                Room::Settled => {}
+                Room::After(picks) => {
+                    metrics::counter!("bbq_messages_dropped_total", "why" => "overflow")
+                        .increment(picks.len() as u64);
+                    self.act(batch, Command::Drop { queue: id, picks });
+                    self.restless.insert(id);
+                }
+                Room::Unknown(from, count) => {
+                    self.read_sizes(id, from, count);
+                    return Some(publish);
+                }
+            }
+        }
+        let Publish { queue: name, messages, facts, reply, _room } = publish;
+        let count = messages.len() as u64;
+        let result = match self.act(batch, Command::Publish { queue: id, messages, facts }) {
+            Outcome::Published(published) => {
+                let new = count - published.duplicates.len() as u64;
+                metrics::counter!("bbq_messages_published_total").increment(new);
+                Ok(published)
+            }
+            Outcome::Full(full) => Err(BrokerError::Full(name, full)),
+            _ => Err(BrokerError::NoQueue(name)),
+        };
+        let departure = Departure::Published(Answer::new(reply, result));
+        match durability {
+            Durability::Synced => batch.departures.push(departure),
+            Durability::Buffered => batch.early.push(departure),
+        }
+        None
+    }
+
+    /// Whether the server has room for what a publish wants it to keep in memory.
+    fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
+        let Publish { queue: name, messages, facts, .. } = publish;
+        let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
+        if !with_id {
+            return Ok(());
+        }
+        if queue.record().settings.deduplication_window.0 == 0 {
+            return Err(BrokerError::NoDeduplication(name.clone()));
+        }
+        let limit = self.settings.deduplication_ids_max;
+        let sifted = self.engine.sift(queue.record().id, messages, facts, batch.now);
+        let new = sifted.map_or(0, |Sifted { new, .. }| new.len());
+        if new > 0 && self.engine.deduplication_ids() + new > limit {
+            return Err(BrokerError::TooManyIds { limit });
+        }
+        Ok(())
+    }
+
+    /// What has to go, oldest first, so that a publish fits. Nothing, if it can't be made to fit.
+    fn room(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Room {
+        let id = queue.record().id;
+        let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
+        let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
+        let mut excess = queue.excess(messages, bytes);
+        if excess.is_none() || !queue.record().settings.limits.excess(messages, bytes).is_none() {
+            return Room::Settled;
+        }
+        let mut picks = Vec::new();
+        let untouched = queue.untouched();
+        for sequence in queue.returned().chain((untouched.start.0..untouched.end.0).map(Sequence)) {
+            if excess.is_none() || picks.len() >= DROPS_MAX {
+                return Room::After(picks);
+            }
+            let Some(size) = self.size(queue, sequence) else {
+                let Excess { messages, .. } = excess;
+                let count = usize::try_from(messages).unwrap_or(DROPS_MAX).clamp(SIZES_MIN, DROPS_MAX);
+                return Room::Unknown(sequence, count);
+            };
+            picks.push(Dropped { sequence, size });
+            excess = excess.less(size);
+        }
+        if excess.is_none() { Room::After(picks) } else { Room::Settled }
+    }
+
+    /// The size of a message that is ready, if it is not on disk only.
+    fn size(&self, queue: &Queue, sequence: Sequence) -> Option<u32> {
+        let id = queue.record().id;
+        if let Some(touch) = queue.touch(sequence) {
+            return Some(touch.size);
+        }
+        if let Some(&size) = self.parked.sizes.get(&id).and_then(|sizes| sizes.get(&sequence)) {
+            return Some(size);
+        }
+        match self.store.lookup(id, sequence) {
+            Lookup::Hot(message) => Some(message.content.size()),
+            Lookup::Cold | Lookup::Gone => None,
+        }
+    }
+
+    fn read_sizes(&self, queue: QueueId, from: Sequence, count: usize) {
+        let (reader, notices) = (self.store.reader(), self.notices.clone());
+        let read = tokio::task::spawn_blocking(move || reader.sizes(queue, from, count));
+        tokio::spawn(async move {
+            let sizes = match read.await {
+                Ok(sizes) => sizes.map_err(|error| error.to_string()),
+                Err(failed) => Err(format!("the reader failed: {failed}")),
+            };
+            // If the broker is gone, nobody wants it.
+            let _ = notices.send(Notice::Sized(Sized { queue, from, sizes }));
+        });
+    }
+
+    /// Takes sizes that were read, and goes on with what waited for them.
+    pub(super) fn on_sized(&mut self, batch: &mut Batch, sized: Sized) -> Result<(), Stopped> {
+        let Sized { queue: id, from, sizes } = sized;
+        let sizes = sizes.map_err(|error| Stopped(error.into()))?;
+        let frontier = self.engine.queue(id).map(|queue| queue.untouched().start);
+        if sizes.is_empty() && frontier.is_some_and(|frontier| frontier <= from) {
+            return Err(Stopped(format!("message {from} of queue {} is in no state file", id.0).into()));
+        }
+        match frontier {
+            Some(frontier) => {
+                let known = self.parked.sizes.entry(id).or_default();
+                known.extend(sizes);
+                *known = known.split_off(&frontier);
+            }
+            None => _ = self.parked.sizes.remove(&id),
+        }
+        while let Some(publish) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
+            if let Some(publish) = self.try_publish(batch, id, publish) {
+                self.parked.waiting.entry(id).or_default().push_front(publish);
+                return Ok(());
+            }
+            self.parked.count -= 1;
+        }
+        self.parked.waiting.remove(&id);
+        let frontier = self.engine.queue(id).map(|queue| queue.untouched().start);
+        if let (Some(frontier), Some(known)) = (frontier, self.parked.sizes.get_mut(&id)) {
+            *known = known.split_off(&frontier);
+            if known.is_empty() {
+                self.parked.sizes.remove(&id);
+            }
+        }
+        Ok(())
+    }
+}

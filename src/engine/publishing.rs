@@ -1,0 +1,89 @@
+//! Publishing: what comes in, what is in already, and what must go to make room.
+
+use super::duplicate::Sifted;
+use super::{Effects, Engine, Outcome, Queue};
+use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Published, QueueId, Touch};
+
+/// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
+const FORGET: usize = 16;
+
+impl Queue {
+    /// By how much so many messages and bytes more would be over the queue's limits.
+    #[must_use]
+    pub fn excess(&self, messages: u64, bytes: u64) -> Excess {
+        let depth = self.depth();
+        self.record().settings.limits.excess(depth.messages() + messages, depth.bytes + bytes)
+    }
+
+    /// Why so many messages and bytes more don't fit.
+    fn full(&self, messages: u64, bytes: u64) -> Option<Full> {
+        let limits = self.record().settings.limits;
+        let Excess { messages: many, bytes: much } = self.excess(messages, bytes);
+        if many > 0 {
+            Some(Full::Messages { held: self.depth().messages(), limit: limits.messages })
+        } else if much > 0 {
+            Some(Full::Bytes { held: self.depth().bytes, limit: limits.bytes })
+        } else {
+            None
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn publish(
+        &mut self,
+        id: QueueId,
+        mut messages: Vec<Content>,
+        facts: &[(u32, Facts)],
+        effects: &mut Effects,
+    ) -> Outcome {
+        let now = self.record.now;
+        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
+        let Sifted { messages: count, bytes, duplicates, new } = queue.sift(&messages, facts, now);
+        if count > 0
+            && let Some(full) = queue.full(count, bytes)
+        {
+            return Outcome::Full(full);
+        }
+        if !duplicates.is_empty() {
+            let mut place = 0;
+            messages.retain(|_| {
+                place += 1;
+                duplicates.binary_search_by_key(&(place - 1), |&(place, _)| place).is_err()
+            });
+        }
+        if !facts.is_empty() {
+            self.remembered -= queue.forget(now, new.len() + FORGET);
+            self.remembered += new.len();
+        }
+        let first = queue.publish(&messages);
+        for (sequence, deduplication) in new {
+            queue.remembered.insert(sequence, now, deduplication);
+            effects.changes.push(Change::Remembered { queue: id, sequence, id: deduplication, at: now });
+        }
+        self.dirty.insert(id);
+        if !messages.is_empty() {
+            effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
+        }
+        Outcome::Published(Published { first, duplicates })
+    }
+
+    /// Takes messages that are ready. Those that are not are left alone.
+    pub(super) fn drop_messages(&mut self, id: QueueId, picks: &[Dropped], effects: &mut Effects) -> Outcome {
+        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
+        let mut messages = 0;
+        for &Dropped { sequence, size } in picks {
+            if queue.is_next(sequence) {
+                queue.advance(size);
+            } else if queue.touch(sequence).is_some_and(Touch::is_ready) {
+                queue.remove(sequence);
+            } else {
+                continue;
+            }
+            effects.changes.push(Change::Settled { queue: id, sequence });
+            messages += 1;
+        }
+        self.dirty.insert(id);
+        Outcome::Dropped { messages }
+    }
+}
