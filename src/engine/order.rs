@@ -71,12 +71,16 @@ impl Queue {
         }
     }
 
+    /// What is ready, in the order of delivery.
+    pub fn ready(&self) -> impl Iterator<Item = Sequence> {
+        let untouched = self.untouched();
+        self.returned().chain((untouched.start.0..untouched.end.0).map(Sequence))
+    }
+
     /// What may be granted, one after the other, in the order of delivery.
     pub fn candidates(&self) -> impl Iterator<Item = Sequence> {
-        let untouched = self.untouched();
-        let ready = self.returned().chain((untouched.start.0..untouched.end.0).map(Sequence));
         let first_delayed = self.delayed().next().filter(|_| self.in_order());
-        ready.take_while(move |&sequence| first_delayed.is_none_or(|delayed| sequence < delayed))
+        self.ready().take_while(move |&sequence| first_delayed.is_none_or(|delayed| sequence < delayed))
     }
 
     /// Whether a message may be granted for this lease now.

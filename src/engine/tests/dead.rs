@@ -32,8 +32,7 @@ impl<K: Keep> Script<K> {
         let (id, count) = (self.names.queue(name), count.parse::<usize>().expect("how many"));
         let Some(queue) = self.engine.queue(id) else { return fact("no-queue") };
         let mut moves: Vec<(Sequence, Option<QueueId>)> = Vec::new();
-        let untouched = (queue.untouched().start.0..queue.untouched().end.0).map(Sequence);
-        for sequence in queue.returned().chain(untouched) {
+        for sequence in queue.ready() {
             if moves.iter().filter(|(_, to)| to.is_some()).count() == count {
                 break;
             }

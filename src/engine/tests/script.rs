@@ -293,7 +293,9 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let picks: Vec<_> = match words {
             [count] if count.parse::<usize>().is_ok() => {
-                self.candidates(id).take(count.parse().expect("a number")).collect()
+                let ready = self.engine.queue(id).into_iter().flat_map(|queue| queue.ready());
+                let pick = |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 };
+                ready.map(pick).take(count.parse().expect("a number")).collect()
             }
             labels => labels.iter().map(|word| self.pick(id, word)).collect(),
         };
