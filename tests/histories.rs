@@ -19,6 +19,7 @@ mod support {
     pub mod history;
     pub mod model;
     pub mod order;
+    pub mod topics;
 }
 
 use std::sync::atomic::Ordering;

@@ -10,7 +10,7 @@ use super::outbox::{Answer, Departure};
 use super::peek;
 use super::read_ahead::Loaded;
 use super::request::{
-    BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
+    Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Engine, Outcome, Queue};
@@ -20,6 +20,13 @@ use crate::types::{
 };
 
 impl Broker {
+    pub(super) fn on_arrival(&mut self, batch: &mut Batch, arrival: Arrival) {
+        match arrival {
+            Arrival::Publish(publish) => self.on_publish(batch, publish),
+            Arrival::Topic(publish) => self.on_topic_publish(batch, *publish),
+        }
+    }
+
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
             // Whoever asked has left, and its notice of that may have come first.
@@ -31,6 +38,7 @@ impl Broker {
             Request::Receive { queue, holder, terms, reply } => {
                 return self.receive(batch, &queue, holder, terms, reply);
             }
+            Request::Topic(request) => self.on_topic_request(batch, request),
             Request::LastCall(holder) => return self.last_call(holder),
             Request::Settle { queue, receipts, what, reply } => {
                 Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
@@ -284,6 +292,9 @@ impl Broker {
         let outcome = self.act(batch, Command::DeleteQueue { queue });
         if let Outcome::Named(by) = outcome {
             return Err(BrokerError::InUse { queue: name, by });
+        }
+        if let Outcome::QueueBound { topic, binding } = outcome {
+            return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
         }
         self.tallies.remove(queue);
         for holder in holders {

@@ -21,12 +21,14 @@ mod handle;
 mod hashes;
 mod outbox;
 mod peek;
+mod publication;
 mod publishing;
 mod read_ahead;
 mod recovery;
 mod request;
 mod settings;
 mod task;
+mod topics;
 
 pub use crate::engine::{Credit, Depth};
 pub use board::{Board, Row, Tally, Watch};
@@ -42,6 +44,7 @@ pub use request::{
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
+pub use topics::{NamedBinding, Routable, Routed, TopicResult, TopicView};
 
 #[cfg(test)]
 mod tests;

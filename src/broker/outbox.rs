@@ -8,7 +8,8 @@ use super::board::Watch;
 use super::request::{
     BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
 };
-use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
+use super::topics::{TopicResult, TopicView};
+use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -25,6 +26,10 @@ pub(super) enum Departure {
     Queues(Answer<Page<QueueView, QueueName>>),
     Leases(Answer<Page<LeaseView, Sequence>>),
     Received(Answer<Vec<Delivery>>),
+    ToTopic(Answer<Vec<TopicResult>>),
+    Topic(Answer<TopicView>),
+    Topics(Answer<Page<TopicView, TopicName>>),
+    Done(Answer<()>),
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),

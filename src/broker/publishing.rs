@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::batch::Batch;
 use super::outbox::{Answer, Departure};
-use super::request::{BrokerError, Notice, Publish};
+use super::request::{Arrival, BrokerError, Notice, Publish};
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue, Sifted};
 use crate::store::Lookup;
@@ -21,7 +21,7 @@ const SIZES_MIN: usize = 512;
 /// Publishes that wait for sizes, and the sizes that were read.
 #[derive(Default)]
 pub(super) struct Parked {
-    waiting: HashMap<QueueId, VecDeque<Publish>>,
+    waiting: HashMap<QueueId, VecDeque<Arrival>>,
     /// Sizes of messages that are next to go.
     sizes: HashMap<QueueId, BTreeMap<Sequence, u32>>,
     count: usize,
@@ -35,7 +35,7 @@ pub(super) struct Sized {
 }
 
 /// What making room came to.
-enum Room {
+pub(super) enum Room {
     /// There is room, or there can be none.
     Settled,
     /// These have to go first.
@@ -45,6 +45,11 @@ enum Room {
 }
 
 impl Parked {
+    /// Whether publishes wait for sizes of this queue's messages.
+    pub(super) fn holds(&self, queue: QueueId) -> bool {
+        self.waiting.contains_key(&queue)
+    }
+
     /// How many publishes wait.
     pub(super) fn len(&self) -> usize {
         self.count
@@ -57,14 +62,30 @@ impl Broker {
             let answer = Answer::new(publish.reply, Err(BrokerError::NoQueue(publish.queue)));
             return batch.departures.push(Departure::Published(answer));
         };
-        if let Some(waiting) = self.parked.waiting.get_mut(&id) {
-            waiting.push_back(publish);
-            self.parked.count += 1;
-            return;
+        if self.parked.holds(id) {
+            return self.park(id, Arrival::Publish(publish));
         }
         if let Some(publish) = self.try_publish(batch, id, publish) {
-            self.parked.waiting.entry(id).or_default().push_back(publish);
-            self.parked.count += 1;
+            self.park(id, Arrival::Publish(publish));
+        }
+    }
+
+    /// Lets a publish wait behind those that wait for this queue.
+    pub(super) fn park(&mut self, id: QueueId, arrival: Arrival) {
+        self.parked.waiting.entry(id).or_default().push_back(arrival);
+        self.parked.count += 1;
+    }
+
+    /// Tries again what has waited; what has to wait on, and for which queue.
+    fn retry(&mut self, batch: &mut Batch, id: QueueId, arrival: Arrival) -> Option<(QueueId, Arrival)> {
+        match arrival {
+            Arrival::Publish(publish) => {
+                self.try_publish(batch, id, publish).map(|publish| (id, Arrival::Publish(publish)))
+            }
+            Arrival::Topic(publish) => {
+                let parked = self.try_topic_publish(batch, *publish);
+                parked.map(|(id, publish)| (id, Arrival::Topic(Box::new(publish))))
+            }
         }
     }
 
@@ -81,14 +102,11 @@ impl Broker {
             return None;
         }
         if queue.record().settings.limits.overflow == Overflow::DropOldest {
-            match self.room(queue, batch, &publish) {
+            let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
+            let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
+            match self.room(queue, messages, bytes) {
                 Room::Settled => {}
-                Room::After(picks) => {
-                    metrics::counter!("bbq_messages_dropped_total", "why" => "overflow")
-                        .increment(picks.len() as u64);
-                    self.act(batch, Command::Drop { queue: id, picks });
-                    self.restless.insert(id);
-                }
+                Room::After(picks) => self.drop_oldest(batch, id, picks),
                 Room::Unknown(from, count) => {
                     self.read_sizes(id, from, count);
                     return Some(publish);
@@ -114,6 +132,12 @@ impl Broker {
         None
     }
 
+    pub(super) fn drop_oldest(&mut self, batch: &mut Batch, queue: QueueId, picks: Vec<Dropped>) {
+        metrics::counter!("bbq_messages_dropped_total", "why" => "overflow").increment(picks.len() as u64);
+        self.act(batch, Command::Drop { queue, picks });
+        self.restless.insert(queue);
+    }
+
     /// Whether the server has room for what a publish wants it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
         let Publish { queue: name, messages, facts, .. } = publish;
@@ -133,11 +157,8 @@ impl Broker {
         Ok(())
     }
 
-    /// What has to go, oldest first, so that a publish fits. Nothing, if it can't be made to fit.
-    fn room(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Room {
-        let id = queue.record().id;
-        let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
-        let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
+    /// What has to go, oldest first, so that so much more fits. Nothing, if it can't be made to fit.
+    pub(super) fn room(&self, queue: &Queue, messages: u64, bytes: u64) -> Room {
         let mut excess = queue.excess(messages, bytes);
         if excess.is_none() || !queue.record().settings.limits.excess(messages, bytes).is_none() {
             return Room::Settled;
@@ -174,7 +195,7 @@ impl Broker {
         }
     }
 
-    fn read_sizes(&self, queue: QueueId, from: Sequence, count: usize) {
+    pub(super) fn read_sizes(&self, queue: QueueId, from: Sequence, count: usize) {
         let (reader, notices) = (self.store.reader(), self.notices.clone());
         let read = tokio::task::spawn_blocking(move || reader.sizes(queue, from, count));
         tokio::spawn(async move {
@@ -203,12 +224,18 @@ impl Broker {
             }
             None => _ = self.parked.sizes.remove(&id),
         }
-        while let Some(publish) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
-            if let Some(publish) = self.try_publish(batch, id, publish) {
-                self.parked.waiting.entry(id).or_default().push_front(publish);
-                return Ok(());
+        while let Some(arrival) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
+            match self.retry(batch, id, arrival) {
+                Some((still, arrival)) if still == id => {
+                    self.parked.waiting.entry(id).or_default().push_front(arrival);
+                    return Ok(());
+                }
+                // It waits for another queue now.
+                Some((other, arrival)) => {
+                    self.parked.waiting.entry(other).or_default().push_back(arrival);
+                }
+                None => self.parked.count -= 1,
             }
-            self.parked.count -= 1;
         }
         self.parked.waiting.remove(&id);
         let frontier = self.engine.queue(id).map(|queue| queue.untouched().start);

@@ -6,11 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::board::Watch;
 use super::changes::{Patch, Relocation};
+use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
-    QueueSettings, Receipt, ReceiptFailure, Retry, Sequence, SettingsError, SettingsField, StoredMessage,
-    Timestamp, Touch,
+    QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError, SettingsField,
+    StoredMessage, Timestamp, TopicName, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -67,6 +68,67 @@ pub enum BrokerError {
     TooManyIds {
         /// How many there may be.
         limit: usize,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {0}; create it with CreateTopic (`bbq topic create {0}`)")]
+    NoTopic(TopicName),
+    /// There is no such binding.
+    #[error(
+        "topic {topic} has no binding of queue {queue} with just the pattern {pattern:?} and these attributes; \
+         ListTopics (`bbq topic list`) shows those that it has",
+        pattern = .pattern.as_str()
+    )]
+    NoBinding {
+        /// The topic.
+        topic: TopicName,
+        /// The queue.
+        queue: QueueName,
+        /// The pattern.
+        pattern: RoutingPattern,
+    },
+    /// It has as many bindings as it may have.
+    #[error("topic {topic} has {limit} bindings, the limit; take some back, or use another topic")]
+    TooManyBindings {
+        /// The topic.
+        topic: TopicName,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The queue can't be deleted while a topic's binding names it.
+    #[error(
+        "queue {queue} is bound to topic {topic} with the pattern {pattern:?}; take that back first, with Unbind \
+         (`bbq topic unbind {topic} {queue}`) or by deleting the topic",
+        pattern = .pattern.as_str()
+    )]
+    QueueBound {
+        /// The queue.
+        queue: QueueName,
+        /// The topic.
+        topic: TopicName,
+        /// The binding's pattern.
+        pattern: RoutingPattern,
+    },
+    /// The queues of a topic would get too many messages at once.
+    #[error(
+        "the queues of topic {topic} would get more than {limit} messages altogether (broker.routed_messages); \
+         publish fewer in one call"
+    )]
+    RoutedMessages {
+        /// The topic.
+        topic: TopicName,
+        /// How many one call may make.
+        limit: u64,
+    },
+    /// All queues together would get too many bytes at once.
+    #[error(
+        "all queues together would get {bytes} bytes, the limit is {limit} (broker.routed_bytes); publish less in one \
+         call"
+    )]
+    RoutedBytes {
+        /// How many.
+        bytes: u64,
+        /// How many one call may make.
+        limit: u64,
     },
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
@@ -204,8 +266,15 @@ pub(super) struct Publish {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
+/// What adds messages, and waits while checkpoints can't keep up.
+pub(super) enum Arrival {
+    Publish(Publish),
+    Topic(Box<TopicPublish>),
+}
+
 /// Everything else that is asked.
 pub(super) enum Request {
+    Topic(TopicRequest),
     Subscribe {
         queue: QueueName,
         holder: HolderId,

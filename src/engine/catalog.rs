@@ -56,6 +56,9 @@ impl Engine {
 
     pub(super) fn delete(&mut self, id: QueueId, effects: &mut Effects) -> Outcome {
         let Some(queue) = self.queues.get(&id) else { return Outcome::NoQueue };
+        if let Some((topic, binding)) = self.topics.binding_of(id) {
+            return Outcome::QueueBound { topic, binding };
+        }
         if let Some(by) = self.dead_letters_into(&queue.record().name).next() {
             return Outcome::Named(by.record().name.clone());
         }

@@ -15,12 +15,15 @@ mod dispatch;
 mod duplicate;
 mod order;
 mod outcome;
+mod publication;
 mod publishing;
 mod queue;
 mod relocation;
 mod requeue;
+mod routing;
 mod settle;
 mod timer;
+mod topic;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,14 +34,17 @@ pub use dispatch::{Among, Credit, Dispatch};
 pub use duplicate::Sifted;
 pub use order::{Dealer, Turn};
 pub use outcome::{Created, Effects, Freed, Granted, Outcome, Updated};
+pub use publication::Unpublished;
 pub use queue::{Depth, Queue};
+pub use topic::{NoRoute, Topic, TopicOutcome};
 
 use crate::types::{
-    Command, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence, Timestamp,
-    Touch,
+    Command, Dirty, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
+    Timestamp, Touch,
 };
 use requeue::Ending;
 use timer::Timers;
+use topic::Topics;
 
 /// All queues and what is in flight in them.
 #[derive(Debug, Default)]
@@ -50,6 +56,7 @@ pub struct Engine {
     /// Who holds what. With the epoch, because holders are numbered anew in each: a Receive of an earlier one may still
     /// hold something under the number of a stream of this one.
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
+    topics: Topics,
     dirty: BTreeSet<QueueId>,
     /// How many deduplication ids all queues remember.
     remembered: usize,
@@ -119,10 +126,13 @@ impl Engine {
         self.timers.first()
     }
 
-    /// The records of the queues that changed since the last call.
-    pub fn take_dirty(&mut self) -> Vec<QueueRecord> {
+    /// What changed besides messages since the last call.
+    pub fn take_dirty(&mut self) -> Dirty {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.iter().filter_map(|id| self.queues.get(id)).map(|queue| queue.record().clone()).collect()
+        let queues = dirty.iter().filter_map(|id| self.queues.get(id));
+        let mut dirty: Dirty = queues.map(|queue| queue.record().clone()).collect();
+        self.topics.take_dirty(&mut dirty);
+        dirty
     }
 
     /// Feeds the whole state to `hasher`: equal states give equal hashes.
@@ -131,6 +141,7 @@ impl Engine {
         for queue in self.queues.values() {
             queue.hash(hasher);
         }
+        self.topics.hash(hasher);
     }
 
     /// Does what `command` says, at `now`, and adds what came of it to `effects`. `now` must not go back.
@@ -158,6 +169,8 @@ impl Engine {
             Command::Expire { limit } => self.expire(limit, effects),
             Command::UpdateQueue { queue, settings } => self.update(queue, settings),
             Command::Move { queue, which, messages } => self.relocate(queue, which, messages, effects),
+            Command::Topic(command) => self.change_topic(command, now),
+            Command::PublishAll(publication) => self.publish_all(&publication, effects),
         }
     }
 

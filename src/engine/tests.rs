@@ -12,4 +12,5 @@ mod retries;
 mod script;
 mod settings_in_use;
 mod shadow;
+mod topics;
 mod words;

@@ -9,7 +9,7 @@ use super::access::{Caller, Permission, SEE};
 use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
-use super::{Services, check, proto, wire};
+use super::{Services, check, proto, topics, wire};
 use crate::broker::{BrokerError, MessageState, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
@@ -17,13 +17,13 @@ use crate::types::{QueueName, Sequence, Timestamp};
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The most rows of a page, and how many there are by default.
-const PAGE_MAX: u32 = 1000;
-const PAGE: u32 = 100;
+pub(super) const PAGE_MAX: u32 = 1000;
+pub(super) const PAGE: u32 = 100;
 const PEEK_PAGE: u32 = 10;
 /// How many queues one look at the broker lists.
 const LIST_STEP: usize = 1000;
 /// A page of messages takes no more beyond this size, so that it stays below the 4 MiB of stock clients.
-const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
+pub(super) const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 
 impl Services {
     async fn list(
@@ -296,34 +296,48 @@ impl AdminService for Services {
 
     async fn create_topic(
         &self,
-        _: Request<proto::CreateTopicRequest>,
+        request: Request<proto::CreateTopicRequest>,
     ) -> Result<Response<proto::CreateTopicResponse>, Status> {
-        Err(status::not_built("CreateTopic"))
+        let caller = Caller::of(&request)?;
+        self.make_topic(&caller, &request.into_inner()).await.map(Response::new)
     }
 
     async fn list_topics(
         &self,
-        _: Request<proto::ListTopicsRequest>,
+        request: Request<proto::ListTopicsRequest>,
     ) -> Result<Response<proto::ListTopicsResponse>, Status> {
-        Err(status::not_built("ListTopics"))
+        let caller = Caller::of(&request)?;
+        self.topics(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn delete_topic(
         &self,
-        _: Request<proto::DeleteTopicRequest>,
+        request: Request<proto::DeleteTopicRequest>,
     ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
-        Err(status::not_built("DeleteTopic"))
+        let caller = Caller::of(&request)?;
+        self.remove_topic(&caller, &request.into_inner()).await.map(Response::new)
     }
 
-    async fn bind(&self, _: Request<proto::BindRequest>) -> Result<Response<proto::BindResponse>, Status> {
-        Err(status::not_built("Bind"))
+    async fn bind(
+        &self,
+        request: Request<proto::BindRequest>,
+    ) -> Result<Response<proto::BindResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let proto::BindRequest { topic, binding } = request.into_inner();
+        let (topic, binding) = topics::binding(&caller, &topic, binding)?;
+        self.broker.bind(topic, binding).await?;
+        Ok(Response::new(proto::BindResponse {}))
     }
 
     async fn unbind(
         &self,
-        _: Request<proto::UnbindRequest>,
+        request: Request<proto::UnbindRequest>,
     ) -> Result<Response<proto::UnbindResponse>, Status> {
-        Err(status::not_built("Unbind"))
+        let caller = Caller::of(&request)?;
+        let proto::UnbindRequest { topic, binding } = request.into_inner();
+        let (topic, binding) = topics::binding(&caller, &topic, binding)?;
+        self.broker.unbind(topic, binding).await?;
+        Ok(Response::new(proto::UnbindResponse {}))
     }
 
     type WatchStatsStream = Answers<proto::WatchStatsResponse>;

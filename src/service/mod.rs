@@ -15,6 +15,7 @@ mod retry;
 mod settings;
 pub mod status;
 mod tokens;
+mod topics;
 mod update;
 mod watch;
 mod wire;

@@ -36,7 +36,7 @@ impl Services {
     ) -> Result<proto::UpdateQueueResponse, Status> {
         let name = check::queue_name("name", &request.name)?;
         caller.may(&[Permission::Manage], &name)?;
-        let patch = patch(&name, request.settings.unwrap_or_default(), request.update_mask)?;
+        let patch = patch(&name, &request.settings.unwrap_or_default(), request.update_mask)?;
         caller.may_dead_letter_to(&patch.settings)?;
         let view = self.broker.update(name, patch).await?;
         Ok(proto::UpdateQueueResponse { queue: Some(wire::queue(&view)) })
@@ -56,7 +56,7 @@ impl Caller {
 /// What is to be changed. Only what the mask names is looked at.
 fn patch(
     name: &QueueName,
-    new: proto::QueueSettings,
+    new: &proto::QueueSettings,
     mask: Option<prost_types::FieldMask>,
 ) -> Result<Patch, Invalid> {
     let paths = mask.unwrap_or_default().paths;
@@ -71,7 +71,7 @@ fn patch(
 }
 
 /// The new values of these fields, and nothing else.
-fn masked(new: proto::QueueSettings, fields: &[SettingsField]) -> proto::QueueSettings {
+fn masked(new: &proto::QueueSettings, fields: &[SettingsField]) -> proto::QueueSettings {
     let mut wire = proto::QueueSettings::default();
     for field in fields {
         match field {

@@ -4,6 +4,7 @@
 
 mod change;
 mod command;
+mod dirty;
 mod facts;
 mod id;
 mod lease;
@@ -15,9 +16,13 @@ mod receipt;
 mod retry;
 mod settings;
 mod time;
+mod topic;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Arrival, Claim, Command, Dropped, Moved, Moving, Offer, Pick};
+pub use command::{
+    Arrival, Claim, Command, Copies, Dropped, Moved, Moving, Offer, Pick, Publication, TopicCommand,
+};
+pub use dirty::Dirty;
 pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lease::{Consumer, Holder, Lease, Touch, TouchState};
@@ -31,3 +36,7 @@ pub use receipt::{Receipt, ReceiptFailure};
 pub use retry::{ATTEMPTS_USED_UP, NACKED, RETRY_DELAY_MAX, Retry, RetryBackoff};
 pub use settings::{Ordering, SettingsError, SettingsField};
 pub use time::{Duration, Timestamp};
+pub use topic::{
+    Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern,
+    TopicName,
+};

@@ -15,14 +15,14 @@ use crate::words::show;
 /// One run of a history.
 pub struct History<K: Keep> {
     seed: u64,
-    rng: SmallRng,
-    model: Model,
+    pub(super) rng: SmallRng,
+    pub(super) model: Model,
     script: Script<K>,
     /// The model's time starts at zero.
     start: u64,
-    published: usize,
+    pub(super) published: usize,
     joined: usize,
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
 }
 
 /// How large things become now and then; mostly they are small.
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 27] = [
+const LINES: [(u32, Line); 29] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -63,6 +63,8 @@ const LINES: [(u32, Line); 27] = [
     (1, Line::Ready),
     (1, Line::Deadline),
     (2, Line::Freed),
+    (6, Line::Topic),
+    (6, Line::Send),
 ];
 
 #[derive(Clone, Copy)]
@@ -94,6 +96,8 @@ enum Line {
     Ready,
     Deadline,
     Freed,
+    Topic,
+    Send,
 }
 
 impl<K: Keep> History<K> {
@@ -112,6 +116,9 @@ impl<K: Keep> History<K> {
             while self.model.queues.is_empty() {
                 self.create();
             }
+        }
+        if self.rng.random_bool(0.5) {
+            self.topics();
         }
         for _ in 0..lines {
             let mut roll = self.rng.random_range(0..LINES.iter().map(|(weight, _)| weight).sum());
@@ -191,6 +198,8 @@ impl<K: Keep> History<K> {
                 let first = self.model.deadlines().first().map(|&(at, ..)| at.saturating_sub(self.model.now));
                 self.say("deadline", &first.map_or("none".to_owned(), time));
             }
+            Line::Topic => self.topic(),
+            Line::Send => self.send(),
             Line::Freed => {
                 let freed = self.model.freed.iter().map(|(name, size)| format!("{name}:{size}"));
                 let freed = list(&freed.collect::<Vec<_>>());
@@ -199,7 +208,7 @@ impl<K: Keep> History<K> {
         }
     }
 
-    fn say(&mut self, command: &str, expected: &str) {
+    pub(super) fn say(&mut self, command: &str, expected: &str) {
         match expected {
             "ok" => self.script.step(command),
             fact => self.script.step(&format!("{command} -> {fact}")),
@@ -207,12 +216,12 @@ impl<K: Keep> History<K> {
     }
 
     /// The name of a queue that was made; some of them are deleted.
-    fn name(&mut self) -> String {
+    pub(super) fn name(&mut self) -> String {
         let at = self.rng.random_range(0..self.model.queues.len());
         self.model.queues[at].name.clone()
     }
 
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.rng.random_range(0..of.len())]
     }
 
@@ -241,7 +250,7 @@ impl<K: Keep> History<K> {
             window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
         };
         let expected = self.model.create(name, settings.clone());
-        self.say(&format!("queue {name}{}", words(&settings)), &expected);
+        self.say(&format!("queue {name}{}", settings_words(&settings)), &expected);
     }
 
     /// Changes one setting.
@@ -304,23 +313,25 @@ impl<K: Keep> History<K> {
 
     fn publish(&mut self) {
         let queue = self.name();
-        let mut line = format!("publish {queue}");
-        let mut messages = Vec::new();
+        let messages = self.messages();
+        let line = format!("publish {queue}{}", words(&messages));
+        let expected = self.model.publish(&queue, &messages);
+        self.say(&line, &expected);
+    }
+
+    /// New ones, with their sizes.
+    pub(super) fn messages(&mut self) -> Vec<Coming> {
         let count = self.batch();
         let with_ids = self.rng.random_ratio(1, 3);
-        for _ in 0..count {
+        let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
             let large = count < 8 && self.rng.random_ratio(1, 8);
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
-            let size = self.rng.random_range(8..=bytes_max);
-            line.push_str(&format!(" {label}:{size}"));
-            let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
-            id.iter().for_each(|id| line.push_str(&format!("={id}")));
-            messages.push(Coming { label, size: size as u64, id });
-        }
-        let expected = self.model.publish(&queue, &messages);
-        self.say(&line, &expected);
+            let size = self.rng.random_range(8..=bytes_max) as u64;
+            Coming { label, size, id: with_ids.then(|| format!("i{}", self.rng.random_range(0..12))) }
+        };
+        (0..count).map(|_| message()).collect()
     }
 
     fn lease(&mut self, verb: &str, kind: Kind, names: &[&str]) {
@@ -445,7 +456,7 @@ impl<K: Keep> History<K> {
         format!("{name}#{attempt}{epoch}")
     }
 
-    fn batch(&mut self) -> usize {
+    pub(super) fn batch(&mut self) -> usize {
         let most = if self.rng.random_ratio(1, 20) { self.sizes.batch_max } else { 4 };
         self.rng.random_range(1..=most)
     }
@@ -473,8 +484,14 @@ impl<K: Keep> Drop for History<K> {
     }
 }
 
+/// Messages as a line has them.
+pub(super) fn words(coming: &[Coming]) -> String {
+    let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
+    coming.iter().map(|one| format!(" {}:{}{}", one.label, one.size, id(&one.id))).collect()
+}
+
 /// Settings, as a script writes them.
-fn words(settings: &Settings) -> String {
+fn settings_words(settings: &Settings) -> String {
     let mut words = format!(" {}", time(settings.lease_ms));
     let flags = [
         (settings.at_most_once, "at-most-once"),

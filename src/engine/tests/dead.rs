@@ -1,7 +1,7 @@
 //! What happens to the dead: they are buried in another queue, and come back.
 
 use super::{Keep, Published, Reply, Script, fact, list};
-use crate::engine::Outcome;
+use crate::engine::{Outcome, Queue};
 use crate::types::{Arrival, Command, Moved, Moving, QueueId, Sequence, TouchState};
 
 impl<K: Keep> Script<K> {
@@ -22,7 +22,7 @@ impl<K: Keep> Script<K> {
             Some(self.engine.named(&target)?.record().id)
         });
         let Some(target) = target else { return fact("no-target") };
-        let dead: Vec<_> = self.engine.queue(id).into_iter().flat_map(|queue| queue.dead()).collect();
+        let dead: Vec<_> = self.engine.queue(id).into_iter().flat_map(Queue::dead).collect();
         let moves = dead.into_iter().map(|sequence| (sequence, Some(target))).collect();
         self.relocate(id, name, Moving::Dead, moves)
     }

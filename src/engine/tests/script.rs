@@ -10,6 +10,10 @@
 //! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
+//! topic t, drop t                               a topic comes, goes               -> exists, no-topic
+//! bind t q a.* [+k=v]                           q takes what matches; - for all   -> exists, no-topic, no-queue
+//! unbind t q a.* [+k=v]                                                           -> no-topic, no-binding
+//! send t a.b [+k=v] a b:100=x                   publishes to a topic              -> a.q b.q, none, no-topic, full
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -52,10 +56,13 @@ use bytes::Bytes;
 use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
-use crate::engine::{Created, Credit, Dealer, Dispatch, Effects, Engine, Granted, Outcome, Updated};
+use crate::engine::{
+    Created, Credit, Dealer, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished, Updated,
+};
 use crate::types::{
-    Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Facts, Holder, Offer, Pick,
-    QueueId, QueueSettings, Retry, Sequence, Timestamp,
+    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Facts,
+    FactsByPlace, Holder, Offer, Pick, Publication, QueueId, QueueSettings, Retry, Sequence, Timestamp,
+    TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -99,6 +106,41 @@ fn plain(text: impl Into<String>) -> Reply {
 
 fn fact(text: impl Into<String>) -> Reply {
     Reply { text: text.into(), plain: false }
+}
+
+/// Messages that are to be published.
+struct Coming {
+    labels: Vec<String>,
+    messages: Vec<Content>,
+    facts: FactsByPlace,
+}
+
+/// `label`, `label:size`, each with `=id` or without.
+fn coming(words: &[&str]) -> Coming {
+    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
+    for (place, word) in (0_u32..).zip(words) {
+        let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (label, size) = match word.split_once(':') {
+            Some((label, size)) => (label, size.parse().expect("a size")),
+            None => (word, word.len()),
+        };
+        if let Some(id) = id {
+            let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
+            coming.facts.push((place, Facts { deduplication }));
+        }
+        coming.labels.push(label.to_owned());
+        coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
+    }
+    coming
+}
+
+/// `+key=value`, some of them.
+fn attributes(words: &[&str]) -> Attributes {
+    let pair = |word: &&str| {
+        let (key, value) = word.strip_prefix('+')?.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    words.iter().map(|word| pair(word).expect("+key=value")).collect()
 }
 
 impl<K: Keep> Script<K> {
@@ -149,6 +191,17 @@ impl<K: Keep> Script<K> {
             ["redrive", queue, count, "of", source] => self.redrive(queue, count, Some(source)),
             ["why", message] => self.why(message),
             ["publish", queue, messages @ ..] => self.publish(queue, messages),
+            ["topic", topic] => self.tell(Command::Topic(TopicCommand::Create(topic.parse().expect(topic)))),
+            ["drop", topic] => self.tell(Command::Topic(TopicCommand::Delete(topic.parse().expect(topic)))),
+            ["bind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Bind(topic.parse().expect(topic), binding)))
+            }
+            ["unbind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Unbind(topic.parse().expect(topic), binding)))
+            }
+            ["send", topic, key, messages @ ..] => self.send(topic, key, messages),
             ["lease", queue, terms @ ..] => self.lease(queue, Kind::Stream, terms),
             ["receive", queue, terms @ ..] => self.lease(queue, Kind::Receive, terms),
             ["grant", queue, picks @ .., "by", name] => self.propose(queue, name, picks),
@@ -225,8 +278,21 @@ impl<K: Keep> Script<K> {
             Outcome::Updated(Updated::Done) => plain("ok"),
             Outcome::Named(_) => fact("named"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
-            Outcome::Granted(_) | Outcome::Claimed(_) | Outcome::Moved { .. } => {
-                unreachable!("those who grant, claim and move apply themselves")
+            Outcome::QueueBound { topic, .. } => fact(format!("bound to {topic}")),
+            Outcome::Topic(outcome) => match outcome {
+                TopicOutcome::Done => plain("ok"),
+                TopicOutcome::Already => fact("exists"),
+                TopicOutcome::NoTopic => fact("no-topic"),
+                TopicOutcome::NoQueue => fact("no-queue"),
+                TopicOutcome::NoBinding => fact("no-binding"),
+                TopicOutcome::Full => fact("full"),
+            },
+            Outcome::Granted(_)
+            | Outcome::Claimed(_)
+            | Outcome::Moved { .. }
+            | Outcome::PublishedAll(_)
+            | Outcome::Unpublished(_) => {
+                unreachable!("those who grant, claim, move and send apply themselves")
             }
         }
     }
@@ -256,21 +322,14 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let (mut coming, mut facts) = (Vec::new(), Vec::new());
-        for (place, word) in (0_u32..).zip(words) {
-            let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
-            let (label, size) = match word.split_once(':') {
-                Some((label, size)) => (label, size.parse().expect("a size")),
-                None => (word, word.len()),
-            };
-            if let Some(id) = id {
-                let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
-                facts.push((place, Facts { deduplication }));
-            }
-            let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
-            coming.push(Published { label: label.to_owned(), at: self.now, content, source: None });
-        }
-        let messages: Vec<_> = coming.iter().map(|message| message.content.clone()).collect();
+        let Coming { labels, messages, facts } = coming(words);
+        let published_as = |(label, content): (&String, &Content)| Published {
+            label: label.clone(),
+            at: self.now,
+            content: content.clone(),
+            source: None,
+        };
+        let coming: Vec<_> = labels.iter().zip(&messages).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
             Outcome::Published(published) => published,
             Outcome::NoQueue => return fact("no-queue"),
@@ -293,7 +352,7 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let picks: Vec<_> = match words {
             [count] if count.parse::<usize>().is_ok() => {
-                let ready = self.engine.queue(id).into_iter().flat_map(|queue| queue.ready());
+                let ready = self.engine.queue(id).into_iter().flat_map(crate::engine::Queue::ready);
                 let pick = |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 };
                 ready.map(pick).take(count.parse().expect("a number")).collect()
             }
@@ -310,6 +369,51 @@ impl<K: Keep> Script<K> {
         let (_, sequence) = self.names.message(word);
         let published = self.names.published_as(id, sequence);
         Pick { sequence, size: published.map_or(1, |message| message.content.size()), offer: 0 }
+    }
+
+    fn binding(&self, queue: &str, pattern: &str, wanted: &[&str]) -> Binding {
+        let pattern = if pattern == "-" { "" } else { pattern };
+        let queue = self.names.queue(queue);
+        Binding { queue, pattern: pattern.parse().expect("a pattern"), attributes: attributes(wanted) }
+    }
+
+    /// What stands in several queues has the queue's name behind its own.
+    fn send(&mut self, topic: &str, key: &str, words: &[&str]) -> Reply {
+        let split = words.iter().take_while(|word| word.starts_with('+')).count();
+        let (given, words) = words.split_at(split);
+        let key = if key == "-" { "" } else { key }.parse().expect("a key");
+        let topic = topic.parse().expect(topic);
+        self.effects = Effects::default();
+        let attributes = vec![attributes(given); words.len()];
+        let Ok(copies) = self.engine.route(&topic, &key, &attributes, u64::MAX) else {
+            return fact("no-topic");
+        };
+        if copies.is_empty() {
+            return fact("none");
+        }
+        let Coming { labels, messages, facts } = coming(words);
+        let publication = Publication { messages: messages.clone(), facts, copies: copies.clone() };
+        let published = match self.apply(Command::PublishAll(publication)) {
+            Outcome::PublishedAll(published) => published,
+            Outcome::Unpublished(Unpublished::Full(..)) => return fact("full"),
+            other => panic!("what was routed gave {other:?}"),
+        };
+        let mut stored = Vec::new();
+        for (copies, published) in copies.into_iter().zip(published) {
+            let from = copies.from as usize;
+            let numbered: Vec<_> = published.sequences(copies.count as usize).collect();
+            for (at, (sequence, duplicate)) in (from..).zip(numbered) {
+                let label = format!("{}.{}", labels[at], self.names.queue_name(copies.queue));
+                if duplicate {
+                    stored.push(format!("{label}={}", self.names.label(copies.queue, sequence)));
+                    continue;
+                }
+                stored.push(label.clone());
+                let message = Published { label, at: self.now, content: messages[at].clone(), source: None };
+                self.names.published(copies.queue, sequence, message);
+            }
+        }
+        fact(list(stored))
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {

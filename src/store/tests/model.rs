@@ -114,7 +114,9 @@ impl Model {
             | Command::UpdateQueue { .. }
             | Command::Move { .. }
             | Command::Drop { .. }
-            | Command::Forget { .. } => {}
+            | Command::Forget { .. }
+            | Command::Topic(_)
+            | Command::PublishAll(_) => {}
         }
         Vec::new()
     }
