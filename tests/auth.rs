@@ -82,6 +82,7 @@ async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'stat
         ("CreateQueue", client.create_queue(queue, QueueSettings::default()).await.map(drop)),
         ("UpdateQueue", client.update_queue(queue, QueueSettings::default(), mask()).await.map(drop)),
         ("RedriveMessages", redrives(client, queue).await),
+        ("Backup", async { client.backup().await?.next().await }.await.map(drop)),
         ("ListTokens", client.list_tokens(page()).await.map(drop)),
         ("CreateToken", client.create_token("x", vec![grant(Permission::Publish, "")], None).await.map(drop)),
         ("RevokeToken", client.revoke_token("nobody").await.map(drop)),

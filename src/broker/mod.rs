@@ -9,6 +9,7 @@
 
 mod answers;
 mod attributes;
+mod backup;
 mod batch;
 mod board;
 mod changes;
@@ -31,6 +32,7 @@ mod task;
 mod topics;
 
 pub use crate::engine::{Credit, Depth};
+pub use crate::store::Backup;
 pub use board::{Board, Row, Tally, Watch};
 pub use changes::{Patch, Relocation};
 pub use clock::wall as wall_clock;

@@ -9,6 +9,7 @@ use super::request::{
     BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
 };
 use super::topics::{TopicResult, TopicView};
+use crate::store::{Backup, ReadError};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
@@ -34,6 +35,7 @@ pub(super) enum Departure {
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
     Watching(Answer<Watch>),
+    Ordered(Answer<oneshot::Receiver<Result<Backup, ReadError>>>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }

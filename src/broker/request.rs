@@ -8,6 +8,7 @@ use super::board::Watch;
 use super::changes::{Patch, Relocation};
 use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
+use crate::store::{Backup, ReadError};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
     QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError, SettingsField,
@@ -138,6 +139,12 @@ pub enum BrokerError {
         "the store failed; the server stops, its log says why, and it can be started again when the cause is gone"
     )]
     StoreFailed,
+    /// Another backup is under way.
+    #[error("another backup is being taken; wait for its end")]
+    BackupRunning,
+    /// The state files could not be copied.
+    #[error("the backup failed; the server's log says why")]
+    Backup,
     /// A message could not be read back.
     #[error("reading from the store failed; the server's log says why")]
     Read,
@@ -340,6 +347,7 @@ pub(super) enum Request {
         reply: Reply<Page<LeaseView, Sequence>>,
     },
     Watch(Reply<Watch>),
+    Backup(Reply<oneshot::Receiver<Result<Backup, ReadError>>>),
 }
 
 /// What reaches a stream.

@@ -10,6 +10,7 @@
 //! - a message is in the active overlay, in the frozen one, in the state files, or gone; what is found first in this order
 //!   is true.
 
+mod backup;
 mod checkpoint;
 mod chunk;
 mod codec;
@@ -47,6 +48,7 @@ use error::Context;
 use overlay::{Found, Overlay};
 use state::State;
 
+pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};
 pub use event::StoreEvent;
@@ -71,6 +73,8 @@ pub struct Store {
     options: StoreOptions,
     active: Overlay,
     frozen: Option<(Arc<Overlay>, Instant)>,
+    /// The backup that the next checkpoint begins.
+    ordered: Option<BackupOrder>,
     last: LogId,
     written: u64,
     durable: u64,
@@ -139,6 +143,7 @@ pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
         options: options.clone(),
         active: Overlay::default(),
         frozen: None,
+        ordered: None,
         last: found.last,
         written: found.last.index,
         durable: found.last.index,
@@ -196,9 +201,22 @@ impl Store {
         let StoreOptions { checkpoint_journal_bytes, overlay_touched_max, overlay_publish_bytes_max, .. } =
             self.options;
         !self.checkpoint_running()
-            && (self.bytes_active >= checkpoint_journal_bytes
+            && (self.ordered.is_some()
+                || self.bytes_active >= checkpoint_journal_bytes
                 || self.active.touched() >= overlay_touched_max
                 || self.active.bytes() >= overlay_publish_bytes_max / 2)
+    }
+
+    /// Makes a backup of the next checkpoint, which is due at once, also if nothing has changed. A backup that was ordered
+    /// and has not begun is given up.
+    pub fn order_backup(&mut self, order: BackupOrder) {
+        self.ordered = Some(order);
+    }
+
+    /// Whether the next checkpoint begins a backup.
+    #[must_use]
+    pub fn backup_ordered(&self) -> bool {
+        self.ordered.is_some()
     }
 
     /// Whether a checkpoint has begun and not ended.
@@ -235,7 +253,7 @@ impl Store {
         let overlay = Arc::new(std::mem::take(&mut self.active));
         self.frozen = Some((overlay.clone(), Instant::now()));
         self.bytes_frozen = std::mem::take(&mut self.bytes_active);
-        self.checkpointer.begin(Job { applied, engine, overlay, dirty });
+        self.checkpointer.begin(Job { applied, engine, overlay, dirty, backup: self.ordered.take() });
     }
 
     /// Takes note of what a thread reported.
