@@ -11,11 +11,14 @@ mod consume;
 mod handover;
 pub mod proto;
 mod publish;
+mod redrive;
+mod retry;
 mod settings;
 pub mod status;
 mod tokens;
 mod topics;
 mod transact;
+mod update;
 mod watch;
 mod wire;
 
