@@ -3,10 +3,12 @@
 //! Everything but `serve` is a client like any other and goes through `bbq-client`. What a script may read goes to
 //! standard output, one JSON object a line with `--json`; everything else goes to standard error.
 
+mod apply;
 mod argument;
 mod backup;
 mod bench;
 mod connection;
+mod declaration;
 mod exec;
 mod inspect;
 mod output;
@@ -15,8 +17,10 @@ mod publish_to_topic;
 mod queue;
 mod receive;
 mod record;
+mod running;
 mod serve;
 mod settle;
+mod settling;
 mod subscribe;
 mod table;
 mod token;
@@ -28,6 +32,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+pub use apply::Differs;
 pub use output::OutputClosed;
 
 /// BBQ, a durable message queue over gRPC on HTTP/3.
@@ -90,6 +95,8 @@ enum Command {
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Make queues, topics and bindings what a file declares
+    Apply(apply::Apply),
     /// Copy everything that a running server has into a file
     Backup(backup::Backup),
     /// Make a data directory from such a file
@@ -115,6 +122,7 @@ impl Cli {
             Command::Peek(command) => command.run(global).await,
             Command::Leases(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
+            Command::Apply(command) => command.run(global).await,
             Command::Backup(command) => command.run(global).await,
             Command::Restore(command) => command.run(global).await,
             Command::Bench(command) => command.run(global).await,

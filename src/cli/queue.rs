@@ -1,16 +1,19 @@
 //! `bbq queue create|show|list|watch|delete|purge`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use bbq_client::proto;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::argument::{duration, wire};
+use super::argument::{duration, duration_text, wire};
 use super::connection::with_client;
+use super::declaration::Declaration;
 use super::output::Output;
 use super::record::{object, wire_length, wire_time, word};
 
@@ -46,13 +49,19 @@ pub(super) enum Queue {
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// 1 to 128 letters, digits, '.', '_' and '-', optionally NAMESPACE/NAME
+    #[arg(required_unless_present = "from", default_value = "", hide_default_value = true)]
     name: String,
+    /// Make all queues that a file declares, see `bbq apply`; one that is there with other settings is an error
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "Settings"])]
+    from: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
 
-#[derive(Debug, Args)]
-struct Settings {
+/// The settings of a queue, as flags or as keys of a file.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Settings {
     /// Which order the queue promises
     #[arg(long, value_enum)]
     ordering: Option<Ordering>,
@@ -64,24 +73,28 @@ struct Settings {
     durability: Option<Durability>,
     /// How long a lease lasts, 1s to 12h [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
     lease_duration: Option<Duration>,
     /// Dead-letter or drop a message after so many attempts; 0 for no limit
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_attempts: u32,
     /// The delay before the second attempt [default: none]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
     retry_initial: Option<Duration>,
     /// By how much each further delay grows
     #[arg(long, value_name = "FACTOR", requires = "retry_initial")]
     retry_multiplier: Option<f64>,
     /// No delay is longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "retry_initial")]
+    #[serde(deserialize_with = "duration_text")]
     retry_max: Option<Duration>,
     /// The queue that takes what could not be handled
     #[arg(long, value_name = "QUEUE", default_value = "", hide_default_value = true)]
     dead_letter_queue: String,
     /// How long a message may wait
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
     time_to_live: Option<Duration>,
     /// The most messages the queue may hold; 0 for no limit
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -94,6 +107,7 @@ struct Settings {
     overflow: Option<Overflow>,
     /// For how long deduplication ids are remembered, at most 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
     deduplication_window: Option<Duration>,
     /// One consumer at a time; the others wait for their turn
     #[arg(long)]
@@ -103,26 +117,30 @@ struct Settings {
     paused: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Ordering {
     Unordered,
     Fifo,
     ByKey,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Delivery {
     AtLeastOnce,
     AtMostOnce,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Durability {
     Synced,
     Buffered,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Overflow {
     Reject,
     DropOldest,
@@ -135,7 +153,15 @@ impl Queue {
         }
         let mut output = Output::new(global);
         with_client(global, async |client| match self {
-            Self::Create(Create { name, settings }) => {
+            Self::Create(Create { from: Some(file), .. }) => {
+                for queue in Declaration::read(&file)?.queues {
+                    let name = queue.name;
+                    let queue = client.create_queue(&name, queue.settings).await?;
+                    output.record(format_args!("queue {name} is there"), &json(&queue))?;
+                }
+                Ok(())
+            }
+            Self::Create(Create { name, settings, from: None }) => {
                 let queue = client.create_queue(&name, settings.into()).await?;
                 output.record(format_args!("queue {name} is there"), &json(&queue))
             }
@@ -212,7 +238,7 @@ impl From<Settings> for proto::QueueSettings {
 }
 
 /// The settings that are set, by their names.
-fn settings(settings: &proto::QueueSettings) -> serde_json::Map<String, Value> {
+pub(super) fn settings(settings: &proto::QueueSettings) -> serde_json::Map<String, Value> {
     let count = |count: u64| if count == 0 { Value::Null } else { count.into() };
     let choice = |name: &str, prefix| match word(name, prefix).as_str() {
         "unspecified" => Value::Null,
