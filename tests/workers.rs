@@ -104,9 +104,8 @@ async fn an_interrupt_lets_commands_end_and_gives_the_rest_back() {
     assert_eq!(begun(&worker), 2);
     until_counts(&server, 3, 0).await;
     let rest = server.run(&["peek", "q", "--json"]).await.json();
-    let attempts =
-        rest.iter().map(|message| (&message["sequence"], &message["attempts"])).collect::<Vec<_>>();
-    assert_eq!(attempts, [(&json!(2), &json!(1)), (&json!(3), &json!(0)), (&json!(4), &json!(0))]);
+    let sequences = rest.iter().map(|message| &message["sequence"]).collect::<Vec<_>>();
+    assert_eq!(sequences, [&json!(2), &json!(3), &json!(4)], "one was acked");
 }
 
 /// A command that takes longer than its lease keeps its message.
