@@ -8,7 +8,7 @@ use std::time::Duration;
 use bbq::store::{Opened, Store, StoreEvent, StoreOptions, open};
 use bbq::types::{
     Attempt, Change, Command, Content, EngineRecord, Epoch, LogId, QueueId, QueueRecord, QueueSettings,
-    Sequence, Timestamp, Touch,
+    Sequence, Timestamp, Touch, TouchState,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -179,7 +179,8 @@ fn backlog(path: &Path, messages: u64, size: usize) {
         let from = run.frontier;
         run.frontier = from.plus(BATCH);
         let sequences = (from.0..run.frontier.0).map(Sequence);
-        let touch = Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 256, lease: None };
+        let touch =
+            Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 256, state: TouchState::Ready };
         let leased = |sequence| Change::Touched { queue: QUEUE, sequence, touch: touch.clone() };
         run.entry(&Command::StartEpoch, sequences.clone().map(leased).collect());
         let settled = |sequence| Change::Settled { queue: QUEUE, sequence };

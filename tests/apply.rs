@@ -121,3 +121,29 @@ async fn a_file_with_a_mistake_changes_nothing() {
     assert!(server.run(&["apply", "-f", "/no/such/file"]).await.refused().contains("/no/such/file"));
     assert_eq!(server.run(&["queue", "list", "--json"]).await.json(), [] as [Value; 0]);
 }
+
+/// Dead-letter queues come first, what differs is changed in use, and what the file does not name stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_in_use_is_changed_to_what_the_file_says() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "a", "--lease-duration", "45s", "--max-attempts", "9"]).await.ok();
+    server.run(&["publish", "a", "kept"]).await.ok();
+    let declared = r#"
+        [queues.a]
+        max_attempts = 3
+        retry_initial = "2s"
+        dead_letter_queue = "z"
+        time_to_live = "0s"
+        [queues.z]
+    "#;
+    let (_directory, path) = file(declared);
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("z", "create", true), ("a", "update", true)]);
+    assert_eq!(steps[1]["changes"]["max_attempts"], json!({"from": 9, "to": 3}));
+    let a = server.run(&["queue", "show", "a", "--json"]).await.json().remove(0);
+    let settings = &a["settings"];
+    assert_eq!((&settings["max_attempts"], &settings["dead_letter_queue"]), (&json!(3), &json!("z")));
+    assert_eq!((&settings["lease_duration"], &a["ready"]), (&json!("45s"), &json!(1)));
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("z", "none", false), ("a", "none", false)]);
+}

@@ -9,9 +9,11 @@ use super::outbox::{Answer, Departure};
 use super::read_ahead::Wanted;
 use super::request::{Delivery, Feed};
 use super::task::Broker;
-use crate::engine::{Granted, Outcome, Queue};
+use crate::engine::{Dealer, Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
-use crate::types::{Attempt, Command, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage};
+use crate::types::{
+    Attempt, Command, Epoch, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage,
+};
 
 /// The most messages that one pass hands out, so that an entry stays small.
 const PICKS_MAX: usize = 16_384;
@@ -52,16 +54,25 @@ impl Broker {
     fn dispatch_queue(&mut self, batch: &mut Batch, id: QueueId) {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
-        let deal = deal(&self.store, queue, counter);
+        let deal = deal(&self.store, queue, self.engine.record().epoch, counter);
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
         let cold = deal.cold;
         if !deal.picks.is_empty() {
             self.grant(batch, id, deal);
+            self.took_turns(id);
         }
         self.read_ahead(id, cold);
         self.answer_last_calls(batch, id);
+    }
+
+    /// Where consumers wait for each other, one that has got something or left may have made room for the next.
+    pub(super) fn took_turns(&mut self, id: QueueId) {
+        let turns = |queue: &Queue| queue.in_order() || queue.settings().single_active_consumer;
+        if self.engine.queue(id).is_some_and(turns) {
+            self.restless.insert(id);
+        }
     }
 
     fn grant(&mut self, batch: &mut Batch, id: QueueId, deal: Deal) {
@@ -136,7 +147,7 @@ impl Broker {
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         if counter.ahead.bytes() > 0 {
             counter.ahead.forget_before(queue.untouched().start, |sequence| {
-                queue.touch(sequence).is_some_and(|touch| touch.lease.is_none())
+                queue.touch(sequence).is_some_and(crate::types::Touch::is_ready)
             });
         }
         if counter.ahead.is_loading() || (!cold && counter.ahead.bytes() == 0) {
@@ -155,13 +166,12 @@ impl Broker {
     }
 }
 
-fn deal(store: &Store, queue: &Queue, counter: &mut Counter) -> Deal {
+fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> Deal {
     let mut deal = Deal::default();
     let Counter { dispatch, ahead, .. } = counter;
-    let untouched = queue.untouched();
-    let untouched = (untouched.start.0..untouched.end.0).map(Sequence);
-    for sequence in queue.returned().chain(untouched) {
-        if deal.picks.len() >= PICKS_MAX || !dispatch.hungry() {
+    let mut dealer = Dealer::new(queue, epoch);
+    for sequence in queue.candidates() {
+        if deal.picks.len() >= PICKS_MAX || !dealer.hungry(dispatch) {
             break;
         }
         let message = match store.lookup(queue.record().id, sequence) {
@@ -176,7 +186,7 @@ fn deal(store: &Store, queue: &Queue, counter: &mut Counter) -> Deal {
             Lookup::Gone => unreachable!("a ready message is in the store"),
         };
         let size = message.content.size();
-        let Some(holder) = dispatch.take(size) else { break };
+        let Some(holder) = dealer.deal(dispatch, size) else { break };
         ahead.take(sequence);
         deal.give(holder, sequence, size, message);
     }

@@ -5,7 +5,7 @@ use super::request::{BrokerError, LeaseView, MessageState, Page, Peeked, Reply, 
 use super::task::Broker;
 use crate::engine::Queue;
 use crate::store::{Lookup, ReadError, Reader};
-use crate::types::{QueueId, Sequence, StoredMessage, Touch};
+use crate::types::{QueueId, Sequence, StoredMessage, Touch, TouchState};
 
 /// How many messages one step reads: no more than these are in memory beyond the bound.
 const STEP: usize = 8;
@@ -16,9 +16,11 @@ const LOOK_MAX: usize = 16_384;
 impl MessageState {
     /// Where a touched message stands. Untouched ones are ready.
     fn of(touch: &Touch) -> Self {
-        match &touch.lease {
-            Some(_) => Self::Leased,
-            None => Self::Ready,
+        match &touch.state {
+            TouchState::Ready => Self::Ready,
+            TouchState::Delayed { .. } => Self::Delayed,
+            TouchState::Leased(_) => Self::Leased,
+            TouchState::Dead { .. } => Self::Dead,
         }
     }
 }
@@ -61,7 +63,7 @@ impl Broker {
 /// A page of the leases of a queue.
 pub(super) fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
     touched(queue, window, |sequence, touch| {
-        let lease = touch.lease.clone()?;
+        let lease = touch.lease()?.clone();
         Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
     })
 }

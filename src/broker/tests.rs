@@ -14,8 +14,10 @@ use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
     Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, QueueName,
-    QueueSettings, Receipt, ReceiptFailure, Sequence,
+    QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
 };
+
+mod dead_letters;
 
 struct Rig {
     handle: Handle,
@@ -64,6 +66,10 @@ impl Rig {
         self.handle.stop();
         self.task.await.unwrap().unwrap();
     }
+}
+
+fn nack(retry: Retry) -> Settlement {
+    Settlement::Nack { retry, reason: "".into() }
 }
 
 fn terms(messages: u32) -> Terms {
@@ -306,7 +312,7 @@ async fn replaying_the_journal_gives_the_same_states() {
         let queue = rig.create(QueueSettings::default()).await;
         rig.publish(&queue, &["a", "b", "c"]).await;
         let first = rig.receive(&queue, 2).await;
-        for (delivery, what) in first.iter().zip([Settlement::Ack, Settlement::Nack]) {
+        for (delivery, what) in first.iter().zip([Settlement::Ack, nack(Retry::Backoff)]) {
             rig.settle(&queue, delivery.receipt, what).await;
         }
         rig.task.abort();

@@ -13,7 +13,7 @@ use super::Global;
 use super::connection::with_client;
 use super::declaration::{Declaration, DeclaredQueue, DeclaredTopic};
 use super::output::Output;
-use super::queue;
+use super::settings::settings as shown;
 
 /// With `--dry-run`, something is not as the file says. Exit code 3, and no line on standard error.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ async fn plan(client: &Client, declaration: Declaration) -> Result<Vec<Step>> {
 
 fn queue_step(declared: DeclaredQueue, there: Option<&proto::QueueSettings>) -> Step {
     let DeclaredQueue { name, settings, fields } = declared;
-    let (wanted, has) = (queue::settings(&settings), there.map(queue::settings).unwrap_or_default());
+    let (wanted, has) = (shown(&settings), there.map(shown).unwrap_or_default());
     let mut changes = Vec::new();
     for field in fields {
         let of = |settings: &Map<String, Value>| settings.get(&field).cloned().unwrap_or_default();
@@ -113,6 +113,8 @@ fn agrees(is: &Value, should: &Value) -> bool {
         (Value::Object(is), Value::Object(should)) => {
             should.iter().all(|(key, value)| is.get(key) == Some(value))
         }
+        // So a setting is taken away.
+        (Value::Null, Value::String(none)) if none == "0s" => true,
         (is, should) => is == should,
     }
 }

@@ -17,9 +17,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use bbq_client::proto;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::queue::Settings;
+use super::settings::Settings;
 use crate::config::read_toml;
 
 /// What is declared, in an order in which it can be made.
@@ -54,13 +53,6 @@ struct File {
     topics: BTreeMap<String, Topic>,
 }
 
-/// The same file, for which keys are there.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    #[serde(default)]
-    queues: BTreeMap<String, BTreeMap<String, IgnoredAny>>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Topic {
@@ -81,19 +73,13 @@ impl Declaration {
     /// Reads a file. Blocks.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let File { queues, topics } = read_toml(path)?;
-        let Keys { queues: keys } = read_toml(path)?;
         let mut declared = Vec::new();
         for (name, settings) in queues {
-            let keys: Vec<_> = keys.get(&name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
-            let has = |key: &str| keys.iter().any(|known| known == key);
-            if !has("retry_initial") && (has("retry_multiplier") || has("retry_max")) {
-                bail!(
-                    "{}: queues.{name} has retry_multiplier or retry_max; give retry_initial too",
-                    path.display()
-                );
+            if settings.is_headless() {
+                let path = path.display();
+                bail!("{path}: queues.{name} has retry_multiplier or retry_max; give retry_initial too");
             }
-            let mut fields: Vec<_> = keys.iter().map(|key| field(key).to_owned()).collect();
-            fields.dedup();
+            let fields = settings.named();
             declared.push(DeclaredQueue { name, settings: settings.into(), fields });
         }
         let topics = topics.into_iter().map(|(name, topic)| DeclaredTopic {
@@ -113,11 +99,6 @@ impl From<Binding> for proto::Binding {
         let Binding { queue, pattern, attributes } = binding;
         Self { queue, pattern, attributes }
     }
-}
-
-/// The field of the API that a key sets.
-fn field(key: &str) -> &str {
-    if key.starts_with("retry_") { "retry_backoff" } else { key }
 }
 
 /// Queues that others name as their dead-letter queue come before these.
@@ -166,7 +147,7 @@ mod tests {
         let names: Vec<_> = declaration.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(names, ["team/b.c", "z", "a"]);
         let a = &declaration.queues[2];
-        assert_eq!(a.fields, ["dead_letter_queue", "max_attempts", "retry_backoff"]);
+        assert_eq!(a.fields, ["max_attempts", "retry_backoff", "dead_letter_queue"]);
         let backoff = a.settings.retry_backoff.as_ref().unwrap();
         assert_eq!((backoff.multiplier, backoff.max.unwrap().seconds), (2.0, 60));
         assert_eq!(declaration.queues[1].fields, [""; 0]);

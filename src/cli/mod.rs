@@ -17,8 +17,10 @@ mod publish_to_topic;
 mod queue;
 mod receive;
 mod record;
+mod redrive;
 mod running;
 mod serve;
+mod settings;
 mod settle;
 mod settling;
 mod subscribe;
@@ -70,7 +72,7 @@ struct Global {
 enum Command {
     /// Run a server
     Serve(serve::Serve),
-    /// Create, show, list, delete and purge queues
+    /// Create, show, list, change, pause, delete and purge queues
     #[command(subcommand)]
     Queue(queue::Queue),
     /// Create, list, delete, bind and unbind topics
@@ -92,6 +94,8 @@ enum Command {
     Peek(inspect::Peek),
     /// Show who holds what, since when, until when
     Leases(inspect::Leases),
+    /// Move dead-lettered messages back to where they came from
+    Redrive(redrive::Redrive),
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -121,6 +125,7 @@ impl Cli {
             Command::Extend(command) => command.run(global).await,
             Command::Peek(command) => command.run(global).await,
             Command::Leases(command) => command.run(global).await,
+            Command::Redrive(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
             Command::Apply(command) => command.run(global).await,
             Command::Backup(command) => command.run(global).await,

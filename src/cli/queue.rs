@@ -1,21 +1,19 @@
-//! `bbq queue create|show|list|watch|delete|purge`.
+//! `bbq queue create|show|list|watch|update|pause|resume|delete|purge`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Result;
-use bbq_client::proto;
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Result, bail};
+use bbq_client::{Client, proto};
+use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::argument::{duration, duration_text, wire};
 use super::connection::with_client;
 use super::declaration::Declaration;
 use super::output::Output;
-use super::record::{object, wire_length, wire_time, word};
+use super::record::{object, wire_time};
+use super::settings::{Settings, settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Queue {
@@ -34,6 +32,18 @@ pub(super) enum Queue {
     },
     /// Show what queues hold and do, again and again
     Watch(super::watch::Watch),
+    /// Change settings of a queue in use; those that are not named stay as they are
+    Update(Update),
+    /// Let publishes in and nothing out
+    Pause {
+        /// The queue
+        name: String,
+    },
+    /// Let messages out again
+    Resume {
+        /// The queue
+        name: String,
+    },
     /// Remove a queue and all that is in it
     Delete {
         /// The queue
@@ -58,92 +68,12 @@ pub(super) struct Create {
     settings: Settings,
 }
 
-/// The settings of a queue, as flags or as keys of a file.
-#[derive(Debug, Default, Args, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Settings {
-    /// Which order the queue promises
-    #[arg(long, value_enum)]
-    ordering: Option<Ordering>,
-    /// How often a message may be delivered
-    #[arg(long, value_enum)]
-    delivery: Option<Delivery>,
-    /// What a confirmed publish has survived: a power cut, or a kill of the server
-    #[arg(long, value_enum)]
-    durability: Option<Durability>,
-    /// How long a lease lasts, 1s to 12h [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[serde(deserialize_with = "duration_text")]
-    lease_duration: Option<Duration>,
-    /// Dead-letter or drop a message after so many attempts; 0 for no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_attempts: u32,
-    /// The delay before the second attempt [default: none]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[serde(deserialize_with = "duration_text")]
-    retry_initial: Option<Duration>,
-    /// By how much each further delay grows
-    #[arg(long, value_name = "FACTOR", requires = "retry_initial")]
-    retry_multiplier: Option<f64>,
-    /// No delay is longer than this
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "retry_initial")]
-    #[serde(deserialize_with = "duration_text")]
-    retry_max: Option<Duration>,
-    /// The queue that takes what could not be handled
-    #[arg(long, value_name = "QUEUE", default_value = "", hide_default_value = true)]
-    dead_letter_queue: String,
-    /// How long a message may wait
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[serde(deserialize_with = "duration_text")]
-    time_to_live: Option<Duration>,
-    /// The most messages the queue may hold; 0 for no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_messages: u64,
-    /// The most bytes the queue may hold; 0 for no limit
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    max_bytes: u64,
-    /// What happens to a publish beyond a limit
-    #[arg(long, value_enum)]
-    overflow: Option<Overflow>,
-    /// For how long deduplication ids are remembered, at most 24h
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[serde(deserialize_with = "duration_text")]
-    deduplication_window: Option<Duration>,
-    /// One consumer at a time; the others wait for their turn
-    #[arg(long)]
-    single_active_consumer: bool,
-    /// Publishes go in, nothing goes out
-    #[arg(long)]
-    paused: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Ordering {
-    Unordered,
-    Fifo,
-    ByKey,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Delivery {
-    AtLeastOnce,
-    AtMostOnce,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Durability {
-    Synced,
-    Buffered,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Overflow {
-    Reject,
-    DropOldest,
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// The queue
+    name: String,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Queue {
@@ -176,6 +106,17 @@ impl Queue {
                 output.rows(titles, &rows, "no queues; `bbq queue create NAME` makes one")
             }
             Self::Watch(_) => Ok(()),
+            Self::Update(Update { name, settings }) => update(&client, &name, settings, &mut output).await,
+            Self::Pause { name } => {
+                let settings = proto::QueueSettings { paused: true, ..Default::default() };
+                let queue = client.update_queue(&name, settings, vec!["paused".to_owned()]).await?;
+                output.record(format_args!("queue {name} is paused"), &json(&queue))
+            }
+            Self::Resume { name } => {
+                let settings = proto::QueueSettings::default();
+                let queue = client.update_queue(&name, settings, vec!["paused".to_owned()]).await?;
+                output.record(format_args!("queue {name} goes on"), &json(&queue))
+            }
             Self::Delete { name } => {
                 client.delete_queue(&name).await?;
                 output.record(format_args!("queue {name} is deleted"), &json!({"deleted": name}))
@@ -190,93 +131,13 @@ impl Queue {
     }
 }
 
-impl From<Settings> for proto::QueueSettings {
-    fn from(settings: Settings) -> Self {
-        let ordering = match settings.ordering {
-            None => proto::Ordering::Unspecified,
-            Some(Ordering::Unordered) => proto::Ordering::Unordered,
-            Some(Ordering::Fifo) => proto::Ordering::Fifo,
-            Some(Ordering::ByKey) => proto::Ordering::ByKey,
-        };
-        let delivery = match settings.delivery {
-            None => proto::DeliveryMode::Unspecified,
-            Some(Delivery::AtLeastOnce) => proto::DeliveryMode::AtLeastOnce,
-            Some(Delivery::AtMostOnce) => proto::DeliveryMode::AtMostOnce,
-        };
-        let durability = match settings.durability {
-            None => proto::Durability::Unspecified,
-            Some(Durability::Synced) => proto::Durability::Synced,
-            Some(Durability::Buffered) => proto::Durability::Buffered,
-        };
-        let overflow = match settings.overflow {
-            None => proto::Overflow::Unspecified,
-            Some(Overflow::Reject) => proto::Overflow::Reject,
-            Some(Overflow::DropOldest) => proto::Overflow::DropOldest,
-        };
-        let retry_backoff = settings.retry_initial.map(|initial| proto::RetryBackoff {
-            initial: Some(wire(initial)),
-            multiplier: settings.retry_multiplier.unwrap_or(1.0),
-            max: settings.retry_max.map(wire),
-        });
-        Self {
-            ordering: ordering.into(),
-            delivery: delivery.into(),
-            durability: durability.into(),
-            lease_duration: settings.lease_duration.map(wire),
-            max_attempts: settings.max_attempts,
-            retry_backoff,
-            dead_letter_queue: settings.dead_letter_queue,
-            time_to_live: settings.time_to_live.map(wire),
-            max_messages: settings.max_messages,
-            max_bytes: settings.max_bytes,
-            overflow: overflow.into(),
-            deduplication_window: settings.deduplication_window.map(wire),
-            single_active_consumer: settings.single_active_consumer,
-            paused: settings.paused,
-        }
+async fn update(client: &Client, name: &str, settings: Settings, output: &mut Output) -> Result<()> {
+    let mask = settings.named();
+    if mask.is_empty() {
+        bail!("nothing to change; name a setting, such as --max-attempts 5 (`bbq queue update --help`)");
     }
-}
-
-/// The settings that are set, by their names.
-pub(super) fn settings(settings: &proto::QueueSettings) -> serde_json::Map<String, Value> {
-    let count = |count: u64| if count == 0 { Value::Null } else { count.into() };
-    let choice = |name: &str, prefix| match word(name, prefix).as_str() {
-        "unspecified" => Value::Null,
-        word => word.into(),
-    };
-    let flag = |flag: bool| if flag { Value::Bool(true) } else { Value::Null };
-    let queue = settings.dead_letter_queue.as_str();
-    let backoff = settings.retry_backoff.as_ref().map(|backoff| {
-        let RetryTexts { initial, max } = RetryTexts::of(backoff);
-        object([("initial", initial.into()), ("multiplier", backoff.multiplier.into()), ("max", max.into())])
-    });
-    object([
-        ("ordering", choice(settings.ordering().as_str_name(), "ORDERING_")),
-        ("delivery", choice(settings.delivery().as_str_name(), "DELIVERY_MODE_")),
-        ("durability", choice(settings.durability().as_str_name(), "DURABILITY_")),
-        ("lease_duration", wire_length(settings.lease_duration).into()),
-        ("max_attempts", count(settings.max_attempts.into())),
-        ("retry_backoff", backoff.into()),
-        ("dead_letter_queue", if queue.is_empty() { Value::Null } else { queue.into() }),
-        ("time_to_live", wire_length(settings.time_to_live).into()),
-        ("max_messages", count(settings.max_messages)),
-        ("max_bytes", count(settings.max_bytes)),
-        ("overflow", choice(settings.overflow().as_str_name(), "OVERFLOW_")),
-        ("deduplication_window", wire_length(settings.deduplication_window).into()),
-        ("single_active_consumer", flag(settings.single_active_consumer)),
-        ("paused", flag(settings.paused)),
-    ])
-}
-
-struct RetryTexts {
-    initial: Option<String>,
-    max: Option<String>,
-}
-
-impl RetryTexts {
-    fn of(backoff: &proto::RetryBackoff) -> Self {
-        Self { initial: wire_length(backoff.initial), max: wire_length(backoff.max) }
-    }
+    let queue = client.update_queue(name, settings.into(), mask).await?;
+    output.record(format_args!("queue {name} is changed"), &json(&queue))
 }
 
 fn json(queue: &proto::Queue) -> Value {
@@ -288,6 +149,7 @@ fn json(queue: &proto::Queue) -> Value {
         ("ready", stats.ready.into()),
         ("delayed", stats.delayed.into()),
         ("leased", stats.leased.into()),
+        ("dead", if stats.dead == 0 { Value::Null } else { stats.dead.into() }),
         ("bytes", stats.bytes.into()),
         ("consumers", stats.consumers.into()),
         ("oldest_published_at", wire_time(stats.oldest_published_at).into()),

@@ -2,7 +2,7 @@
 
 use super::duplicate::Sifted;
 use super::{Effects, Engine, Outcome, Queue};
-use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Published, QueueId};
+use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Published, QueueId, Touch};
 
 /// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
 const FORGET: usize = 16;
@@ -76,7 +76,7 @@ impl Engine {
         for &Dropped { sequence, size } in picks {
             if queue.is_next(sequence) {
                 queue.advance(size);
-            } else if queue.touch(sequence).is_some_and(|touch| touch.lease.is_none()) {
+            } else if queue.touch(sequence).is_some_and(Touch::is_ready) {
                 queue.remove(sequence);
             } else {
                 continue;

@@ -1,7 +1,7 @@
-//! One queue: what was never leased, what is leased, what came back.
+//! One queue: what was never leased, what is leased, what came back, what waits for its time, what is dead.
 //!
 //! Untouched messages are two numbers, the frontier and the next sequence. Only messages that were leased and are not
-//! settled have an entry.
+//! settled, or that wait for their time, have an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -9,17 +9,32 @@ use std::ops::Range;
 
 use super::duplicate::Remembered;
 use super::outcome::Effects;
-use crate::types::{Change, Content, DeliveryMode, Holder, QueueRecord, Sequence, Touch};
+use crate::types::{
+    Change, Content, DeliveryMode, Holder, Ordering, QueueRecord, QueueSettings, Sequence, Touch, TouchState,
+};
 
 /// One queue's state.
 #[derive(Debug)]
 pub struct Queue {
     record: QueueRecord,
     touched: BTreeMap<Sequence, Touch>,
-    /// The touched messages without a lease.
+    /// The touched messages that are ready.
     returned: BTreeSet<Sequence>,
+    delayed: BTreeSet<Sequence>,
+    dead: BTreeSet<Sequence>,
+    /// Those that are leased, in a FIFO queue; elsewhere nobody asks.
+    leased: BTreeSet<Sequence>,
     touched_bytes: u64,
     pub(super) remembered: Remembered,
+}
+
+/// Which set of its queue a touched message is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Returned,
+    Delayed,
+    Dead,
+    Leased,
 }
 
 /// How many messages are where.
@@ -27,8 +42,12 @@ pub struct Queue {
 pub struct Depth {
     /// The next consumer gets them.
     pub ready: u64,
+    /// They wait for their time.
+    pub delayed: u64,
     /// A consumer holds them.
     pub leased: u64,
+    /// They wait to be moved to the dead-letter queue.
+    pub dead: u64,
     /// Bytes of all of them.
     pub bytes: u64,
 }
@@ -37,7 +56,18 @@ impl Depth {
     /// All messages in the queue.
     #[must_use]
     pub fn messages(self) -> u64 {
-        self.ready + self.leased
+        self.ready + self.delayed + self.leased + self.dead
+    }
+}
+
+impl Place {
+    fn of(touch: &Touch) -> Self {
+        match touch.state {
+            TouchState::Ready => Self::Returned,
+            TouchState::Delayed { .. } => Self::Delayed,
+            TouchState::Leased(_) => Self::Leased,
+            TouchState::Dead { .. } => Self::Dead,
+        }
     }
 }
 
@@ -47,6 +77,9 @@ impl Queue {
             record,
             touched: BTreeMap::new(),
             returned: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            leased: BTreeSet::new(),
             touched_bytes: 0,
             remembered: Remembered::default(),
         }
@@ -61,15 +94,24 @@ impl Queue {
     /// How many messages are where.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let returned = self.returned.len() as u64;
+        let [touched, returned, delayed, dead] =
+            [self.touched.len(), self.returned.len(), self.delayed.len(), self.dead.len()].map(|n| n as u64);
         Depth {
             ready: self.record.next_sequence.0 - self.record.frontier.0 + returned,
-            leased: self.touched.len() as u64 - returned,
+            delayed,
+            leased: touched - returned - delayed - dead,
+            dead,
             bytes: self.record.untouched_bytes + self.touched_bytes,
         }
     }
 
-    /// Messages that were leased and are not settled, by sequence.
+    /// How it behaves.
+    #[must_use]
+    pub fn settings(&self) -> &QueueSettings {
+        &self.record.settings
+    }
+
+    /// Messages that are neither untouched nor settled, by sequence.
     pub fn touched(&self) -> impl Iterator<Item = (&Sequence, &Touch)> {
         self.touched.iter()
     }
@@ -85,12 +127,27 @@ impl Queue {
         self.touched.get(&sequence)
     }
 
-    /// What is ready and was leased before, in the order of delivery. It goes before what is untouched.
+    /// What is ready and touched, in the order of delivery. It goes before what is untouched.
     pub fn returned(&self) -> impl Iterator<Item = Sequence> {
         self.returned.iter().copied()
     }
 
-    /// What is ready and was never leased.
+    /// What waits for its time, by sequence.
+    pub fn delayed(&self) -> impl Iterator<Item = Sequence> {
+        self.delayed.iter().copied()
+    }
+
+    /// What waits to be moved to the dead-letter queue, by sequence.
+    pub fn dead(&self) -> impl Iterator<Item = Sequence> {
+        self.dead.iter().copied()
+    }
+
+    /// In a FIFO queue, what is leased, by sequence from `first` on; elsewhere nothing.
+    pub(super) fn leased_from(&self, first: Sequence) -> impl Iterator<Item = Sequence> {
+        self.leased.range(first..).copied()
+    }
+
+    /// What is ready and untouched.
     #[must_use]
     pub fn untouched(&self) -> Range<Sequence> {
         self.record.frontier..self.record.next_sequence
@@ -112,12 +169,9 @@ impl Queue {
     }
 
     pub(super) fn stream_leases(&self) -> impl Iterator<Item = Sequence> {
-        self.touched.iter().filter_map(|(&sequence, touch)| {
-            let lease = touch.lease.as_ref()?;
-            match lease.holder {
-                Holder::Stream(_) => Some(sequence),
-                Holder::Receive(_) => None,
-            }
+        self.touched.iter().filter_map(|(&sequence, touch)| match touch.lease()?.holder {
+            Holder::Stream(_) => Some(sequence),
+            Holder::Receive(_) => None,
         })
     }
 
@@ -128,21 +182,19 @@ impl Queue {
         first
     }
 
-    /// Takes everything that nobody holds; says how many that was.
-    pub(super) fn purge(&mut self, effects: &mut Effects) -> u64 {
-        let queue = self.record.id;
-        let gone = self.depth().ready;
-        for sequence in std::mem::take(&mut self.returned) {
-            self.remove(sequence);
-            effects.changes.push(Change::Settled { queue, sequence });
-        }
+    /// What is touched and nobody holds.
+    pub(super) fn waiting(&self) -> Vec<Sequence> {
+        self.returned.iter().chain(&self.delayed).chain(&self.dead).copied().collect()
+    }
+
+    /// Takes everything that is untouched.
+    pub(super) fn purge_untouched(&mut self, effects: &mut Effects) {
         let Range { start: from, end: until } = self.untouched();
         if from < until {
             self.record.frontier = until;
             self.record.untouched_bytes = 0;
-            effects.changes.push(Change::Purged { queue, from, until });
+            effects.changes.push(Change::Purged { queue: self.record.id, from, until });
         }
-        gone
     }
 
     /// Whether it is the first untouched message.
@@ -161,25 +213,58 @@ impl Queue {
         self.record.untouched_bytes = self.record.untouched_bytes.saturating_sub(u64::from(size));
     }
 
+    /// Behaves otherwise from now on.
+    pub(super) fn set(&mut self, settings: QueueSettings) {
+        self.record.settings = settings;
+    }
+
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
-        if touch.lease.is_some() {
-            self.returned.remove(&sequence);
-        } else {
-            self.returned.insert(sequence);
-        }
+        let place = Place::of(&touch);
         self.touched_bytes += u64::from(touch.size);
-        if let Some(old) = self.touched.insert(sequence, touch) {
+        let old = self.touched.insert(sequence, touch);
+        if let Some(old) = &old {
             self.touched_bytes -= u64::from(old.size);
+        }
+        let was = old.as_ref().map(Place::of);
+        if was == Some(place) {
+            return;
+        }
+        if let Some(set) = was.and_then(|was| self.set_of(was)) {
+            set.remove(&sequence);
+        }
+        if let Some(set) = self.set_of(place) {
+            set.insert(sequence);
         }
     }
 
     /// Forgets a touched message: it is settled.
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<Touch> {
         let touch = self.touched.remove(&sequence)?;
-        self.returned.remove(&sequence);
+        if let Some(set) = self.set_of(Place::of(&touch)) {
+            set.remove(&sequence);
+        }
         self.touched_bytes -= u64::from(touch.size);
         Some(touch)
+    }
+
+    /// The set of a place, if it is kept.
+    fn set_of(&mut self, place: Place) -> Option<&mut BTreeSet<Sequence>> {
+        match place {
+            Place::Returned => Some(&mut self.returned),
+            Place::Delayed => Some(&mut self.delayed),
+            Place::Dead => Some(&mut self.dead),
+            Place::Leased => self.in_order().then_some(&mut self.leased),
+        }
+    }
+
+    /// Whether it is one order for all messages.
+    #[must_use]
+    pub fn in_order(&self) -> bool {
+        match self.record.settings.ordering {
+            Ordering::Unordered => false,
+            Ordering::Fifo => true,
+        }
     }
 
     /// Checks what must always be true of a queue by itself.
@@ -187,20 +272,29 @@ impl Queue {
         let Range { start: frontier, end: next } = self.untouched();
         assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
         assert!(frontier < next || self.record.untouched_bytes == 0, "no message, but bytes of it");
-        let returned = self.touched.iter().filter(|(_, touch)| touch.lease.is_none());
-        assert!(
-            self.returned.iter().eq(returned.map(|(sequence, _)| sequence)),
-            "returned is touched, not leased"
-        );
+        let places = [
+            (&self.returned, Place::Returned),
+            (&self.delayed, Place::Delayed),
+            (&self.dead, Place::Dead),
+            (&self.leased, Place::Leased),
+        ];
+        for (set, place) in places {
+            let touched = self.touched.iter().filter(|(_, touch)| Place::of(touch) == place);
+            let expected =
+                touched.map(|(sequence, _)| sequence).filter(|_| place != Place::Leased || self.in_order());
+            assert!(set.iter().eq(expected), "the set {place:?} is not what is in that state");
+        }
         self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {
             assert!(sequence.0 >= 1 && sequence < frontier, "{sequence} is touched and untouched");
-            assert!(touch.attempt.0 >= 1, "{sequence} is touched, but was never leased");
+            assert!(touch.attempt.0 >= 1 || touch.lease().is_none(), "a lease of {sequence} is no attempt");
             assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
-            assert!(!self.at_most_once(), "{sequence} should have been gone when it was leased");
+            let lasting = !self.at_most_once() || touch.attempt.0 == 0;
+            assert!(lasting, "{sequence} should have been gone when it was leased");
         }
+        self.verify_order();
     }
 }
 

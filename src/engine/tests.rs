@@ -1,13 +1,16 @@
 //! What the engine must do, as scripts; [`script`] has their language.
 
 mod credit;
+mod fifo;
 mod life;
 mod limits;
 mod names;
 mod queues;
 mod receipts;
 mod restarts;
+mod retries;
 mod script;
+mod settings_in_use;
 mod shadow;
 mod topics;
 mod words;

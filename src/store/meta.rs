@@ -1,15 +1,16 @@
 //! Values of the trees `meta`, `queues` and `sweeps`.
 //!
 //! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
-//! A row of `queues` is: version: u8 = 1, name as text, delivery: u8, durability: u8, then in varints: lease duration, created
-//! at, frontier, next sequence, untouched bytes, remembered from. A row of `sweeps` is the first sequence that stays: u64.
+//! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, frontier, next
+//! sequence, untouched bytes, remembered from. A row of `sweeps` is the first sequence that stays: u64.
 
 use crate::types::{EngineRecord, Epoch, LogId, QueueId, QueueRecord, Sequence, Timestamp};
 
 use super::codec::{Input, Malformed, put_bytes, put_varint};
-use super::entry;
+use super::{entry, settings};
 
 const VERSION: u8 = 1;
+const QUEUE_VERSION: u8 = 2;
 
 /// Key of the only row of `meta`.
 pub(super) const STATE: &[u8] = b"state";
@@ -27,7 +28,7 @@ pub(super) fn encode_state(applied: LogId, engine: EngineRecord) -> Vec<u8> {
 
 pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malformed> {
     let mut input = Input::new(value);
-    version(&mut input)?;
+    version(&mut input, VERSION)?;
     let applied = LogId { term: input.u64()?, index: input.u64()? };
     let next_queue = QueueId(input.u32()?);
     let engine = EngineRecord { next_queue, epoch: Epoch(input.u32()?), now: Timestamp(input.u64()?) };
@@ -36,10 +37,10 @@ pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malfor
 }
 
 pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
-    let QueueRecord { id: _, name, settings, created_at, frontier, next_sequence, .. } = record;
-    let mut out = vec![VERSION];
+    let QueueRecord { id: _, name, settings: how, created_at, frontier, next_sequence, .. } = record;
+    let mut out = vec![QUEUE_VERSION];
     put_bytes(&mut out, name.as_str().as_bytes());
-    entry::put_settings(&mut out, settings);
+    settings::put_settings(&mut out, how);
     for number in
         [created_at.0, frontier.0, next_sequence.0, record.untouched_bytes, record.remembered_from.0]
     {
@@ -51,9 +52,9 @@ pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
 pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
     let id = QueueId(Input::new(key).u32()?);
     let mut input = Input::new(value);
-    version(&mut input)?;
+    version(&mut input, QUEUE_VERSION)?;
     let name = entry::name(&mut input)?;
-    let settings = entry::settings(&mut input)?;
+    let settings = settings::settings(&mut input)?;
     let created_at = Timestamp(input.varint()?);
     let frontier = Sequence(input.varint()?);
     let next_sequence = Sequence(input.varint()?);
@@ -83,8 +84,8 @@ pub(super) fn decode_until(value: &[u8]) -> Result<Sequence, Malformed> {
     Ok(until)
 }
 
-fn version(input: &mut Input<'_>) -> Result<(), Malformed> {
-    if input.u8()? == VERSION {
+fn version(input: &mut Input<'_>, known: u8) -> Result<(), Malformed> {
+    if input.u8()? == known {
         Ok(())
     } else {
         Err(Malformed("it has a version that this program does not know"))
@@ -122,7 +123,7 @@ mod tests {
             remembered_from: Sequence(5),
         };
         let bytes = encode_queue(&record);
-        assert_eq!(bytes, [1, 3, b'a', b'/', b'b', 0, 0, 0xac, 2, 0, 0, 0, 0, 1, 2, 3, 4, 5]);
+        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 2, 3, 4, 5]);
         assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record));
         (0..bytes.len()).for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]).is_err()));
     }

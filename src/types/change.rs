@@ -17,7 +17,7 @@ pub enum Change {
         /// What.
         messages: Vec<Content>,
     },
-    /// A message was leased, its lease changed, or it was given back.
+    /// A message was leased, its lease changed, it was given back, or it waits for something else.
     Touched {
         /// Where.
         queue: QueueId,

@@ -24,6 +24,8 @@ pub struct Published {
     pub at: Timestamp,
     /// What was published.
     pub content: Content,
+    /// The queue that it was moved from.
+    pub source: Option<String>,
 }
 
 impl Names {

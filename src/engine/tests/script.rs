@@ -1,9 +1,12 @@
 //! Scripts: what happens to queues, one command a line, and what must come of it after `->`.
 //!
 //! ```text
-//! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
+//! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict, cycle
 //!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
 //!     [dedup:10s]                               so long it remembers ids
+//!     [fifo] [single] [paused]                  who gets what
+//!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
+//! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
 //! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
@@ -18,22 +21,31 @@
 //! dispatch q                                    leases to who has credit        -> s:a#1 t:b#1, none
 //! took q s a                                    the transport took a for s: its credit returns
 //! ack a#1 b#1, nack a#1                         settle                          -> ok gone
+//! nack after 5s a#1, nack dead a#1              another attempt later, or none
+//! bury q                                        what is dead goes to its queue  -> a', none, no-target
+//! redrive q 2 [of p]                            back to where they came from    -> a'', none
 //! extend 10s a#1                                the lease ends in 10 s          -> expired
 //! release q s [uncounted]                       the stream s ended              -> 2 released
-//! purge q, delete q                                                             -> 3 gone
+//! purge q, delete q                                                             -> 3 gone, named
 //! advance 30s                                   time goes on; due leases end
 //! wait 30s                                      time goes on; nothing else happens
 //! expire 2                                      at most 2 due leases end        -> 1 expired
 //! restart                                       from what was kept              -> 1 released
-//! depth q                                                                       -> 1 ready 2 leased 3 bytes
+//! depth q                                       and if there are [4 delayed] [5 dead] -> 1 ready 2 leased 3 bytes
 //! ready q                                       in the order of delivery        -> a#2 b c
 //! uncounted a                                   attempts that do not count      -> 2
+//! why a                                         it is dead                      -> max_attempts, none
 //! deadline                                      of the first lease to end       -> 30s, none
 //! freed                                         credit, by the line before      -> s:1
 //! ```
 //!
 //! A receipt is `message#attempt`, with the epoch that granted it, or `message#attempt@epoch`. A message is its label or
 //! `queue/sequence`. Without `->` a line must succeed.
+
+#[path = "dead.rs"]
+mod dead;
+#[path = "settings.rs"]
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,12 +57,12 @@ use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{
-    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished,
+    Created, Credit, Dealer, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished, Updated,
 };
 use crate::types::{
-    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped,
-    Durability, Duration, Facts, FactsByPlace, Holder, Offer, Overflow, Pick, Publication, QueueId,
-    QueueSettings, Sequence, Timestamp, TopicCommand,
+    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Facts,
+    FactsByPlace, Holder, Offer, Pick, Publication, QueueId, QueueSettings, Retry, Sequence, Timestamp,
+    TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -173,6 +185,11 @@ impl<K: Keep> Script<K> {
     fn run(&mut self, words: &[&str]) -> Reply {
         match words {
             ["queue", queue, settings @ ..] => self.create(queue, settings),
+            ["update", queue, settings @ ..] => self.update(queue, settings),
+            ["bury", queue] => self.bury(queue),
+            ["redrive", queue, count] => self.redrive(queue, count, None),
+            ["redrive", queue, count, "of", source] => self.redrive(queue, count, Some(source)),
+            ["why", message] => self.why(message),
             ["publish", queue, messages @ ..] => self.publish(queue, messages),
             ["topic", topic] => self.tell(Command::Topic(TopicCommand::Create(topic.parse().expect(topic)))),
             ["drop", topic] => self.tell(Command::Topic(TopicCommand::Delete(topic.parse().expect(topic)))),
@@ -193,7 +210,9 @@ impl<K: Keep> Script<K> {
             ["dispatch", queue] => self.dispatch(queue),
             ["took", queue, name, message] => self.took(queue, name, message),
             ["ack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Ack { queue, claims }),
-            ["nack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Nack { queue, claims }),
+            ["nack", "after", delay, receipts @ ..] => self.nack(receipts, Retry::After(time(delay))),
+            ["nack", "dead", receipts @ ..] => self.nack(receipts, Retry::Never),
+            ["nack", receipts @ ..] => self.nack(receipts, Retry::Backoff),
             ["extend", duration, receipts @ ..] => {
                 let duration = time(duration);
                 self.claim(receipts, |queue, claims| Command::Extend { queue, claims, duration })
@@ -254,6 +273,10 @@ impl<K: Keep> Script<K> {
             Outcome::Dropped { messages } => plain(format!("{messages} gone")),
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
+            Outcome::Updated(Updated::NotEmpty(_)) => fact("not-empty"),
+            Outcome::Created(Created::Cycle(_)) | Outcome::Updated(Updated::Cycle(_)) => fact("cycle"),
+            Outcome::Updated(Updated::Done) => plain("ok"),
+            Outcome::Named(_) => fact("named"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
             Outcome::QueueBound { topic, .. } => fact(format!("bound to {topic}")),
             Outcome::Topic(outcome) => match outcome {
@@ -266,35 +289,35 @@ impl<K: Keep> Script<K> {
             },
             Outcome::Granted(_)
             | Outcome::Claimed(_)
+            | Outcome::Moved { .. }
             | Outcome::PublishedAll(_)
             | Outcome::Unpublished(_) => {
-                unreachable!("those who grant, claim and send apply themselves")
+                unreachable!("those who grant, claim, move and send apply themselves")
             }
         }
     }
 
     fn create(&mut self, name: &str, words: &[&str]) -> Reply {
         let mut settings = QueueSettings::default();
-        for word in words {
-            match *word {
-                "at-most-once" => settings.delivery = DeliveryMode::AtMostOnce,
-                "buffered" => settings.durability = Durability::Buffered,
-                "drop-oldest" => settings.limits.overflow = Overflow::DropOldest,
-                word => match word.split_once(':') {
-                    Some(("max", messages)) => settings.limits.messages = messages.parse().expect("how many"),
-                    Some(("bytes", bytes)) => settings.limits.bytes = bytes.parse().expect("how many"),
-                    Some(("dedup", window)) => settings.deduplication_window = time(window),
-                    Some(_) => panic!("not a setting: {word}"),
-                    None => settings.lease_duration = time(word),
-                },
-            }
-        }
+        settings::read(&mut settings, words);
         let next = self.engine.record().next_queue;
         let reply = self.tell(Command::CreateQueue { name: name.parse().expect(name), settings });
         if reply.plain {
             self.names.made(name, next);
         }
         reply
+    }
+
+    fn update(&mut self, name: &str, words: &[&str]) -> Reply {
+        let queue = self.names.queue(name);
+        let now = self.engine.queue(queue).map(|queue| queue.settings().clone());
+        let mut settings = now.unwrap_or_default();
+        settings::read(&mut settings, words);
+        self.tell(Command::UpdateQueue { queue, settings })
+    }
+
+    fn nack(&mut self, receipts: &[&str], retry: Retry) -> Reply {
+        self.claim(receipts, |queue, claims| Command::Nack { queue, claims, retry, reason: "".into() })
     }
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
@@ -304,6 +327,7 @@ impl<K: Keep> Script<K> {
             label: label.clone(),
             at: self.now,
             content: content.clone(),
+            source: None,
         };
         let coming: Vec<_> = labels.iter().zip(&messages).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
@@ -328,7 +352,9 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let picks: Vec<_> = match words {
             [count] if count.parse::<usize>().is_ok() => {
-                self.candidates(id).take(count.parse().expect("a number")).collect()
+                let ready = self.engine.queue(id).into_iter().flat_map(crate::engine::Queue::ready);
+                let pick = |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 };
+                ready.map(pick).take(count.parse().expect("a number")).collect()
             }
             labels => labels.iter().map(|word| self.pick(id, word)).collect(),
         };
@@ -383,7 +409,7 @@ impl<K: Keep> Script<K> {
                     continue;
                 }
                 stored.push(label.clone());
-                let message = Published { label, at: self.now, content: messages[at].clone() };
+                let message = Published { label, at: self.now, content: messages[at].clone(), source: None };
                 self.names.published(copies.queue, sequence, message);
             }
         }
@@ -425,9 +451,11 @@ impl<K: Keep> Script<K> {
     /// What may be leased, in the order of delivery.
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
         self.engine.queue(id).into_iter().flat_map(move |queue| {
-            let untouched = queue.untouched().start.0..queue.untouched().end.0;
-            let ready = queue.returned().chain(untouched.map(Sequence));
-            ready.map(move |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 })
+            queue.candidates().map(move |sequence| Pick {
+                sequence,
+                size: self.names.size(id, sequence),
+                offer: 0,
+            })
         })
     }
 
@@ -490,8 +518,11 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let mut dispatch = self.dispatches.remove(&id).expect("someone joined");
         let mut grants = Vec::new();
+        let epoch = self.engine.record().epoch;
+        let mut dealer = self.engine.queue(id).map(|queue| Dealer::new(queue, epoch));
         for pick in self.candidates(id) {
-            let Some(holder) = dispatch.take(pick.size) else { break };
+            let taker = dealer.as_mut().and_then(|dealer| dealer.deal(&mut dispatch, pick.size));
+            let Some(holder) = taker else { break };
             grants.push((holder, pick));
         }
         self.dispatches.insert(id, dispatch);
@@ -561,7 +592,13 @@ impl<K: Keep> Script<K> {
     fn depth(&mut self, queue: &str) -> Reply {
         let depth = self.engine.queue(self.names.queue(queue)).map(crate::engine::Queue::depth);
         fact(depth.map_or("no-queue".to_owned(), |depth| {
-            format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes)
+            let mut text = format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes);
+            for (count, name) in [(depth.delayed, "delayed"), (depth.dead, "dead")] {
+                if count > 0 {
+                    text += &format!(" {count} {name}");
+                }
+            }
+            text
         }))
     }
 

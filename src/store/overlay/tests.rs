@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::types::{Attempt, Epoch};
+use crate::types::{Attempt, Epoch, TouchState};
 
 use super::*;
 
@@ -12,7 +12,8 @@ fn stored(first: u64, count: usize) -> Change {
 }
 
 fn touched(sequence: u64) -> Change {
-    let touch = Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 4, lease: None };
+    let touch =
+        Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 4, state: TouchState::Ready };
     Change::Touched { queue: QUEUE, sequence: Sequence(sequence), touch }
 }
 

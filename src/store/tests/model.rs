@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::store::{Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
-    Lease, LogId, Offer, Pick, QueueId, QueueRecord, QueueSettings, Sequence, StoredMessage, Timestamp,
-    Touch,
+    Lease, LogId, Offer, Pick, QueueId, QueueRecord, QueueSettings, Retry, Sequence, StoredMessage,
+    Timestamp, Touch, TouchState,
 };
 
 /// Small files, so that tests meet their ends.
@@ -107,10 +107,12 @@ impl Model {
                 return picks.iter().map(grant).collect();
             }
             Command::Ack { queue, claims } => return self.ack(*queue, claims),
-            Command::Nack { queue, claims } => return self.nack(*queue, claims),
+            Command::Nack { queue, claims, .. } => return self.nack(*queue, claims),
             Command::Extend { .. }
             | Command::Release { .. }
             | Command::Expire { .. }
+            | Command::UpdateQueue { .. }
+            | Command::Move { .. }
             | Command::Drop { .. }
             | Command::Forget { .. }
             | Command::Topic(_)
@@ -124,7 +126,7 @@ impl Model {
         let (from, until) = (queue.record.frontier, queue.record.next_sequence);
         queue.record.frontier = until;
         queue.record.untouched_bytes = 0;
-        let free = queue.touched.iter().filter(|(_, touch)| touch.lease.is_none());
+        let free = queue.touched.iter().filter(|(_, touch)| touch.is_ready());
         let free: Vec<Sequence> = free.map(|(sequence, _)| *sequence).collect();
         let mut changes = vec![Change::Purged { queue: id, from, until }];
         for sequence in free {
@@ -141,7 +143,13 @@ impl Model {
             queue.record.untouched_bytes -= u64::from(size);
         }
         let attempt = Attempt(queue.touched.get(&sequence).map_or(1, |touch| touch.attempt.0 + 1));
-        let touch = Touch { attempt, uncounted: 0, epoch: lease.epoch, size, lease: Some(lease.clone()) };
+        let touch = Touch {
+            attempt,
+            uncounted: 0,
+            epoch: lease.epoch,
+            size,
+            state: TouchState::Leased(lease.clone()),
+        };
         queue.touched.insert(sequence, touch.clone());
         Change::Touched { queue: id, sequence, touch }
     }
@@ -157,7 +165,7 @@ impl Model {
         let mut changes = Vec::new();
         for claim in claims {
             let touch = queue.touched.get_mut(&claim.sequence).unwrap();
-            touch.lease = None;
+            touch.state = TouchState::Ready;
             changes.push(Change::Touched { queue: id, sequence: claim.sequence, touch: touch.clone() });
         }
         changes
@@ -189,7 +197,9 @@ impl Model {
             }
             70..130 => self.grant_command(queue, pick(2, 60), index),
             130..180 => Command::Ack { queue, claims: some(pick(2, 50)) },
-            180..194 => Command::Nack { queue, claims: some(pick(2, 20)) },
+            180..194 => {
+                Command::Nack { queue, claims: some(pick(2, 20)), retry: Retry::Backoff, reason: "".into() }
+            }
             194..197 => Command::PurgeQueue { queue },
             197 => Command::DeleteQueue { queue },
             _ => create(),
@@ -198,8 +208,7 @@ impl Model {
 
     fn grant_command(&self, queue: QueueId, count: u64, index: u64) -> Command {
         let state = &self.queues[&queue];
-        let free =
-            state.touched.iter().filter(|(_, touch)| touch.lease.is_none()).map(|(sequence, _)| *sequence);
+        let free = state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
         let untouched = (state.record.frontier.0..state.record.next_sequence.0).map(Sequence);
         let pick = |sequence: Sequence| {
             let offer = u32::try_from(sequence.0 % 2).unwrap();
@@ -393,5 +402,5 @@ impl Harness {
 
 /// A touch without a lease.
 pub(super) fn touch(attempt: u32) -> Touch {
-    Touch { attempt: Attempt(attempt), uncounted: 0, epoch: Epoch(1), size: 4, lease: None }
+    Touch { attempt: Attempt(attempt), uncounted: 0, epoch: Epoch(1), size: 4, state: TouchState::Ready }
 }
