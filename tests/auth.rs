@@ -48,6 +48,11 @@ async fn subscribes(admin: &Client, client: &Client, queue: &str) -> Result<(), 
     outcome
 }
 
+async fn watches(client: &Client, queue: &str) -> Result<(), Error> {
+    let request = proto::WatchStatsRequest { queue: queue.to_owned(), ..Default::default() };
+    support::within("a report", async { client.watch_stats(request).await?.next().await }).await.map(drop)
+}
+
 /// How each call that is built ends, by name.
 async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'static str, Result<(), Error>)> {
     let receipts = ["1.1.1.1"];
@@ -61,6 +66,7 @@ async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'stat
         ("Nack", client.nack(queue, &receipts, &Nack::new()).await.map(drop)),
         ("Extend", client.extend(queue, &receipts, None).await.map(drop)),
         ("GetQueue", client.get_queue(queue).await.map(drop)),
+        ("WatchStats", watches(client, queue).await),
         ("PeekMessages", client.peek(queue, proto::MessageState::Unspecified, page()).await.map(drop)),
         ("ListLeases", client.leases(queue, page()).await.map(drop)),
         ("PurgeQueue", client.purge_queue(queue).await.map(drop)),
@@ -133,12 +139,12 @@ async fn a_permission_covers_its_calls_on_its_queues_and_nothing_else() {
     for queue in ["team/a", "team/b", "other"] {
         admin.create_queue(queue, QueueSettings::default()).await.unwrap();
     }
-    let consume = ["Subscribe", "Receive", "Ack", "Nack", "Extend", "GetQueue"];
+    let consume = ["Subscribe", "Receive", "Ack", "Nack", "Extend", "GetQueue", "WatchStats"];
     let manage =
         [&["Publish"][..], &consume, &["PeekMessages", "ListLeases", "PurgeQueue", "CreateQueue"]].concat();
     for transport in TRANSPORTS {
         for (permission, calls) in [
-            (Permission::Publish, &["Publish", "GetQueue"][..]),
+            (Permission::Publish, &["Publish", "GetQueue", "WatchStats"][..]),
             (Permission::Consume, &consume),
             (Permission::Manage, &manage),
         ] {
@@ -160,7 +166,10 @@ async fn a_permission_covers_its_calls_on_its_queues_and_nothing_else() {
         let grants = vec![grant(Permission::Publish, "team/a"), grant(Permission::Consume, "team/b")];
         let (_, secret) = token(&server, grants).await;
         let client = connect(&server, Some(&secret), transport).await;
-        assert_eq!(allowed(every_call(&admin, &client, "team/a").await), ["Publish", "GetQueue"]);
+        assert_eq!(
+            allowed(every_call(&admin, &client, "team/a").await),
+            ["Publish", "GetQueue", "WatchStats"]
+        );
         assert_eq!(allowed(every_call(&admin, &client, "team/b").await), consume);
         let listed = client.all_queues("").await.unwrap();
         assert_eq!(listed.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), ["team/a", "team/b"]);

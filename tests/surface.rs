@@ -38,7 +38,6 @@ async fn a_call_that_is_not_built_says_so() {
         ("DeleteTopic", refusal(admin.delete_topic(proto::DeleteTopicRequest::default()).await)),
         ("Bind", refusal(admin.bind(proto::BindRequest::default()).await)),
         ("Unbind", refusal(admin.unbind(proto::UnbindRequest::default()).await)),
-        ("WatchStats", refusal(admin.watch_stats(proto::WatchStatsRequest::default()).await)),
         ("Backup", refusal(admin.backup(proto::BackupRequest {}).await)),
         ("Publish to a topic", {
             let target = Some(Target::Topic("t".to_owned()));

@@ -1,5 +1,7 @@
 //! What is asked, one method each.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
@@ -53,6 +55,10 @@ impl Broker {
                 let page = self.named(&queue).map(|queue| leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
+            Request::Watch(reply) => {
+                let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
+                Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))
+            }
             Request::Peek { queue, window, filter, bytes, reply } => match self.named(&queue) {
                 Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
@@ -82,6 +88,7 @@ impl Broker {
             Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
                 self.draining = true;
+                self.board.end();
                 for holder in self.consumers.ids() {
                     self.end(batch, holder, BrokerError::Draining);
                     self.release(batch, holder, false);
@@ -229,8 +236,11 @@ impl Broker {
         if asked > 0
             && let Outcome::Claimed(failures) = self.act(batch, command)
         {
-            metrics::counter!("bbq_messages_settled_total", "how" => name)
-                .increment((asked - failures.len()) as u64);
+            let settled = (asked - failures.len()) as u64;
+            metrics::counter!("bbq_messages_settled_total", "how" => name).increment(settled);
+            if what == Settlement::Ack {
+                self.tallies.of(id).acked += settled;
+            }
             refused.extend(
                 failures.into_iter().filter_map(|(place, why)| places.get(place).map(|&place| (place, why))),
             );
@@ -257,6 +267,7 @@ impl Broker {
         let queue = self.id(&name)?;
         let holders = self.consumers.at(queue);
         let outcome = self.act(batch, Command::DeleteQueue { queue });
+        self.tallies.remove(queue);
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }

@@ -11,7 +11,7 @@ use super::request::{Delivery, Feed};
 use super::task::Broker;
 use crate::engine::{Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
-use crate::types::{Command, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage};
+use crate::types::{Attempt, Command, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage};
 
 /// The most messages that one pass hands out, so that an entry stays small.
 const PICKS_MAX: usize = 16_384;
@@ -79,6 +79,7 @@ impl Broker {
             _ => Vec::new().into_iter().peekable(),
         };
         let epoch = self.engine.record().epoch;
+        let tally = self.tallies.of(id);
         let mut hands: Vec<Vec<Delivery>> = takers.iter().map(|_| Vec::new()).collect();
         for (pick, message) in picks.into_iter().zip(messages) {
             let place = usize::try_from(pick.offer).unwrap_or(usize::MAX);
@@ -92,6 +93,8 @@ impl Broker {
                 continue;
             };
             gauges::delivered(attempt);
+            tally.delivered += 1;
+            tally.redelivered += u64::from(attempt > Attempt(1));
             let receipt = Receipt { queue: id, sequence, attempt, epoch };
             hand.push(Delivery { receipt, lease_expires_at: ends.get(place).copied().flatten(), message });
         }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::board::Watch;
 use super::gauges::Depths;
 use super::request::{
     BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
@@ -175,6 +176,14 @@ impl Handle {
         window: Window<Sequence>,
     ) -> Result<Page<LeaseView, Sequence>, BrokerError> {
         self.ask(|reply| Request::Leases { queue, window, reply }).await
+    }
+
+    /// Watches what the queues hold and do.
+    ///
+    /// # Errors
+    /// If the broker is draining or has stopped.
+    pub async fn watch(&self) -> Result<Watch, BrokerError> {
+        self.ask(Request::Watch).await
     }
 
     /// What is in the queues, as of a few seconds ago.

@@ -9,6 +9,7 @@
 
 mod answers;
 mod batch;
+mod board;
 mod clock;
 mod consumers;
 mod dispatching;
@@ -24,7 +25,8 @@ mod request;
 mod settings;
 mod task;
 
-pub use crate::engine::Credit;
+pub use crate::engine::{Credit, Depth};
+pub use board::{Board, Row, Tally, Watch};
 pub use clock::wall as wall_clock;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};

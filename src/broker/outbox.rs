@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::board::Watch;
 use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
 use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
@@ -25,6 +26,7 @@ pub(super) enum Departure {
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
+    Watching(Answer<Watch>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::board::Watch;
 use crate::engine::{Credit, Depth};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
@@ -216,6 +217,7 @@ pub(super) enum Request {
         window: Window<Sequence>,
         reply: Reply<Page<LeaseView, Sequence>>,
     },
+    Watch(Reply<Watch>),
 }
 
 /// What reaches a stream.

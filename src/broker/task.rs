@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::batch::Batch;
+use super::board::{BoardMaker, Tallies};
 use super::clock::Clock;
 use super::consumers::Consumers;
 use super::gauges::{self, DepthsSender};
@@ -54,12 +55,14 @@ pub struct Broker {
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
     pub(super) draining: bool,
+    pub(super) tallies: Tallies,
+    pub(super) board: BoardMaker,
+    pub(super) stopped: Arc<OnceLock<BrokerError>>,
     pub(super) parked: Parked,
     depths: DepthsSender,
     clock: Clock,
     hashes: Option<Hashes>,
     inbox: Inbox,
-    stopped: Arc<OnceLock<BrokerError>>,
     durable: Outbox,
     written: Outbox,
     last: LogId,
@@ -75,6 +78,7 @@ enum Wake {
     Request(Option<Request>),
     Publish(Option<Publish>),
     Checkpoint,
+    Board,
     Deadline,
 }
 
@@ -97,6 +101,8 @@ impl Broker {
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
             draining: false,
+            tallies: Tallies::default(),
+            board: BoardMaker::new(),
             parked: Parked::default(),
             depths,
             clock,
@@ -171,11 +177,13 @@ impl Broker {
         let now = self.clock.now();
         let deadline = self.engine.next_deadline();
         let pause = deadline.map_or(Duration::MAX, |at| at.since(now).into());
+        let board = self.board.due();
         let inbox = &mut self.inbox;
         tokio::select! {
             biased;
             event = inbox.events.recv() => Wake::Store(event),
             _ = checkpoints.tick() => Wake::Checkpoint,
+            () = sleep_until(board) => Wake::Board,
             notice = inbox.notices.recv(), if ready => Wake::Notice(notice),
             request = inbox.requests.recv(), if ready => Wake::Request(request),
             publish = inbox.publishes.recv(), if publishers => Wake::Publish(publish),
@@ -200,6 +208,10 @@ impl Broker {
                     self.act(&mut batch, Command::Forget { limit: FORGET_LIMIT });
                 }
                 self.checkpoint();
+            }
+            Wake::Board => {
+                let state = (&self.engine, &self.store);
+                self.board.step(batch.now, state, &self.consumers, &self.tallies);
             }
             Wake::Deadline => {}
             // The broker holds a sender of notices; the other two close only when every handle is gone.
@@ -254,7 +266,11 @@ impl Broker {
         for change in &effects.changes {
             match change {
                 Change::Touched { touch, .. } if touch.lease.is_some() => {}
-                Change::Stored { queue, .. } | Change::Touched { queue, .. } => {
+                Change::Stored { queue, messages, .. } => {
+                    self.tallies.of(*queue).published += messages.len() as u64;
+                    self.restless.insert(*queue);
+                }
+                Change::Touched { queue, .. } => {
                     self.restless.insert(*queue);
                 }
                 Change::Settled { .. }
@@ -334,6 +350,7 @@ impl Broker {
             Departure::Received(answer) => answer.send(),
             Departure::Opened(answer) => answer.send(),
             Departure::Peeked(answer) => answer.send(),
+            Departure::Watching(answer) => answer.send(),
             Departure::Peek(job) => job.start(self.store.reader()),
             // A stream that is gone has said so, or is about to: its messages go back with that.
             Departure::Fed(line, feed) => _ = line.send(feed),
@@ -343,5 +360,13 @@ impl Broker {
 
     pub(super) fn finish(&mut self) {
         self.finishing = true;
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

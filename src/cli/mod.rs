@@ -18,6 +18,7 @@ mod settle;
 mod subscribe;
 mod table;
 mod token;
+mod watch;
 
 use std::path::PathBuf;
 

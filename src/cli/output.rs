@@ -4,7 +4,7 @@
 //! after it. A reader who has had enough is no failure: see [`OutputClosed`].
 
 use std::fmt;
-use std::io::{self, Stdout, Write};
+use std::io::{self, IsTerminal as _, Stdout, Write};
 
 use anyhow::{Result, anyhow};
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub struct OutputClosed;
 pub(super) struct Output<W = Stdout> {
     shape: Shape,
     out: W,
+    /// Lines of the terminal, if it is one.
+    height: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,11 @@ enum Shape {
 impl Output {
     /// To standard output, as the flags say.
     pub(super) fn new(global: &Global) -> Self {
-        Self { shape: if global.json { Shape::Json } else { Shape::People }, out: io::stdout() }
+        let out = io::stdout();
+        let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
+        // Some terminals do not say; then it is the height that they all used to have.
+        let height = size.map(|size| if size.ws_row == 0 { 24 } else { usize::from(size.ws_row) });
+        Self { shape: if global.json { Shape::Json } else { Shape::People }, out, height }
     }
 }
 
@@ -78,6 +84,27 @@ impl<W: Write> Output<W> {
         }
     }
 
+    /// A table that takes the place of the one before if standard output is a terminal, cut to its height.
+    pub(super) fn screen<const N: usize>(
+        &mut self,
+        note: &str,
+        titles: [&str; N],
+        rows: &[[String; N]],
+        json: impl FnOnce() -> Value,
+    ) -> Result<()> {
+        if self.shape == Shape::Json {
+            return self.line(json().to_string().as_bytes());
+        }
+        let Some(height) = self.height else {
+            return self.line(format!("{note}\n{}\n", table(titles, rows.iter())).as_bytes());
+        };
+        let fitting = rows.len().min(height.saturating_sub(3));
+        let cut = if fitting < rows.len() { "\n…" } else { "" };
+        // Home, and nothing below: no flicker, and nothing of the table before is left.
+        let shown = format!("\x1b[H\x1b[2J{note}\n{}{cut}", table(titles, rows[..fitting].iter()));
+        self.line(shown.as_bytes())
+    }
+
     fn line(&mut self, text: &[u8]) -> Result<()> {
         // One write for the whole line: another process on the same pipe does not get between.
         let mut line = Vec::with_capacity(text.len() + 1);
@@ -109,7 +136,7 @@ mod tests {
     }
 
     fn printed(shape: Shape, print: impl FnOnce(&mut Output<Vec<u8>>)) -> String {
-        let mut output = Output { shape, out: Vec::new() };
+        let mut output = Output { shape, out: Vec::new(), height: None };
         print(&mut output);
         String::from_utf8(output.out).unwrap()
     }
@@ -134,8 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn a_screen_is_redrawn_on_a_terminal_and_fits_it() {
+        let rows = [["a".to_owned()], ["b".to_owned()], ["c".to_owned()]];
+        let drawn = |shape, height| {
+            let mut output = Output { shape, out: Vec::new(), height };
+            output.screen("now", ["NAME"], &rows, || json!({"n": 3})).unwrap();
+            String::from_utf8(output.out).unwrap()
+        };
+        assert_eq!(drawn(Shape::Json, Some(5)), "{\"n\":3}\n");
+        assert_eq!(drawn(Shape::People, None), "now\nNAME\na\nb\nc\n\n");
+        assert_eq!(drawn(Shape::People, Some(9)), "\x1b[H\x1b[2Jnow\nNAME\na\nb\nc\n");
+        assert_eq!(drawn(Shape::People, Some(5)), "\x1b[H\x1b[2Jnow\nNAME\na\nb\n…\n");
+    }
+
+    #[test]
     fn a_reader_who_has_gone_is_told_apart() {
-        let mut output = Output { shape: Shape::People, out: Gone };
+        let mut output = Output { shape: Shape::People, out: Gone, height: None };
         assert!(output.record("x", &Value::Null).unwrap_err().is::<OutputClosed>());
     }
 }

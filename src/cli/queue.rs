@@ -1,4 +1,4 @@
-//! `bbq queue create|show|list|delete|purge`.
+//! `bbq queue create|show|list|watch|delete|purge`.
 
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) enum Queue {
         #[arg(default_value = "", hide_default_value = true)]
         prefix: String,
     },
+    /// Show what queues hold and do, again and again
+    Watch(super::watch::Watch),
     /// Remove a queue and all that is in it
     Delete {
         /// The queue
@@ -128,6 +130,9 @@ enum Overflow {
 
 impl Queue {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
+        if let Self::Watch(watch) = self {
+            return watch.run(global).await;
+        }
         let mut output = Output::new(global);
         with_client(global, async |client| match self {
             Self::Create(Create { name, settings }) => {
@@ -144,6 +149,7 @@ impl Queue {
                 let titles = ["NAME", "READY", "DELAYED", "LEASED", "CONSUMERS", "SIZE"];
                 output.rows(titles, &rows, "no queues; `bbq queue create NAME` makes one")
             }
+            Self::Watch(_) => Ok(()),
             Self::Delete { name } => {
                 client.delete_queue(&name).await?;
                 output.record(format_args!("queue {name} is deleted"), &json!({"deleted": name}))

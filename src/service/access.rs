@@ -39,6 +39,9 @@ pub struct Caller {
     pub transport: &'static str,
 }
 
+/// Any of these lets its bearer see that a queue is there.
+pub(super) const SEE: [Permission; 3] = [Permission::Manage, Permission::Consume, Permission::Publish];
+
 impl Permission {
     /// Its name on the wire, in lower case.
     #[must_use]
@@ -67,6 +70,11 @@ impl Caller {
         } else {
             Err(status::denied(self.authority.name(), wanted, Some(queue.as_str())))
         }
+    }
+
+    /// Whether it may know that a queue is there.
+    pub(super) fn sees(&self, queue: &QueueName) -> bool {
+        SEE.iter().any(|&permission| self.authority.allows(permission, Some(queue.as_str())))
     }
 
     /// Refuses a caller that may not do everything.

@@ -5,19 +5,16 @@ use std::pin::Pin;
 use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
-use super::access::{Caller, Permission};
+use super::access::{Caller, Permission, SEE};
 use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
 use super::{Services, check, proto, wire};
-use crate::broker::{PeekFilter, QueueView, Window};
-use crate::types::{QueueName, Sequence};
+use crate::broker::{BrokerError, PeekFilter, Window};
+use crate::types::{QueueName, Sequence, Timestamp};
 
-/// A stream of an RPC that is not built yet.
-type Unbuilt<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// Any of these lets its bearer see that a queue is there.
-const SEE: [Permission; 3] = [Permission::Manage, Permission::Consume, Permission::Publish];
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The most rows of a page, and how many there are by default.
 const PAGE_MAX: u32 = 1000;
@@ -44,7 +41,7 @@ impl Services {
         let mut queues: Vec<proto::Queue> = Vec::new();
         loop {
             let page = self.broker.list(Window { from, count: LIST_STEP }, request.prefix.clone()).await?;
-            for view in page.items.iter().filter(|view| sees(caller, view)) {
+            for view in page.items.iter().filter(|view| caller.sees(&view.record.name)) {
                 if queues.len() == count {
                     let next_page_token = queues.last().map(|queue| queue.name.clone()).unwrap_or_default();
                     return Ok(proto::ListQueuesResponse { queues, next_page_token });
@@ -61,14 +58,23 @@ impl Services {
     /// A queue with the time of its oldest message that was never delivered.
     async fn show(&self, name: QueueName) -> Result<proto::Queue, Status> {
         let view = self.broker.show(name.clone()).await?;
-        let window = Window { from: view.record.frontier, count: 1 };
-        let oldest =
-            self.broker.peek(name, window, PeekFilter::Ready, PAGE_BYTES).await?.items.into_iter().next();
+        let oldest = self.oldest(name, view.record.frontier).await?;
         let mut queue = wire::queue(&view);
         if let Some(stats) = &mut queue.stats {
-            stats.oldest_published_at = oldest.map(|peeked| wire::timestamp(peeked.message.published_at));
+            stats.oldest_published_at = oldest.map(wire::timestamp);
         }
         Ok(queue)
+    }
+
+    /// When the first message from `frontier` on that is ready was published; it may have to be read from disk.
+    pub(super) async fn oldest(
+        &self,
+        name: QueueName,
+        frontier: Sequence,
+    ) -> Result<Option<Timestamp>, BrokerError> {
+        let window = Window { from: frontier, count: 1 };
+        let page = self.broker.peek(name, window, PeekFilter::Ready, PAGE_BYTES).await?;
+        Ok(page.items.first().map(|peeked| peeked.message.published_at))
     }
 
     async fn peek(
@@ -125,12 +131,6 @@ impl Services {
         let next_page_token = rest.next().map(|token| token.id).unwrap_or_default();
         Ok(proto::ListTokensResponse { tokens, next_page_token })
     }
-}
-
-/// Whether a caller may know that a queue is there.
-fn sees(caller: &Caller, view: &QueueView) -> bool {
-    let name = view.record.name.as_str();
-    SEE.iter().any(|&permission| caller.authority.allows(permission, Some(name)))
 }
 
 /// Where a page by sequence begins, and how long it is.
@@ -281,7 +281,7 @@ impl AdminService for Services {
         Err(status::not_built("UpdateQueue"))
     }
 
-    type RedriveMessagesStream = Unbuilt<proto::RedriveMessagesResponse>;
+    type RedriveMessagesStream = Answers<proto::RedriveMessagesResponse>;
 
     async fn redrive_messages(
         &self,
@@ -322,16 +322,18 @@ impl AdminService for Services {
         Err(status::not_built("Unbind"))
     }
 
-    type WatchStatsStream = Unbuilt<proto::WatchStatsResponse>;
+    type WatchStatsStream = Answers<proto::WatchStatsResponse>;
 
     async fn watch_stats(
         &self,
-        _: Request<proto::WatchStatsRequest>,
+        request: Request<proto::WatchStatsRequest>,
     ) -> Result<Response<Self::WatchStatsStream>, Status> {
-        Err(status::not_built("WatchStats"))
+        let caller = Caller::of(&request)?;
+        let reports = self.watch(caller, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(reports)))
     }
 
-    type BackupStream = Unbuilt<proto::BackupResponse>;
+    type BackupStream = Answers<proto::BackupResponse>;
 
     async fn backup(&self, _: Request<proto::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         Err(status::not_built("Backup"))

@@ -13,6 +13,7 @@ mod publish;
 mod settings;
 pub mod status;
 mod tokens;
+mod watch;
 mod wire;
 
 pub use access::{Authority, Caller, Permission};

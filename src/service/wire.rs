@@ -4,7 +4,7 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 
 use super::proto;
 use super::tokens::TokenRecord;
-use crate::broker::{Delivery, LeaseView, Peeked, QueueView, Refused};
+use crate::broker::{Delivery, Depth, LeaseView, Peeked, QueueView, Refused};
 use crate::types::{DeliveryMode, Durability, Duration, Holder, Overflow, ReceiptFailure, Timestamp};
 
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
@@ -80,14 +80,18 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
             ..Default::default()
         }),
         created_at: Some(timestamp(record.created_at)),
-        stats: Some(proto::QueueStats {
-            ready: depth.ready,
-            delayed: 0,
-            leased: depth.leased,
-            bytes: depth.bytes,
-            consumers: *consumers,
-            oldest_published_at: None,
-        }),
+        stats: Some(stats(*depth, *consumers)),
+    }
+}
+
+pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
+    proto::QueueStats {
+        ready: depth.ready,
+        delayed: 0,
+        leased: depth.leased,
+        bytes: depth.bytes,
+        consumers,
+        oldest_published_at: None,
     }
 }
 

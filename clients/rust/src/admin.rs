@@ -231,17 +231,14 @@ impl Client {
         admin!(self, Repeat::Unprocessed, unbind, request).await.map(drop)
     }
 
-    /// Depths, rates, ages and consumers of a queue, or of all if `queue` is empty, at an interval of 100 ms to 60 s.
+    /// Depths, rates, ages and consumers of one queue, of those with a prefix, or of all, at an interval of 100 ms to 1 h.
     ///
     /// # Errors
     /// [`Error::NotFound`] without such a queue, and those of any call.
     pub async fn watch_stats(
         &self,
-        queue: &str,
-        interval: Duration,
+        request: proto::WatchStatsRequest,
     ) -> Result<Responses<proto::WatchStatsResponse>, Error> {
-        let request =
-            proto::WatchStatsRequest { queue: queue.to_owned(), interval: Some(wire_duration(interval)) };
         let mut calls = self.admin_service();
         Ok(Responses { stream: self.open(calls.watch_stats(request)).await? })
     }
