@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure, Found, PeekJob};
-use super::read_ahead::Loaded;
+use super::read_ahead::{Kind, Loaded};
 use super::request::{
     BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request, Settlement,
     Terms, Window,
@@ -16,7 +16,8 @@ use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+    Claim, Command, Holder, HolderId, Lane, LaneId, QueueId, QueueName, QueueSettings, Receipt,
+    ReceiptFailure, Sequence,
 };
 
 impl Broker {
@@ -103,15 +104,21 @@ impl Broker {
     /// Takes what was read. What is ready and in no overlay is on disk; if it is not, something confirmed is lost, and to
     /// go on would hide it.
     fn on_loaded(&mut self, loaded: Loaded) -> Result<(), Stopped> {
-        let Loaded { queue: id, first, messages } = loaded;
+        let Loaded { queue: id, lane, first, kind, messages } = loaded;
         let messages = messages.map_err(|error| Stopped(error.into()))?;
-        let found = messages.first().is_some_and(|message| message.sequence == first);
-        let ready = self.engine.queue(id).is_some_and(|queue| queue.is_ready(first));
-        if !found && ready && matches!(self.store.lookup(id, first), Lookup::Cold) {
+        let found = match kind {
+            Kind::Returned => messages.first().is_some_and(|message| message.sequence == first),
+            Kind::Untouched => !messages.is_empty(),
+        };
+        let ready = self.engine.queue(id).is_some_and(|queue| match kind {
+            Kind::Returned => queue.is_ready(lane, first),
+            Kind::Untouched => queue.is_untouched(lane, first),
+        });
+        if !found && ready && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold) {
             return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
         }
         if let Some(counter) = self.consumers.counter_mut(id) {
-            counter.ahead.finished(messages);
+            counter.ahead.finished(lane, first, kind, messages);
             self.restless.insert(id);
         }
         Ok(())
@@ -304,30 +311,40 @@ impl Broker {
         reply: Reply<Page<super::Peeked, Sequence>>,
     ) -> PeekJob {
         let id = queue.record().id;
-        let untouched = queue.untouched();
-        let touched = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-            let shown = match filter {
-                PeekFilter::All => true,
-                PeekFilter::Ready => touch.lease.is_none(),
-                PeekFilter::Leased => touch.lease.is_some(),
-            };
-            shown.then(|| (sequence, Some(touch.clone())))
+        let more = window.count.saturating_add(1);
+        let touched = queue.touched_from(window.from).filter(|(_, touch)| match filter {
+            PeekFilter::All => true,
+            PeekFilter::Untouched => false,
+            PeekFilter::Ready => touch.lease.is_none(),
+            PeekFilter::Leased => touch.lease.is_some(),
         });
-        let fresh = (untouched.start.max(window.from).0..untouched.end.0).map(|n| (Sequence(n), None));
-        let fresh = fresh.take_while(|_| filter != PeekFilter::Leased);
-        let mut shown = touched.chain(fresh);
-        let found = shown
-            .by_ref()
-            .take(window.count)
-            .map(|(sequence, touch)| {
-                let message = match self.store.lookup(id, sequence) {
+        let mut found: Vec<_> = touched
+            .take(more)
+            .map(|(&sequence, touch)| {
+                let message = match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
                     Lookup::Hot(message) => Some(message),
                     Lookup::Cold | Lookup::Gone => None,
                 };
-                Found { sequence, touch, message }
+                Found { sequence, lane: touch.lane, touch: Some(touch.clone()), message }
             })
             .collect();
-        PeekJob { reply, found, next: shown.next().map(|(sequence, _)| sequence), queue: id, bytes }
+        let mut cold = Vec::new();
+        let lanes = queue.record().lanes.waiting().filter(|_| filter != PeekFilter::Leased);
+        for (priority, record) in lanes {
+            let lane = Lane::of(priority);
+            let (of, from) = (LaneId::new(id, lane), record.frontier.max(window.from));
+            let until = self.store.cold_until(of);
+            if from < until {
+                cold.push((of, from, until));
+            }
+            let hot = self.store.hot_from(of, from).take(more);
+            found.extend(hot.map(|message| {
+                let (sequence, message) = (message.sequence, Some(message));
+                Found { sequence, lane, touch: None, message }
+            }));
+        }
+        found.sort_by_key(|found| found.sequence);
+        PeekJob { reply, found, cold, count: window.count, queue: id, bytes }
     }
 }
 

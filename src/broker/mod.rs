@@ -24,6 +24,7 @@ mod recovery;
 mod request;
 mod settings;
 mod task;
+mod walk;
 
 pub use crate::engine::{Credit, Depth};
 pub use board::{Board, Row, Tally, Watch};

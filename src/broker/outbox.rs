@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
 use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
+use crate::types::{Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -45,8 +45,12 @@ impl<T> Answer<T> {
 /// A peek whose bodies are still to be read from disk, by a reader of its own.
 pub(super) struct PeekJob {
     pub(super) reply: Reply<Page<Peeked, Sequence>>,
+    /// What is known to be wanted, by sequence; may be more than that.
     pub(super) found: Vec<Found>,
-    pub(super) next: Option<Sequence>,
+    /// Untouched messages of lanes, from where to where, that are on disk.
+    pub(super) cold: Vec<(LaneId, Sequence, Sequence)>,
+    /// How many are wanted.
+    pub(super) count: usize,
     pub(super) queue: QueueId,
     /// How much all of it may be.
     pub(super) bytes: usize,
@@ -55,6 +59,7 @@ pub(super) struct PeekJob {
 /// A message that a peek is to show.
 pub(super) struct Found {
     pub(super) sequence: Sequence,
+    pub(super) lane: Lane,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,
 }

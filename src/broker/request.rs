@@ -137,6 +137,8 @@ pub struct Page<T, K> {
 pub enum PeekFilter {
     /// All of them.
     All,
+    /// Those that were never leased.
+    Untouched,
     /// Those that the next consumer gets.
     Ready,
     /// Those that a consumer holds.

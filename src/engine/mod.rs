@@ -4,7 +4,7 @@
 //! The same commands give the same state, bit for bit.
 //!
 //! Always true:
-//! - a message is in exactly one of untouched (at or past the frontier), returned, leased, gone;
+//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, leased, gone;
 //! - a timer stands if and only if its message is leased;
 //! - a holder is known if and only if it holds something;
 //! - memory follows what was touched and is not settled, never the backlog.
@@ -28,7 +28,7 @@ pub use outcome::{Created, Effects, Freed, Granted, Outcome};
 pub use queue::{Depth, Queue};
 
 use crate::types::{
-    Change, Command, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
+    Change, Command, EngineRecord, Epoch, Holder, HolderId, Lanes, QueueId, QueueName, QueueRecord, Sequence,
     Timestamp, Touch,
 };
 use timer::Timers;
@@ -170,9 +170,8 @@ impl Engine {
                 name,
                 settings,
                 created_at: now,
-                frontier: Sequence(1),
+                lanes: Lanes::default(),
                 next_sequence: Sequence(1),
-                untouched_bytes: 0,
                 remembered_from: Sequence(1),
             }),
         );

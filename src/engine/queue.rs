@@ -1,23 +1,25 @@
 //! One queue: what was never leased, what is leased, what came back.
 //!
-//! Untouched messages are two numbers, the frontier and the next sequence. Only messages that were leased and are not
+//! Untouched messages are a few numbers for each lane, the frontier among them. Only messages that were leased and are not
 //! settled have an entry.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::ops::Range;
 
 use super::duplicate::Remembered;
 use super::outcome::Effects;
-use crate::types::{Change, Content, DeliveryMode, Holder, QueueRecord, Sequence, Touch};
+use crate::types::{
+    Change, Content, DeliveryMode, Holder, Lane, LaneRecord, Priority, QueueRecord, Sequence, Touch,
+};
 
 /// One queue's state.
 #[derive(Debug)]
 pub struct Queue {
     record: QueueRecord,
     touched: BTreeMap<Sequence, Touch>,
-    /// The touched messages without a lease.
-    returned: BTreeSet<Sequence>,
+    /// The touched messages without a lease, the most urgent first.
+    returned: BTreeSet<(Reverse<Priority>, Sequence)>,
     touched_bytes: u64,
     pub(super) remembered: Remembered,
 }
@@ -63,9 +65,9 @@ impl Queue {
     pub fn depth(&self) -> Depth {
         let returned = self.returned.len() as u64;
         Depth {
-            ready: self.record.next_sequence.0 - self.record.frontier.0 + returned,
+            ready: self.record.lanes.messages() + returned,
             leased: self.touched.len() as u64 - returned,
-            bytes: self.record.untouched_bytes + self.touched_bytes,
+            bytes: self.record.lanes.bytes() + self.touched_bytes,
         }
     }
 
@@ -85,21 +87,49 @@ impl Queue {
         self.touched.get(&sequence)
     }
 
-    /// What is ready and was leased before, in the order of delivery. It goes before what is untouched.
-    pub fn returned(&self) -> impl Iterator<Item = Sequence> {
-        self.returned.iter().copied()
+    /// What is ready and was leased before, in the order of delivery. That of a priority goes before what is untouched of it.
+    pub fn returned(&self) -> impl DoubleEndedIterator<Item = (Priority, Sequence)> {
+        self.returned.iter().map(|&(Reverse(priority), sequence)| (priority, sequence))
     }
 
-    /// What is ready and was never leased.
-    #[must_use]
-    pub fn untouched(&self) -> Range<Sequence> {
-        self.record.frontier..self.record.next_sequence
+    /// That of one priority.
+    pub fn returned_of(&self, priority: Priority) -> impl Iterator<Item = Sequence> {
+        let of = Reverse(priority);
+        self.returned.range((of, Sequence(0))..=(of, Sequence(u64::MAX))).map(|&(_, sequence)| sequence)
     }
 
-    /// Whether a message waits for the next consumer.
+    /// The priorities of what is ready, the most urgent first.
+    pub fn ready_priorities(&self) -> impl DoubleEndedIterator<Item = Priority> {
+        let none_returned = self.returned.is_empty();
+        self.record.lanes.descending().filter_map(move |(priority, lane)| {
+            let ready = lane.messages > 0 || (!none_returned && self.returned_of(priority).next().is_some());
+            ready.then_some(priority)
+        })
+    }
+
+    /// What is untouched of a priority.
     #[must_use]
-    pub fn is_ready(&self, sequence: Sequence) -> bool {
-        self.untouched().contains(&sequence) || self.returned.contains(&sequence)
+    pub fn lane(&self, priority: Priority) -> LaneRecord {
+        self.record.lanes.of(priority)
+    }
+
+    /// What the next message will be called.
+    #[must_use]
+    pub fn next_sequence(&self) -> Sequence {
+        self.record.next_sequence
+    }
+
+    /// Whether a message that is, or was, in that lane is untouched.
+    #[must_use]
+    pub fn is_untouched(&self, lane: Lane, sequence: Sequence) -> bool {
+        let LaneRecord { frontier, messages, .. } = self.lane(lane.priority());
+        !lane.is_delayed() && messages > 0 && sequence >= frontier && sequence < self.record.next_sequence
+    }
+
+    /// Whether a message that is, or was, in that lane waits for the next consumer.
+    #[must_use]
+    pub fn is_ready(&self, lane: Lane, sequence: Sequence) -> bool {
+        self.is_untouched(lane, sequence) || self.returned.contains(&(Reverse(lane.priority()), sequence))
     }
 
     /// Whether a message is gone when it is leased.
@@ -121,10 +151,23 @@ impl Queue {
         })
     }
 
-    pub(super) fn publish(&mut self, messages: &[Content]) -> Sequence {
+    /// Numbers messages. Those in another lane than that of priority 0 are named by their place.
+    pub(super) fn publish(&mut self, messages: &[Content], lanes: &[(u32, Lane)]) -> Sequence {
         let first = self.record.next_sequence;
         self.record.next_sequence = first.plus(messages.len() as u64);
-        self.record.untouched_bytes += messages.iter().map(|content| u64::from(content.size())).sum::<u64>();
+        let size = |content: &Content| u64::from(content.size());
+        if lanes.is_empty() {
+            let bytes = messages.iter().map(size).sum::<u64>();
+            if !messages.is_empty() {
+                self.record.lanes.of_mut(Priority::default()).add(first, messages.len() as u64, bytes);
+            }
+            return first;
+        }
+        let mut others = lanes.iter().copied().peekable();
+        for (place, content) in (0_u32..).zip(messages) {
+            let lane = others.next_if(|&(at, _)| at == place).map_or(Lane::default(), |(_, lane)| lane);
+            self.record.lanes.of_mut(lane.priority()).add(first.plus(u64::from(place)), 1, size(content));
+        }
         first
     }
 
@@ -132,22 +175,29 @@ impl Queue {
     pub(super) fn purge(&mut self, effects: &mut Effects) -> u64 {
         let queue = self.record.id;
         let gone = self.depth().ready;
-        for sequence in std::mem::take(&mut self.returned) {
-            self.remove(sequence);
-            effects.changes.push(Change::Settled { queue, sequence });
+        for (_, sequence) in std::mem::take(&mut self.returned) {
+            let Some(Touch { lane, .. }) = self.remove(sequence) else { continue };
+            effects.changes.push(Change::Settled { queue, lane, sequence });
         }
-        let Range { start: from, end: until } = self.untouched();
-        if from < until {
-            self.record.frontier = until;
-            self.record.untouched_bytes = 0;
-            effects.changes.push(Change::Purged { queue, from, until });
+        let until = self.record.next_sequence;
+        for priority in Priority::descending() {
+            let lane = self.record.lanes.of_mut(priority);
+            let LaneRecord { frontier: from, messages, .. } = *lane;
+            if messages > 0 {
+                *lane = LaneRecord { frontier: until, messages: 0, bytes: 0 };
+                self.record.lanes.passed = until;
+                effects.changes.push(Change::Purged { queue, lane: Lane::of(priority), from, until });
+            }
         }
         gone
     }
 
-    /// Whether it is the first untouched message.
-    pub(super) fn is_next(&self, sequence: Sequence) -> bool {
-        sequence == self.record.frontier && sequence < self.record.next_sequence
+    /// Whether a message of that priority may be the first that is untouched.
+    pub(super) fn is_next(&self, priority: Priority, sequence: Sequence) -> bool {
+        let (lane, next) = (self.lane(priority), self.record.next_sequence);
+        // Without gaps in the lane, what is there is untouched.
+        lane.may_begin_with(sequence, next)
+            && (lane.messages == next.0 - lane.frontier.0 || !self.touched.contains_key(&sequence))
     }
 
     /// Deduplication ids of messages before `first` are forgotten.
@@ -155,18 +205,19 @@ impl Queue {
         self.record.remembered_from = first;
     }
 
-    /// Takes the first untouched message. The caller knows its size.
-    pub(super) fn advance(&mut self, size: u32) {
-        self.record.frontier = self.record.frontier.next();
-        self.record.untouched_bytes = self.record.untouched_bytes.saturating_sub(u64::from(size));
+    /// Takes the first untouched message of a priority. The caller knows which it is, and its size.
+    pub(super) fn advance(&mut self, priority: Priority, sequence: Sequence, size: u32) {
+        self.record.lanes.of_mut(priority).advance(sequence, size);
+        self.record.lanes.pass(sequence);
     }
 
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
+        let place = (Reverse(touch.lane.priority()), sequence);
         if touch.lease.is_some() {
-            self.returned.remove(&sequence);
+            self.returned.remove(&place);
         } else {
-            self.returned.insert(sequence);
+            self.returned.insert(place);
         }
         self.touched_bytes += u64::from(touch.size);
         if let Some(old) = self.touched.insert(sequence, touch) {
@@ -177,26 +228,32 @@ impl Queue {
     /// Forgets a touched message: it is settled.
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<Touch> {
         let touch = self.touched.remove(&sequence)?;
-        self.returned.remove(&sequence);
+        self.returned.remove(&(Reverse(touch.lane.priority()), sequence));
         self.touched_bytes -= u64::from(touch.size);
         Some(touch)
     }
 
     /// Checks what must always be true of a queue by itself.
     pub(super) fn verify(&self) {
-        let Range { start: frontier, end: next } = self.untouched();
-        assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
-        assert!(frontier < next || self.record.untouched_bytes == 0, "no message, but bytes of it");
-        let returned = self.touched.iter().filter(|(_, touch)| touch.lease.is_none());
-        assert!(
-            self.returned.iter().eq(returned.map(|(sequence, _)| sequence)),
-            "returned is touched, not leased"
-        );
+        let next = self.record.next_sequence;
+        for (priority, lane) in self.record.lanes.descending() {
+            let LaneRecord { frontier, messages, bytes } = lane;
+            assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
+            assert!(messages <= next.0 - frontier.0, "{messages} messages from {frontier} to {next}");
+            assert!(messages > 0 || bytes == 0, "no message of {priority:?}, but bytes of it");
+        }
+        let mut returned: Vec<_> = self.touched.iter().filter(|(_, touch)| touch.lease.is_none()).collect();
+        returned.sort_by_key(|(sequence, touch)| (Reverse(touch.lane.priority()), **sequence));
+        let returned = returned.into_iter().map(|(&sequence, touch)| (touch.lane.priority(), sequence));
+        assert!(self.returned().eq(returned), "returned is touched, not leased");
         self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {
-            assert!(sequence.0 >= 1 && sequence < frontier, "{sequence} is touched and untouched");
+            assert!(
+                sequence.0 >= 1 && !self.is_untouched(touch.lane, sequence),
+                "{sequence} is touched and untouched"
+            );
             assert!(touch.attempt.0 >= 1, "{sequence} is touched, but was never leased");
             assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
             assert!(!self.at_most_once(), "{sequence} should have been gone when it was leased");

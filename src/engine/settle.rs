@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::outcome::{Effects, Freed, Granted, Outcome};
 use super::{Engine, Queue};
 use crate::types::{
-    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lease, Offer, Pick, QueueId, ReceiptFailure,
-    Sequence, Timestamp, Touch,
+    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lane, Lease, Offer, Pick, QueueId,
+    ReceiptFailure, Sequence, Timestamp, Touch,
 };
 
 /// Whether an attempt that ends counts towards `max_attempts`.
@@ -48,7 +48,11 @@ impl Engine {
             };
             granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
             if queue.at_most_once() {
-                effects.changes.push(Change::Settled { queue: id, sequence: pick.sequence });
+                effects.changes.push(Change::Settled {
+                    queue: id,
+                    lane: touch.lane,
+                    sequence: pick.sequence,
+                });
             } else {
                 queue.put(pick.sequence, touch.clone());
                 leased.push((pick.sequence, touch));
@@ -151,7 +155,7 @@ impl Engine {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
-        effects.changes.push(Change::Settled { queue: id, sequence });
+        effects.changes.push(Change::Settled { queue: id, lane: touch.lane, sequence });
     }
 
     fn prolong(
@@ -205,7 +209,7 @@ impl Engine {
             return Err(ReceiptFailure::Unknown);
         }
         let Some(touch) = queue.touch(claim.sequence) else {
-            let granted = claim.sequence < queue.untouched().start;
+            let granted = claim.sequence < queue.record().lanes.passed;
             return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
         };
         match claim.attempt.cmp(&touch.attempt) {
@@ -269,14 +273,14 @@ fn lease(offer: &Offer, since: Timestamp, epoch: Epoch) -> Lease {
 
 /// Takes a picked message for its next attempt, if it can still be had.
 fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
-    let (attempt, uncounted, size) = if queue.is_next(pick.sequence) {
-        queue.advance(pick.size);
-        (Attempt(1), 0, pick.size)
+    let (attempt, uncounted, size, lane) = if queue.is_next(pick.priority, pick.sequence) {
+        queue.advance(pick.priority, pick.sequence, pick.size);
+        (Attempt(1), 0, pick.size, Lane::of(pick.priority))
     } else {
         let touch = queue.touch(pick.sequence).filter(|touch| touch.lease.is_none())?;
-        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size)
+        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size, touch.lane)
     };
-    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lease: Some(lease) })
+    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, lease: Some(lease) })
 }
 
 pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {

@@ -1,6 +1,7 @@
 //! What the engine must do, as scripts; [`script`] has their language.
 
 mod credit;
+mod lanes;
 mod life;
 mod limits;
 mod names;

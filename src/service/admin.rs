@@ -10,7 +10,7 @@ use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
 use super::{Services, check, proto, wire};
-use crate::broker::{BrokerError, PeekFilter, Window};
+use crate::broker::{BrokerError, PeekFilter, QueueView, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
 /// A stream of answers.
@@ -58,7 +58,7 @@ impl Services {
     /// A queue with the time of its oldest message that was never delivered.
     async fn show(&self, name: QueueName) -> Result<proto::Queue, Status> {
         let view = self.broker.show(name.clone()).await?;
-        let oldest = self.oldest(name, view.record.frontier).await?;
+        let oldest = self.oldest(name, &view).await?;
         let mut queue = wire::queue(&view);
         if let Some(stats) = &mut queue.stats {
             stats.oldest_published_at = oldest.map(wire::timestamp);
@@ -66,14 +66,15 @@ impl Services {
         Ok(queue)
     }
 
-    /// When the first message from `frontier` on that is ready was published; it may have to be read from disk.
+    /// When the first message that was never leased was published; it may have to be read from disk.
     pub(super) async fn oldest(
         &self,
         name: QueueName,
-        frontier: Sequence,
+        view: &QueueView,
     ) -> Result<Option<Timestamp>, BrokerError> {
-        let window = Window { from: frontier, count: 1 };
-        let page = self.broker.peek(name, window, PeekFilter::Ready, PAGE_BYTES).await?;
+        let Some(from) = view.record.lanes.first() else { return Ok(None) };
+        let window = Window { from, count: 1 };
+        let page = self.broker.peek(name, window, PeekFilter::Untouched, PAGE_BYTES).await?;
         Ok(page.items.first().map(|peeked| peeked.message.published_at))
     }
 

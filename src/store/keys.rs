@@ -47,7 +47,8 @@ impl ChunkKey {
     pub(super) fn decode(key: &[u8]) -> Result<Self, Malformed> {
         let mut input = Input::new(key);
         let queue = QueueId(input.u32()?);
-        let lane = Lane::new(input.u8()?).ok_or(Malformed("a key has a lane that this version does not know"))?;
+        let lane =
+            Lane::new(input.u8()?).ok_or(Malformed("a key has a lane that this version does not know"))?;
         Ok(Self { lane: LaneId { queue, lane }, first: Sequence(input.u64()?) })
     }
 }

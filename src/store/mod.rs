@@ -37,7 +37,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::types::{Change, EngineRecord, Lane, LaneId, LogId, QueueRecord, Sequence, StoredMessage, Timestamp};
+use crate::types::{
+    Change, EngineRecord, Lane, LaneId, LogId, QueueRecord, Sequence, StoredMessage, Timestamp,
+};
 
 use checkpoint::{Checkpointer, Job};
 use codec::length;
@@ -194,7 +196,8 @@ impl Store {
 
     /// The messages of a lane from `from` on that are in memory, in order.
     pub fn hot_from(&self, lane: LaneId, from: Sequence) -> impl Iterator<Item = StoredMessage> {
-        let frozen = self.frozen_overlay().into_iter().flat_map(move |overlay| overlay.messages_from(lane, from));
+        let frozen =
+            self.frozen_overlay().into_iter().flat_map(move |overlay| overlay.messages_from(lane, from));
         // Of what the frozen one still has, the active one may know that it is gone; but nothing at or past a frontier is.
         frozen.chain(self.active.messages_from(lane, from))
     }

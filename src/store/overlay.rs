@@ -173,11 +173,7 @@ impl Overlay {
     }
 
     /// The messages of a lane that were stored here and are still here, in order from `from` on.
-    pub(super) fn messages_from(
-        &self,
-        lane: LaneId,
-        from: Sequence,
-    ) -> impl Iterator<Item = StoredMessage> {
+    pub(super) fn messages_from(&self, lane: LaneId, from: Sequence) -> impl Iterator<Item = StoredMessage> {
         self.lanes.get(&lane).into_iter().flat_map(move |overlay| overlay.messages_from(from))
     }
 }
@@ -197,10 +193,12 @@ impl LaneOverlay {
     /// The run whose next message is `sequence`, and its offset there.
     fn run_at(&mut self, sequence: Sequence) -> (&mut Run, u32) {
         let (first, offset) = match self.runs.last_key_value() {
-            Some((&first, run)) if run.messages.len() < RUN_MAX => match u32::try_from(sequence.0 - first.0) {
-                Ok(offset) => (first, offset),
-                Err(_) => (sequence, 0),
-            },
+            Some((&first, run)) if run.messages.len() < RUN_MAX => {
+                match u32::try_from(sequence.0 - first.0) {
+                    Ok(offset) => (first, offset),
+                    Err(_) => (sequence, 0),
+                }
+            }
             _ => (sequence, 0),
         };
         (self.runs.entry(first).or_default(), offset)

@@ -47,8 +47,7 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
             continue;
         }
         let mut touches = Touches::new();
-        record::decode(&value, key, &mut touches)
-            .map_err(|malformed| corrupt("records", key, malformed))?;
+        record::decode(&value, key, &mut touches).map_err(|malformed| corrupt("records", key, malformed))?;
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.lane.queue, sequence, touch)));
     }
     let remembered = remembered::load(state, &queues)?;

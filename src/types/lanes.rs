@@ -15,8 +15,19 @@ pub struct LaneRecord {
 }
 
 /// All lanes of a queue, but for those of what was published with a delay, where nothing is untouched.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lanes([LaneRecord; Priority::COUNT]);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lanes {
+    /// In a box, so that a queue's record stays small.
+    lanes: Box<[LaneRecord; Priority::COUNT]>,
+    /// No message at or past this was ever leased or dropped.
+    pub passed: Sequence,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { lanes: Default::default(), passed: Sequence(1) }
+    }
+}
 
 impl Default for LaneRecord {
     fn default() -> Self {
@@ -53,20 +64,26 @@ impl LaneRecord {
 }
 
 impl Lanes {
+    /// Empty lanes of a queue where nothing at or past `passed` was ever leased or dropped.
+    #[must_use]
+    pub fn new(passed: Sequence) -> Self {
+        Self { passed, ..Self::default() }
+    }
+
     /// That of a priority.
     #[must_use]
     pub fn of(&self, priority: Priority) -> LaneRecord {
-        self.0[usize::from(priority.number())]
+        self.lanes[usize::from(priority.number())]
     }
 
     /// The same, to be changed.
     pub fn of_mut(&mut self, priority: Priority) -> &mut LaneRecord {
-        &mut self.0[usize::from(priority.number())]
+        &mut self.lanes[usize::from(priority.number())]
     }
 
     /// All of them, the most urgent first.
     pub fn descending(&self) -> impl DoubleEndedIterator<Item = (Priority, LaneRecord)> {
-        Priority::descending().zip(self.0.iter().rev().copied())
+        Priority::descending().map(|priority| (priority, self.of(priority)))
     }
 
     /// Those with messages, the most urgent first.
@@ -77,13 +94,13 @@ impl Lanes {
     /// How many messages are in all of them.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.0.iter().map(|lane| lane.messages).sum()
+        self.lanes.iter().map(|lane| lane.messages).sum()
     }
 
     /// Bytes of all of them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.iter().map(|lane| lane.bytes).sum()
+        self.lanes.iter().map(|lane| lane.bytes).sum()
     }
 
     /// The least frontier of those with messages.
@@ -92,9 +109,8 @@ impl Lanes {
         self.waiting().map(|(_, lane)| lane.frontier).min()
     }
 
-    /// Nothing at or past this was ever leased.
-    #[must_use]
-    pub fn highest_frontier(&self) -> Sequence {
-        self.0.iter().map(|lane| lane.frontier).max().unwrap_or_default()
+    /// A message was leased, or is gone.
+    pub fn pass(&mut self, sequence: Sequence) {
+        self.passed = self.passed.max(sequence.next());
     }
 }

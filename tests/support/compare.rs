@@ -1,7 +1,9 @@
 //! Is an engine as the model says?
 
 use bbq::engine::Engine;
-use bbq::types::{DeliveryMode, Durability, Duration, Holder, Limits, Overflow, QueueSettings, Sequence};
+use bbq::types::{
+    DeliveryMode, Durability, Duration, Holder, Lane, Limits, Overflow, Priority, QueueSettings, Sequence,
+};
 
 use super::model::{Kind, Lease, Model, Settings, State};
 
@@ -27,7 +29,10 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let sequence = Sequence(at as u64 + 1);
             let label = &message.label;
             let touch = queue.touch(sequence);
-            let untouched = queue.untouched().contains(&sequence);
+            let priority = Priority::new(message.priority).expect("0 to 9");
+            let touch_of = touch.map(|touch| touch.lane);
+            let untouched = touch.is_none() && queue.is_untouched(Lane::of(priority), sequence);
+            assert!(touch_of.is_none_or(|lane| lane == Lane::of(priority)), "the lane of {label}");
             assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
             let touched = matches!(message.state, State::Returned | State::Leased(_));
             assert_eq!(touch.is_some(), touched, "{label} is touched");

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Ask, Claim, Coming, Kind, Model, Settings, list};
+use super::model::{Ask, Claim, Coming, Kind, Model, Settings, State, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -234,6 +234,7 @@ impl<K: Keep> History<K> {
         let mut messages = Vec::new();
         let count = self.batch();
         let with_ids = self.rng.random_ratio(1, 3);
+        let urgent = self.rng.random_ratio(1, 3);
         for _ in 0..count {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -242,8 +243,10 @@ impl<K: Keep> History<K> {
             let size = self.rng.random_range(8..=bytes_max);
             line.push_str(&format!(" {label}:{size}"));
             let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
+            let priority = if urgent { self.one(&[0, 0, 1, 5, 9]) } else { 0 };
+            line.push_str(&if priority > 0 { format!("!{priority}") } else { String::new() });
             id.iter().for_each(|id| line.push_str(&format!("={id}")));
-            messages.push(Coming { label, size: size as u64, id });
+            messages.push(Coming { label, size: size as u64, priority, id });
         }
         let expected = self.model.publish(&queue, &messages);
         self.say(&line, &expected);
@@ -263,12 +266,25 @@ impl<K: Keep> History<K> {
         let at = self.model.last(&queue).expect("it was made");
         let end = self.model.queues[at].messages.len() + 2;
         let ready = self.model.queues[at].ready();
+        let flat = self.model.queues[at].is_flat();
         let mut sequences = Vec::new();
         for _ in 0..self.rng.random_range(1..=5) {
-            sequences.push(match ready.first() {
+            let sequence = match ready.first() {
                 Some(&first) if self.rng.random_bool(0.5) => first + sequences.len() + 1,
                 Some(_) | None => self.rng.random_range(1..=end),
+            };
+            // Where a lane has gaps, the engine takes the broker's word for which message is its next.
+            let untouched = self.model.queues[at].messages.get(sequence - 1).filter(|_| !flat);
+            let honest = untouched.is_none_or(|message| {
+                message.state != State::Untouched
+                    || self.model.queues[at].first_untouched(message.priority) == Some(sequence - 1)
             });
+            if honest {
+                sequences.push(sequence);
+            }
+        }
+        if sequences.is_empty() {
+            return;
         }
         let picks: Vec<_> = sequences.iter().map(|sequence| sequence - 1).collect();
         let expected = self.model.grant(&queue, &picks, None, by, Kind::Stream);

@@ -49,6 +49,7 @@ pub struct Settings {
 pub struct Coming {
     pub label: String,
     pub size: u64,
+    pub priority: u32,
     /// Its deduplication id.
     pub id: Option<String>,
 }
@@ -58,6 +59,7 @@ pub struct Coming {
 pub struct Message {
     pub label: String,
     pub size: u64,
+    pub priority: u32,
     pub state: State,
     /// The epoch of each attempt.
     pub attempts: Vec<u32>,
@@ -141,10 +143,30 @@ impl Message {
 }
 
 impl Queue {
-    /// What is ready, in the order of delivery: what came back, then what was never leased.
+    /// What is ready, in the order of delivery: the most urgent first, and of these what came back first.
     pub fn ready(&self) -> Vec<usize> {
-        let in_state = |state| (0..self.messages.len()).filter(move |&at| self.messages[at].state == state);
-        in_state(State::Returned).chain(in_state(State::Untouched)).collect()
+        let mut ready: Vec<_> = (0..self.messages.len()).filter(|&at| self.messages[at].is_ready()).collect();
+        ready.sort_by_key(|&at| {
+            let message = &self.messages[at];
+            (std::cmp::Reverse(message.priority), message.state == State::Untouched, at)
+        });
+        ready
+    }
+
+    /// The first of a priority that was never leased.
+    pub fn first_untouched(&self, priority: u32) -> Option<usize> {
+        let first = |message: &Message| message.state == State::Untouched && message.priority == priority;
+        self.messages.iter().position(first)
+    }
+
+    /// Whether everything has the same priority.
+    pub fn is_flat(&self) -> bool {
+        self.messages.iter().all(|message| message.priority == 0)
+    }
+
+    /// The message behind the last that was ever leased, or is gone.
+    fn passed(&self) -> usize {
+        self.messages.iter().rposition(|message| message.state != State::Untouched).map_or(0, |at| at + 1)
     }
 }
 
@@ -175,7 +197,7 @@ impl Model {
         let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
         let (now, queue) = (self.now, &mut self.queues[at]);
         let (mut duplicates, mut new, mut ids) = (Vec::new(), Vec::new(), queue.ids.clone());
-        for Coming { label, size, id } in coming {
+        for Coming { label, size, priority, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
@@ -189,6 +211,7 @@ impl Model {
             new.push(Message {
                 label: label.clone(),
                 size: *size,
+                priority: *priority,
                 state: State::Untouched,
                 attempts: Vec::new(),
                 uncounted: 0,
@@ -235,7 +258,7 @@ impl Model {
         let queue = &mut self.queues[queue];
         let mut granted = Vec::new();
         for &pick in picks {
-            let first = queue.messages.iter().position(|message| message.state == State::Untouched);
+            let first = queue.messages.get(pick).and_then(|it| queue.first_untouched(it.priority));
             let Some(message) = queue.messages.get_mut(pick) else { continue };
             if message.state != State::Returned && first != Some(pick) {
                 continue;
@@ -264,12 +287,13 @@ impl Model {
     fn claim_one(&mut self, queue: usize, claim: Claim, ask: Ask) -> &'static str {
         let (now, epoch) = (self.now, self.epoch);
         let Some(at) = claim.sequence.checked_sub(1) else { return "unknown" };
+        let passed = at < self.queues[queue].passed();
         let Some(message) = self.queues[queue].messages.get_mut(at) else { return "unknown" };
         let latest = message.attempts.len();
-        if message.state == State::Untouched || claim.attempt == 0 || claim.epoch > epoch {
+        if claim.attempt == 0 || claim.epoch > epoch || (message.state == State::Untouched && !passed) {
             return "unknown";
         }
-        if message.state == State::Gone {
+        if matches!(message.state, State::Gone | State::Untouched) {
             return if matches!(ask, Ask::Ack) { "ok" } else { "gone" };
         }
         if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {

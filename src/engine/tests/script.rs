@@ -4,7 +4,8 @@
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
 //!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
 //!     [dedup:10s]                               so long it remembers ids
-//! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
+//! publish q a b:100 c:9=x d!5                   b of 100 bytes, c with the id x, d of priority 5
+//!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
@@ -43,7 +44,7 @@ use super::words::{list, show, time, word, words};
 use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
 use crate::types::{
     Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped, Durability, Duration, Facts,
-    Holder, Offer, Overflow, Pick, QueueId, QueueSettings, Sequence, Timestamp,
+    Holder, Lane, LaneId, Offer, Overflow, Pick, Priority, QueueId, QueueSettings, Sequence, Timestamp,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -237,16 +238,20 @@ impl<K: Keep> Script<K> {
         let (mut coming, mut facts) = (Vec::new(), Vec::new());
         for (place, word) in (0_u32..).zip(words) {
             let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+            let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
             let (label, size) = match word.split_once(':') {
                 Some((label, size)) => (label, size.parse().expect("a size")),
                 None => (word, word.len()),
             };
-            if let Some(id) = id {
-                let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
-                facts.push((place, Facts { deduplication }));
+            let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
+            let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
+            let known =
+                Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
+            if !known.is_none() {
+                facts.push((place, known));
             }
             let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
-            coming.push(Published { label: label.to_owned(), at: self.now, content });
+            coming.push(Published { label: label.to_owned(), at: self.now, content, lane: known.lane() });
         }
         let messages: Vec<_> = coming.iter().map(|message| message.content.clone()).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
@@ -278,14 +283,19 @@ impl<K: Keep> Script<K> {
         for pick in &picks {
             self.read(id, pick.sequence);
         }
-        let picks = picks.iter().map(|&Pick { sequence, size, .. }| Dropped { sequence, size }).collect();
+        let picks = picks
+            .iter()
+            .map(|&Pick { sequence, size, priority, .. }| Dropped { sequence, size, priority })
+            .collect();
         self.tell(Command::Drop { queue: id, picks })
     }
 
     fn pick(&self, id: QueueId, word: &str) -> Pick {
         let (_, sequence) = self.names.message(word);
-        let published = self.names.published_as(id, sequence);
-        Pick { sequence, size: published.map_or(1, |message| message.content.size()), offer: 0 }
+        match self.names.published_as(id, sequence) {
+            Some(message) => pick(sequence, message),
+            None => Pick { sequence, size: 1, offer: 0, priority: Priority::default() },
+        }
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {
@@ -323,9 +333,18 @@ impl<K: Keep> Script<K> {
     /// What may be leased, in the order of delivery.
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
         self.engine.queue(id).into_iter().flat_map(move |queue| {
-            let untouched = queue.untouched().start.0..queue.untouched().end.0;
-            let ready = queue.returned().chain(untouched.map(Sequence));
-            ready.map(move |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 })
+            queue.ready_priorities().flat_map(move |priority| {
+                let returned = queue.returned_of(priority).map(move |sequence| {
+                    let message = self.names.published_as(id, sequence).expect("a line published it");
+                    pick(sequence, message)
+                });
+                let lane = Lane::of(priority);
+                let untouched = self.names.published_from(id, queue.lane(priority).frontier);
+                let untouched = untouched.filter(move |&(sequence, message)| {
+                    message.lane == lane && queue.is_untouched(lane, sequence)
+                });
+                returned.chain(untouched.map(|(sequence, message)| pick(sequence, message)))
+            })
         })
     }
 
@@ -361,8 +380,8 @@ impl<K: Keep> Script<K> {
         let there = self
             .engine
             .queue(queue)
-            .is_some_and(|queue| queue.touch(sequence).is_some() || queue.untouched().contains(&sequence));
-        let kept = self.keep.content(queue, sequence);
+            .is_some_and(|it| it.touch(sequence).is_some() || it.is_untouched(published.lane, sequence));
+        let kept = self.keep.content(LaneId::new(queue, published.lane), sequence);
         assert_eq!(kept.is_some(), there, "{} is kept if and only if it is there", published.label);
         if let Some(kept) = kept {
             let same = kept.content == published.content && kept.published_at == published.at;
@@ -481,4 +500,8 @@ impl<K: Keep> Script<K> {
                 .map(|freed| format!("{}:{}", self.names.holder_name(freed.holder), freed.size)),
         ))
     }
+}
+
+fn pick(sequence: Sequence, message: &Published) -> Pick {
+    Pick { sequence, size: message.content.size(), offer: 0, priority: message.lane.priority() }
 }

@@ -27,7 +27,8 @@ impl Bounds {
     /// In a lane of what was published with a delay nothing is ready but what a record says.
     pub(super) fn of(record: &QueueRecord, lane: Lane) -> Self {
         let next = record.next_sequence;
-        Self { frontier: if lane.is_delayed() { next } else { record.frontier }, next }
+        let frontier = record.lanes.of(lane.priority()).frontier;
+        Self { frontier: if lane.is_delayed() { next } else { frontier }, next }
     }
 }
 

@@ -32,7 +32,7 @@ fn commands() -> Vec<Command> {
                 duration: Duration(1000),
                 consumer: Arc::new(consumer),
             }],
-            picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0 }],
+            picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0, priority: Priority::default() }],
         },
         Command::Ack { queue, claims: vec![claim(1), claim(2)] },
         Command::Nack { queue, claims: vec![claim(u64::MAX)] },
@@ -42,10 +42,18 @@ fn commands() -> Vec<Command> {
         Command::Publish {
             queue,
             messages: vec![Content(Bytes::new()), Content(Bytes::from_static(b"x"))],
-            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])), priority: Priority::MAX })],
         },
-        Command::Drop { queue, picks: vec![Dropped { sequence: Sequence(300), size: 2 }] },
+        Command::Drop {
+            queue,
+            picks: vec![Dropped { sequence: Sequence(300), size: 2, priority: Priority::MAX }],
+        },
         Command::Forget { limit: 101 },
+        Command::Grant {
+            queue,
+            offers: Vec::new(),
+            picks: vec![Pick { sequence: Sequence(3), size: 2, offer: 1, priority: Priority::MAX }],
+        },
     ]
 }
 
@@ -58,7 +66,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 15] = [
+    let golden: [&[u8]; 16] = [
         &[1, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2, 4, 5, 1, 6],
@@ -71,9 +79,10 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
-        &[20, 7, 2, 0, 1, b'x', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
-        &[21, 7, 1, 0xac, 2, 2],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9],
+        &[21, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
+        &[23, 7, 0, 1, 3, 2, 1, 9],
     ];
     assert_eq!(bytes, golden.concat());
     assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));
