@@ -95,7 +95,7 @@ impl Run {
                 next_sequence: self.next,
                 remembered_from: Sequence(1),
             };
-            self.store.begin_checkpoint(self.last, EngineRecord::default(), vec![record]);
+            self.store.begin_checkpoint(self.last, EngineRecord::default(), [record].into_iter().collect());
         }
     }
 

@@ -6,21 +6,27 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
-use super::outbox::{Answer, Departure, Found, PeekJob};
+use super::outbox::{Answer, Departure};
+use super::peek;
 use super::read_ahead::{Kind, Loaded};
 use super::request::{
-    BrokerError, Feed, LeaseView, Notice, Page, PeekFilter, QueueView, Refused, Reply, Request, Settlement,
-    Terms, Window,
+    Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Holder, HolderId, Lane, LaneId, QueueId, QueueName, QueueSettings, Receipt,
-    ReceiptFailure, Sequence,
+    Claim, Command, Holder, HolderId, LaneId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
 };
 
 impl Broker {
+    pub(super) fn on_arrival(&mut self, batch: &mut Batch, arrival: Arrival) {
+        match arrival {
+            Arrival::Publish(publish) => self.on_publish(batch, publish),
+            Arrival::Topic(publish) => self.on_topic_publish(batch, *publish),
+        }
+    }
+
     pub(super) fn on_request(&mut self, batch: &mut Batch, request: Request) {
         let departure = match request {
             // Whoever asked has left, and its notice of that may have come first.
@@ -32,6 +38,7 @@ impl Broker {
             Request::Receive { queue, holder, terms, reply } => {
                 return self.receive(batch, &queue, holder, terms, reply);
             }
+            Request::Topic(request) => self.on_topic_request(batch, request),
             Request::LastCall(holder) => return self.last_call(holder),
             Request::Settle { queue, receipts, what, reply } => {
                 Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
@@ -53,15 +60,19 @@ impl Broker {
                 Departure::Queues(Answer::new(reply, Ok(self.list(&window, &prefix))))
             }
             Request::Leases { queue, window, reply } => {
-                let page = self.named(&queue).map(|queue| leases(queue, &window));
+                let page = self.named(&queue).map(|queue| peek::leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
             Request::Watch(reply) => {
                 let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
                 Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))
             }
-            Request::Peek { queue, window, filter, bytes, reply } => match self.named(&queue) {
-                Ok(queue) => Departure::Peek(self.peek(queue, &window, filter, bytes, reply)),
+            Request::Oldest { queue, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.oldest(queue, reply)),
+                Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
+            },
+            Request::Peek { queue, window, state, bytes, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.peek(queue, &window, state, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
             },
         };
@@ -274,6 +285,9 @@ impl Broker {
         let queue = self.id(&name)?;
         let holders = self.consumers.at(queue);
         let outcome = self.act(batch, Command::DeleteQueue { queue });
+        if let Outcome::QueueBound { topic, binding } = outcome {
+            return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
+        }
         self.tallies.remove(queue);
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
@@ -301,58 +315,4 @@ impl Broker {
         let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
         Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
     }
-
-    fn peek(
-        &self,
-        queue: &Queue,
-        window: &Window<Sequence>,
-        filter: PeekFilter,
-        bytes: usize,
-        reply: Reply<Page<super::Peeked, Sequence>>,
-    ) -> PeekJob {
-        let id = queue.record().id;
-        let more = window.count.saturating_add(1);
-        let touched = queue.touched_from(window.from).filter(|(_, touch)| match filter {
-            PeekFilter::All => true,
-            PeekFilter::Untouched => false,
-            PeekFilter::Ready => touch.lease.is_none(),
-            PeekFilter::Leased => touch.lease.is_some(),
-        });
-        let mut found: Vec<_> = touched
-            .take(more)
-            .map(|(&sequence, touch)| {
-                let message = match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
-                    Lookup::Hot(message) => Some(message),
-                    Lookup::Cold | Lookup::Gone => None,
-                };
-                Found { sequence, lane: touch.lane, touch: Some(touch.clone()), message }
-            })
-            .collect();
-        let mut cold = Vec::new();
-        let lanes = queue.record().lanes.waiting().filter(|_| filter != PeekFilter::Leased);
-        for (priority, record) in lanes {
-            let lane = Lane::of(priority);
-            let (of, from) = (LaneId::new(id, lane), record.frontier.max(window.from));
-            let until = self.store.cold_until(of);
-            if from < until {
-                cold.push((of, from, until));
-            }
-            let hot = self.store.hot_from(of, from).take(more);
-            found.extend(hot.map(|message| {
-                let (sequence, message) = (message.sequence, Some(message));
-                Found { sequence, lane, touch: None, message }
-            }));
-        }
-        found.sort_by_key(|found| found.sequence);
-        PeekJob { reply, found, cold, count: window.count, queue: id, bytes }
-    }
-}
-
-fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
-    let mut leases = queue.touched_from(window.from).filter_map(|(&sequence, touch)| {
-        let lease = touch.lease.clone()?;
-        Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
-    });
-    let items = leases.by_ref().take(window.count).collect();
-    Page { items, next: leases.next().map(|lease| lease.sequence) }
 }

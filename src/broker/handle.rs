@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::board::Watch;
 use super::gauges::Depths;
 use super::request::{
-    BrokerError, Delivery, Feed, LeaseView, Notice, Page, PeekFilter, Peeked, Publish, QueueView, Refused,
-    Reply, Request, Settlement, Terms, Window,
+    Arrival, BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView,
+    Refused, Reply, Request, Settlement, Terms, Window,
 };
 use crate::types::{
     Content, FactsByPlace, HolderId, Published, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
@@ -24,7 +24,7 @@ use crate::types::{
 #[derive(Clone)]
 pub struct Handle {
     pub(super) depths: Depths,
-    pub(super) publishes: mpsc::Sender<Publish>,
+    pub(super) publishes: mpsc::Sender<Arrival>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) room: Arc<Semaphore>,
@@ -45,13 +45,21 @@ impl Handle {
         messages: Vec<Content>,
         facts: FactsByPlace,
     ) -> Result<Published, BrokerError> {
+        let room = self.room_for(&messages).await?;
+        let (reply, answer) = oneshot::channel();
+        self.arrive(Arrival::Publish(Publish { queue, messages, facts, reply, _room: room })).await?;
+        self.wait(answer).await
+    }
+
+    /// A share of the inbox, once there is room for it.
+    pub(super) async fn room_for(&self, messages: &[Content]) -> Result<OwnedSemaphorePermit, BrokerError> {
         let bytes = messages.iter().fold(0_u32, |sum, content| sum.saturating_add(content.size()));
         let wanted = bytes.clamp(1, self.room_bytes);
-        let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| self.stopped())?;
-        let (reply, answer) = oneshot::channel();
-        let publish = Publish { queue, messages, facts, reply, _room: room };
-        self.publishes.send(publish).await.map_err(|_| self.stopped())?;
-        self.wait(answer).await
+        Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| self.stopped())
+    }
+
+    pub(super) async fn arrive(&self, arrival: Arrival) -> Result<(), BrokerError> {
+        self.publishes.send(arrival).await.map_err(|_| self.stopped())
     }
 
     /// Starts a stream of deliveries. Dropping it gives back at once what it holds.
@@ -152,7 +160,8 @@ impl Handle {
         self.ask(|reply| Request::List { window, prefix, reply }).await
     }
 
-    /// Shows messages by sequence: as many as have `bytes` together, but at least one if there is one.
+    /// Shows messages by sequence, of one state or of all: as many as have `bytes` together, but at least one if there is
+    /// one in reach. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, a message can't be read, or the broker has stopped.
@@ -160,13 +169,22 @@ impl Handle {
         &self,
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
     ) -> Result<Page<Peeked, Sequence>, BrokerError> {
-        self.ask(|reply| Request::Peek { queue, window, filter, bytes, reply }).await
+        self.ask(|reply| Request::Peek { queue, window, state, bytes, reply }).await
     }
 
-    /// Lists leases by sequence.
+    /// Shows the first message that was never leased, if there is one.
+    ///
+    /// # Errors
+    /// If there is no such queue, the message can't be read, or the broker has stopped.
+    pub async fn oldest(&self, queue: QueueName) -> Result<Option<Peeked>, BrokerError> {
+        let page = self.ask(|reply| Request::Oldest { queue, reply }).await?;
+        Ok(page.items.into_iter().next())
+    }
+
+    /// Lists leases by sequence. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors
     /// If there is no such queue, or the broker has stopped.
@@ -207,13 +225,16 @@ impl Handle {
         let _ = self.notices.send(Notice::Stop);
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, BrokerError> {
+    pub(super) async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, BrokerError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).await.map_err(|_| self.stopped())?;
         self.wait(answer).await
     }
 
-    async fn wait<T>(&self, answer: oneshot::Receiver<Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    pub(super) async fn wait<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 

@@ -18,12 +18,14 @@ mod handle;
 mod hashes;
 mod outbox;
 mod peek;
+mod publication;
 mod publishing;
 mod read_ahead;
 mod recovery;
 mod request;
 mod settings;
 mod task;
+mod topics;
 mod walk;
 
 pub use crate::engine::{Credit, Depth};
@@ -33,10 +35,12 @@ pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
-    BrokerError, Delivery, LeaseView, Page, PeekFilter, Peeked, QueueView, Refused, Settlement, Terms, Window,
+    BrokerError, Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms,
+    Window,
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};
+pub use topics::{NamedBinding, Routable, Routed, TopicResult, TopicView};
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,13 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
-use super::request::{BrokerError, Delivery, Feed, LeaseView, Page, Peeked, QueueView, Refused, Reply};
-use crate::types::{Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, Touch};
+use super::request::{
+    BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
+};
+use super::topics::{TopicResult, TopicView};
+use crate::types::{
+    Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch,
+};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -23,6 +28,10 @@ pub(super) enum Departure {
     Queues(Answer<Page<QueueView, QueueName>>),
     Leases(Answer<Page<LeaseView, Sequence>>),
     Received(Answer<Vec<Delivery>>),
+    ToTopic(Answer<Vec<TopicResult>>),
+    Topic(Answer<TopicView>),
+    Topics(Answer<Page<TopicView, TopicName>>),
+    Done(Answer<()>),
     Opened(Answer<mpsc::UnboundedReceiver<Feed>>),
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
@@ -51,6 +60,8 @@ pub(super) struct PeekJob {
     pub(super) cold: Vec<(LaneId, Sequence, Sequence)>,
     /// How many are wanted.
     pub(super) count: usize,
+    /// What is touched was looked at up to here.
+    pub(super) horizon: Sequence,
     pub(super) queue: QueueId,
     /// How much all of it may be.
     pub(super) bytes: usize,
@@ -60,6 +71,7 @@ pub(super) struct PeekJob {
 pub(super) struct Found {
     pub(super) sequence: Sequence,
     pub(super) lane: Lane,
+    pub(super) state: MessageState,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,
 }

@@ -1,9 +1,108 @@
-//! A peek: messages in every state, read by a thread of its own, within a bound.
+//! Looks inside: messages in every state, whose bodies a thread of its own reads within a bound, and leases.
 
 use super::outbox::{Answer, Found, PeekJob};
-use super::request::{BrokerError, Page, Peeked};
-use crate::store::{ReadError, Reader};
-use crate::types::{LaneId, Sequence};
+use super::request::{BrokerError, LeaseView, MessageState, Page, Peeked, Reply, Window};
+use super::task::Broker;
+use crate::engine::Queue;
+use crate::store::{Lookup, ReadError, Reader};
+use crate::types::{Lane, LaneId, Sequence, Touch};
+
+/// The most touched messages that one look passes over, so that a search for rare ones does not hold up the broker.
+const LOOK_MAX: usize = 16_384;
+/// Behind every message.
+const END: Sequence = Sequence(u64::MAX);
+
+impl MessageState {
+    /// Where a touched message stands. Untouched ones are ready.
+    fn of(touch: &Touch) -> Self {
+        match &touch.lease {
+            Some(_) => Self::Leased,
+            None => Self::Ready,
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn peek(
+        &self,
+        queue: &Queue,
+        window: &Window<Sequence>,
+        state: Option<MessageState>,
+        bytes: usize,
+        reply: Reply<Page<Peeked, Sequence>>,
+    ) -> PeekJob {
+        let id = queue.record().id;
+        let Page { items: found, next } = touched(queue, window, |sequence, touch| {
+            let its = MessageState::of(touch);
+            let wanted = state.is_none_or(|state| state == its);
+            wanted.then(|| {
+                let message = match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
+                    Lookup::Hot(message) => Some(message),
+                    Lookup::Cold | Lookup::Gone => None,
+                };
+                Found { sequence, lane: touch.lane, state: its, touch: Some(touch.clone()), message }
+            })
+        });
+        let (cold, count, horizon) = (Vec::new(), window.count, next.unwrap_or(END));
+        let mut job = PeekJob { reply, found, cold, count, horizon, queue: id, bytes };
+        if state.is_none_or(|state| state == MessageState::Ready) {
+            self.add_untouched(queue, window.from, &mut job);
+        }
+        job
+    }
+
+    /// A look at the first message that was never leased.
+    pub(super) fn oldest(&self, queue: &Queue, reply: Reply<Page<Peeked, Sequence>>) -> PeekJob {
+        let (found, cold, queue_id) = (Vec::new(), Vec::new(), queue.record().id);
+        let mut job = PeekJob { reply, found, cold, count: 1, horizon: END, queue: queue_id, bytes: 1 };
+        self.add_untouched(queue, Sequence(0), &mut job);
+        job
+    }
+
+    /// Adds as many messages of each lane that are in memory as may be shown, and says what to read of it.
+    fn add_untouched(&self, queue: &Queue, from: Sequence, job: &mut PeekJob) {
+        for (priority, record) in queue.record().lanes.waiting() {
+            let lane = Lane::of(priority);
+            let (id, from) = (LaneId::new(job.queue, lane), record.frontier.max(from));
+            let until = self.store.cold_until(id);
+            if from < until {
+                job.cold.push((id, from, until));
+            }
+            let hot = self.store.hot_from(id, from).take(job.count.saturating_add(1));
+            job.found.extend(hot.map(|message| Found {
+                sequence: message.sequence,
+                lane,
+                state: MessageState::Ready,
+                touch: None,
+                message: Some(message),
+            }));
+        }
+    }
+}
+
+/// A page of the leases of a queue.
+pub(super) fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
+    touched(queue, window, |sequence, touch| {
+        let lease = touch.lease.clone()?;
+        Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
+    })
+}
+
+/// A page of what `show` makes of touched messages. Full, at its end, or where enough was looked at.
+fn touched<T>(
+    queue: &Queue,
+    window: &Window<Sequence>,
+    mut show: impl FnMut(Sequence, &Touch) -> Option<T>,
+) -> Page<T, Sequence> {
+    let mut items = Vec::new();
+    for (looked, (&sequence, touch)) in queue.touched_from(window.from).enumerate() {
+        if items.len() == window.count || looked == LOOK_MAX {
+            return Page { items, next: Some(sequence) };
+        }
+        items.extend(show(sequence, touch));
+    }
+    Page { items, next: None }
+}
 
 impl PeekJob {
     /// Reads the bodies that are on disk and answers. Returns at once.
@@ -18,28 +117,28 @@ impl PeekJob {
         });
     }
 
-    /// Adds what is on disk of the lanes; says where what is wanted ends, if there is more.
+    /// Adds what is on disk of the lanes; says where the next page begins, if there is one. What lies at or past the horizon was not
+    /// looked at in full.
     fn gather(&mut self, reader: &Reader) -> Result<Option<Sequence>, ReadError> {
-        let mut horizon = Sequence(u64::MAX);
         for (lane, from, until) in std::mem::take(&mut self.cold) {
             let messages = reader.untouched(lane, (from, until), self.count.saturating_add(1), self.bytes)?;
             let Some(last) = messages.last().map(|message| message.sequence) else { continue };
             if last.next() < until {
-                horizon = horizon.min(last.next());
+                self.horizon = self.horizon.min(last.next());
             }
             self.found.extend(messages.into_iter().map(|message| Found {
                 sequence: message.sequence,
                 lane: lane.lane,
+                state: MessageState::Ready,
                 touch: None,
                 message: Some(message),
             }));
         }
         self.found.sort_by_key(|found| found.sequence);
-        let end = self.found.partition_point(|found| found.sequence < horizon).min(self.count);
-        let next = self.found.get(end).map(|found| found.sequence.min(horizon));
-        let next = next.or((horizon < Sequence(u64::MAX)).then_some(horizon));
+        let end = self.found.partition_point(|found| found.sequence < self.horizon).min(self.count);
+        let next = self.found.get(end).map_or(self.horizon, |found| found.sequence.min(self.horizon));
         self.found.truncate(end);
-        Ok(next)
+        Ok((next < END).then_some(next))
     }
 }
 
@@ -50,7 +149,7 @@ fn page(
     next: Option<Sequence>,
 ) -> Result<Page<Peeked, Sequence>, ReadError> {
     let (mut items, mut bytes) = (Vec::new(), 0);
-    for Found { sequence, lane, touch, message } in &mut job.found {
+    for Found { sequence, lane, state, touch, message } in &mut job.found {
         let message = match message.take() {
             Some(message) => Some(message),
             None => reader.messages(LaneId::new(job.queue, *lane), &[*sequence])?.pop().flatten(),
@@ -60,7 +159,7 @@ fn page(
         if bytes > job.bytes && !items.is_empty() {
             return Ok(Page { items, next: Some(*sequence) });
         }
-        items.push(Peeked { message, touch: touch.take() });
+        items.push(Peeked { message, state: *state, touch: touch.take() });
     }
     Ok(Page { items, next })
 }

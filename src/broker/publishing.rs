@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::batch::Batch;
 use super::outbox::{Answer, Departure};
-use super::request::{BrokerError, Notice, Publish};
+use super::request::{Arrival, BrokerError, Notice, Publish};
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue, Sifted};
 use crate::types::{
@@ -22,7 +22,7 @@ const SIZES_MIN: usize = 512;
 /// Publishes that wait for sizes, and the sizes that were read.
 #[derive(Default)]
 pub(super) struct Parked {
-    waiting: HashMap<QueueId, VecDeque<Publish>>,
+    waiting: HashMap<QueueId, VecDeque<Arrival>>,
     /// Sizes of messages that are next to go.
     sizes: HashMap<LaneId, Known>,
     count: usize,
@@ -43,7 +43,7 @@ pub(super) struct Sized {
 }
 
 /// What making room came to.
-enum Room {
+pub(super) enum Room {
     /// There is room, or there can be none.
     Settled,
     /// These have to go first.
@@ -53,6 +53,11 @@ enum Room {
 }
 
 impl Parked {
+    /// Whether publishes wait for sizes of this queue's messages.
+    pub(super) fn holds(&self, queue: QueueId) -> bool {
+        self.waiting.contains_key(&queue)
+    }
+
     /// How many publishes wait.
     pub(super) fn len(&self) -> usize {
         self.count
@@ -79,14 +84,30 @@ impl Broker {
             let answer = Answer::new(publish.reply, Err(BrokerError::NoQueue(publish.queue)));
             return batch.departures.push(Departure::Published(answer));
         };
-        if let Some(waiting) = self.parked.waiting.get_mut(&id) {
-            waiting.push_back(publish);
-            self.parked.count += 1;
-            return;
+        if self.parked.holds(id) {
+            return self.park(id, Arrival::Publish(publish));
         }
         if let Some(publish) = self.try_publish(batch, id, publish) {
-            self.parked.waiting.entry(id).or_default().push_back(publish);
-            self.parked.count += 1;
+            self.park(id, Arrival::Publish(publish));
+        }
+    }
+
+    /// Lets a publish wait behind those that wait for this queue.
+    pub(super) fn park(&mut self, id: QueueId, arrival: Arrival) {
+        self.parked.waiting.entry(id).or_default().push_back(arrival);
+        self.parked.count += 1;
+    }
+
+    /// Tries again what has waited; what has to wait on, and for which queue.
+    fn retry(&mut self, batch: &mut Batch, id: QueueId, arrival: Arrival) -> Option<(QueueId, Arrival)> {
+        match arrival {
+            Arrival::Publish(publish) => {
+                self.try_publish(batch, id, publish).map(|publish| (id, Arrival::Publish(publish)))
+            }
+            Arrival::Topic(publish) => {
+                let parked = self.try_topic_publish(batch, *publish);
+                parked.map(|(id, publish)| (id, Arrival::Topic(Box::new(publish))))
+            }
         }
     }
 
@@ -103,14 +124,11 @@ impl Broker {
             return None;
         }
         if queue.record().settings.limits.overflow == Overflow::DropOldest {
-            match self.room(queue, batch, &publish) {
+            let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
+            let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
+            match self.room(queue, messages, bytes) {
                 Room::Settled => {}
-                Room::After(picks) => {
-                    metrics::counter!("bbq_messages_dropped_total", "why" => "overflow")
-                        .increment(picks.len() as u64);
-                    self.act(batch, Command::Drop { queue: id, picks });
-                    self.restless.insert(id);
-                }
+                Room::After(picks) => self.drop_oldest(batch, id, picks),
                 Room::Unknown(lane, from, count) => {
                     self.read_sizes(lane, from, count);
                     return Some(publish);
@@ -136,6 +154,12 @@ impl Broker {
         None
     }
 
+    pub(super) fn drop_oldest(&mut self, batch: &mut Batch, queue: QueueId, picks: Vec<Dropped>) {
+        metrics::counter!("bbq_messages_dropped_total", "why" => "overflow").increment(picks.len() as u64);
+        self.act(batch, Command::Drop { queue, picks });
+        self.restless.insert(queue);
+    }
+
     /// Whether the server has room for what a publish wants it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
         let Publish { queue: name, messages, facts, .. } = publish;
@@ -155,12 +179,9 @@ impl Broker {
         Ok(())
     }
 
-    /// What has to go so that a publish fits, the least urgent first, and of these the oldest. Nothing, if it can't be made to
+    /// What has to go so that so much more fits, the least urgent first, and of these the oldest. Nothing, if it can't be made to
     /// fit.
-    fn room(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Room {
-        let id = queue.record().id;
-        let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
-        let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
+    pub(super) fn room(&self, queue: &Queue, messages: u64, bytes: u64) -> Room {
         let excess = queue.excess(messages, bytes);
         if excess.is_none() || !queue.record().settings.limits.excess(messages, bytes).is_none() {
             return Room::Settled;
@@ -209,7 +230,7 @@ impl Broker {
         None
     }
 
-    fn read_sizes(&self, lane: LaneId, from: Sequence, count: usize) {
+    pub(super) fn read_sizes(&self, lane: LaneId, from: Sequence, count: usize) {
         let (reader, notices) = (self.store.reader(), self.notices.clone());
         let until = self.store.cold_until(lane);
         let read = tokio::task::spawn_blocking(move || reader.sizes(lane, (from, until), count));
@@ -237,12 +258,18 @@ impl Broker {
             self.parked.learn(lane, from, sizes);
         }
         let id = lane.queue;
-        while let Some(publish) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
-            if let Some(publish) = self.try_publish(batch, id, publish) {
-                self.parked.waiting.entry(id).or_default().push_front(publish);
-                return Ok(());
+        while let Some(arrival) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
+            match self.retry(batch, id, arrival) {
+                Some((still, arrival)) if still == id => {
+                    self.parked.waiting.entry(id).or_default().push_front(arrival);
+                    return Ok(());
+                }
+                // It waits for another queue now.
+                Some((other, arrival)) => {
+                    self.parked.waiting.entry(other).or_default().push_back(arrival);
+                }
+                None => self.parked.count -= 1,
             }
-            self.parked.count -= 1;
         }
         self.parked.waiting.remove(&id);
         let engine = &self.engine;

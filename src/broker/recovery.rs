@@ -41,7 +41,8 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
         Some(path) => Some(Hashes::open(path).map_err(|error| hash_error(&settings, error))?),
         None => None,
     };
-    let mut engine = Engine::restore(snapshot.engine, snapshot.queues, snapshot.touched);
+    let mut engine = Engine::restore(snapshot.engine, snapshot.queues, snapshot.touched)
+        .with_topics(snapshot.topics, snapshot.bindings);
     for (queue, sequence, id, at) in snapshot.remembered {
         engine.remember(queue, sequence, at, id);
     }

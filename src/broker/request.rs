@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::board::Watch;
+use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
-    QueueSettings, Receipt, ReceiptFailure, Sequence, StoredMessage, Timestamp, Touch,
+    QueueSettings, Receipt, ReceiptFailure, RoutingPattern, Sequence, StoredMessage, Timestamp, TopicName,
+    Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -39,6 +41,67 @@ pub enum BrokerError {
     TooManyIds {
         /// How many there may be.
         limit: usize,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {0}; create it with CreateTopic (`bbq topic create {0}`)")]
+    NoTopic(TopicName),
+    /// There is no such binding.
+    #[error(
+        "topic {topic} has no binding of queue {queue} with just the pattern {pattern:?} and these attributes; \
+         ListTopics (`bbq topic list`) shows those that it has",
+        pattern = .pattern.as_str()
+    )]
+    NoBinding {
+        /// The topic.
+        topic: TopicName,
+        /// The queue.
+        queue: QueueName,
+        /// The pattern.
+        pattern: RoutingPattern,
+    },
+    /// It has as many bindings as it may have.
+    #[error("topic {topic} has {limit} bindings, the limit; take some back, or use another topic")]
+    TooManyBindings {
+        /// The topic.
+        topic: TopicName,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The queue can't be deleted while a topic's binding names it.
+    #[error(
+        "queue {queue} is bound to topic {topic} with the pattern {pattern:?}; take that back first, with Unbind \
+         (`bbq topic unbind {topic} {queue}`) or by deleting the topic",
+        pattern = .pattern.as_str()
+    )]
+    QueueBound {
+        /// The queue.
+        queue: QueueName,
+        /// The topic.
+        topic: TopicName,
+        /// The binding's pattern.
+        pattern: RoutingPattern,
+    },
+    /// The queues of a topic would get too many messages at once.
+    #[error(
+        "the queues of topic {topic} would get more than {limit} messages altogether (broker.routed_messages); \
+         publish fewer in one call"
+    )]
+    RoutedMessages {
+        /// The topic.
+        topic: TopicName,
+        /// How many one call may make.
+        limit: u64,
+    },
+    /// All queues together would get too many bytes at once.
+    #[error(
+        "all queues together would get {bytes} bytes, the limit is {limit} (broker.routed_bytes); publish less in one \
+         call"
+    )]
+    RoutedBytes {
+        /// How many.
+        bytes: u64,
+        /// How many one call may make.
+        limit: u64,
     },
     /// The server is going down.
     #[error("the server is shutting down; connect again in a moment")]
@@ -108,6 +171,8 @@ pub struct QueueView {
 pub struct Peeked {
     /// The message.
     pub message: StoredMessage,
+    /// Where it stands.
+    pub state: MessageState,
     /// Its delivery state, if it was ever leased.
     pub touch: Option<Touch>,
 }
@@ -132,17 +197,17 @@ pub struct Page<T, K> {
     pub next: Option<K>,
 }
 
-/// Which messages a peek wants.
+/// Where a message stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeekFilter {
-    /// All of them.
-    All,
-    /// Those that were never leased.
-    Untouched,
-    /// Those that the next consumer gets.
+pub enum MessageState {
+    /// The next consumer gets it.
     Ready,
-    /// Those that a consumer holds.
+    /// It waits for its time.
+    Delayed,
+    /// A consumer holds it.
     Leased,
+    /// It waits behind another message of its key.
+    Parked,
 }
 
 /// A range of a listing that is wanted.
@@ -163,8 +228,15 @@ pub(super) struct Publish {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
+/// What adds messages, and waits while checkpoints can't keep up.
+pub(super) enum Arrival {
+    Publish(Publish),
+    Topic(Box<TopicPublish>),
+}
+
 /// Everything else that is asked.
 pub(super) enum Request {
+    Topic(TopicRequest),
     Subscribe {
         queue: QueueName,
         holder: HolderId,
@@ -207,10 +279,15 @@ pub(super) enum Request {
         prefix: String,
         reply: Reply<Page<QueueView, QueueName>>,
     },
+    /// The first message that was never leased.
+    Oldest {
+        queue: QueueName,
+        reply: Reply<Page<Peeked, Sequence>>,
+    },
     Peek {
         queue: QueueName,
         window: Window<Sequence>,
-        filter: PeekFilter,
+        state: Option<MessageState>,
         bytes: usize,
         reply: Reply<Page<Peeked, Sequence>>,
     },

@@ -14,6 +14,10 @@ pub struct Settings {
     pub inbox_bytes: u32,
     /// A journal entry takes no more commands beyond this size. More make larger writes and longer waits for each.
     pub entry_bytes: usize,
+    /// Messages that all queues of a topic together may get from one call. More make calls that hold up others.
+    pub routed_messages: u64,
+    /// Bytes that they may get. Each queue's copy is written to disk by itself once a checkpoint takes it.
+    pub routed_bytes: u64,
     /// Journal entries that may be under way. More hide a slow disk's latency and make entries smaller.
     pub entries_in_flight: u64,
     /// Bytes that are read ahead for a queue whose next messages lie on disk.
@@ -33,6 +37,8 @@ impl Default for Settings {
             inbox_calls: 4096,
             inbox_bytes: 64 << 20,
             entry_bytes: 1 << 20,
+            routed_messages: 100_000,
+            routed_bytes: 256 << 20,
             entries_in_flight: 3,
             read_ahead_bytes: 1 << 20,
             read_ahead_total_bytes: 64 << 20,

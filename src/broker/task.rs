@@ -17,7 +17,7 @@ use super::handle::Handle;
 use super::hashes::Hashes;
 use super::outbox::{Departure, Outbox};
 use super::publishing::Parked;
-use super::request::{BrokerError, Notice, Publish, Request};
+use super::request::{Arrival, BrokerError, Notice, Request};
 use super::settings::Settings;
 use crate::engine::{Effects, Engine, Outcome};
 use crate::store::{Pressure, Store, StoreEvent};
@@ -38,7 +38,7 @@ const FORGET_LIMIT: u32 = 100_000;
 
 /// What reaches the broker.
 pub(super) struct Inbox {
-    pub(super) publishes: mpsc::Receiver<Publish>,
+    pub(super) publishes: mpsc::Receiver<Arrival>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
@@ -76,7 +76,7 @@ enum Wake {
     Store(Option<StoreEvent>),
     Notice(Option<Notice>),
     Request(Option<Request>),
-    Publish(Option<Publish>),
+    Publish(Option<Arrival>),
     Checkpoint,
     Board,
     Deadline,
@@ -197,7 +197,7 @@ impl Broker {
             Wake::Store(event) => self.on_event(event)?,
             Wake::Notice(Some(notice)) => self.on_notice(&mut batch, notice)?,
             Wake::Request(Some(request)) => self.on_request(&mut batch, request),
-            Wake::Publish(Some(publish)) => self.on_publish(&mut batch, publish),
+            Wake::Publish(Some(publish)) => self.on_arrival(&mut batch, publish),
             Wake::Checkpoint if self.hangs() => {
                 return Err(Stopped("a checkpoint hangs; the next start reads the journal".into()));
             }
@@ -246,7 +246,7 @@ impl Broker {
                 self.on_request(batch, request);
             }
             if let Some(publish) = publish {
-                self.on_publish(batch, publish);
+                self.on_arrival(batch, publish);
             }
         }
         self.dispatch(batch);
@@ -348,6 +348,10 @@ impl Broker {
             Departure::Queues(answer) => answer.send(),
             Departure::Leases(answer) => answer.send(),
             Departure::Received(answer) => answer.send(),
+            Departure::ToTopic(answer) => answer.send(),
+            Departure::Topic(answer) => answer.send(),
+            Departure::Topics(answer) => answer.send(),
+            Departure::Done(answer) => answer.send(),
             Departure::Opened(answer) => answer.send(),
             Departure::Peeked(answer) => answer.send(),
             Departure::Watching(answer) => answer.send(),

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
 
+mod looks;
+
 use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
@@ -283,7 +285,7 @@ async fn a_drain_ends_streams_and_gives_back_without_counting() {
     assert_eq!(rig.publish(&queue, &["b"]).await, Sequence(2), "calls in flight still finish");
     let page = rig
         .handle
-        .peek(queue, Window { from: Sequence(0), count: 10 }, PeekFilter::Ready, 1 << 20)
+        .peek(queue, Window { from: Sequence(0), count: 10 }, Some(MessageState::Ready), 1 << 20)
         .await
         .unwrap();
     let uncounted: Vec<_> =
@@ -479,7 +481,7 @@ async fn room_is_made_from_the_least_urgent() {
     publish_urgent(&rig, &queue, &[("e", 0)]).await;
     publish_urgent(&rig, &queue, &[("f", 1), ("g", 0), ("h", 0)]).await;
     let window = Window { from: Sequence(0), count: 10 };
-    let page = rig.handle.peek(queue.clone(), window, PeekFilter::All, 1 << 20).await.unwrap();
+    let page = rig.handle.peek(queue.clone(), window, None, 1 << 20).await.unwrap();
     let bodies: Vec<_> = page.items.iter().map(|peeked| peeked.message.content.0.clone()).collect();
     assert_eq!(bodies, ["a", "f", "g", "h"]);
     assert_eq!(page.next, None);

@@ -10,6 +10,7 @@ mod exec;
 mod inspect;
 mod output;
 mod publish;
+mod publish_to_topic;
 mod queue;
 mod receive;
 mod record;
@@ -18,6 +19,7 @@ mod settle;
 mod subscribe;
 mod table;
 mod token;
+mod topic;
 mod watch;
 
 use std::path::PathBuf;
@@ -65,7 +67,10 @@ enum Command {
     /// Create, show, list, delete and purge queues
     #[command(subcommand)]
     Queue(queue::Queue),
-    /// Publish messages to a queue
+    /// Create, list, delete, bind and unbind topics
+    #[command(subcommand)]
+    Topic(topic::Topic),
+    /// Publish messages to a queue, or to all queues that a topic chooses
     Publish(publish::Publish),
     /// Take messages as they come, and settle them
     Subscribe(subscribe::Subscribe),
@@ -95,6 +100,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run().await,
             Command::Queue(command) => command.run(global).await,
+            Command::Topic(command) => command.run(global).await,
             Command::Publish(command) => command.run(global).await,
             Command::Subscribe(command) => command.run(global).await,
             Command::Receive(command) => command.run(global).await,

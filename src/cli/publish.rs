@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::argument::{attribute, duration};
 use super::connection::with_client;
 use super::output::Output;
+use super::publish_to_topic::TopicTarget;
 use super::record::object;
 use super::{Cli, Global};
 
@@ -33,8 +34,15 @@ const UNCONFIRMED_MAX: usize = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Publish {
-    /// The queue
-    queue: String,
+    /// The queue; left out with --topic
+    #[arg(required_unless_present = "topic", value_name = "QUEUE")]
+    queue: Option<OsString>,
+    /// Publish to a topic: every queue that is bound to it gets what its binding matches
+    #[arg(long)]
+    topic: Option<String>,
+    /// What the topic's bindings match: words joined by dots
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true, requires = "topic")]
+    routing_key: String,
     /// One message each [default: all of standard input as one message]
     #[arg(value_name = "BODY")]
     bodies: Vec<OsString>,
@@ -94,6 +102,9 @@ impl Properties {
 
 impl Publish {
     pub(super) async fn run(mut self, global: &Global) -> Result<()> {
+        if let Some(topic) = self.topic.take() {
+            return self.publish_to_topic(topic, global).await;
+        }
         if let Some(path) = self.lines.take() {
             return with_client(global, async |client| self.lines(client, &path, global).await).await;
         }
@@ -105,6 +116,36 @@ impl Publish {
         .await
     }
 
+    /// With a topic, what stands in the queue's place is the first message.
+    async fn publish_to_topic(mut self, topic: String, global: &Global) -> Result<()> {
+        self.bodies.splice(0..0, self.queue.take());
+        if self.lines.is_some() && !self.bodies.is_empty() {
+            let message = "the argument '--lines <FILE>' cannot be used with '[BODY]...'";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message).into());
+        }
+        let target = TopicTarget { topic, routing_key: std::mem::take(&mut self.routing_key) };
+        if let Some(path) = self.lines.take() {
+            let mut reader = source(&path).await?;
+            let next = async || Ok(line(&mut reader).await?.map(|body| self.properties.message(body)));
+            return with_client(global, async |client| target.many(client, next, global).await).await;
+        }
+        let bodies = if self.bodies.is_empty() { vec![standard_input().await?] } else { self.given() };
+        let messages = bodies.into_iter().map(|body| self.properties.message(body)).collect::<Vec<_>>();
+        with_client(global, async |client| match self.count {
+            1 => target.once(client, messages, global).await,
+            count => {
+                let mut coming = (0..count).flat_map(|_| messages.iter().cloned());
+                target.many(client, async || Ok(coming.next()), global).await
+            }
+        })
+        .await
+    }
+
+    /// The queue's name, which a command line without a topic has.
+    fn queue(&self) -> String {
+        self.queue.as_ref().map(|queue| queue.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     fn given(&mut self) -> Vec<Bytes> {
         self.bodies.drain(..).map(|body| body.into_vec().into()).collect()
     }
@@ -113,9 +154,10 @@ impl Publish {
     async fn once(&self, client: Client, bodies: &[Bytes], global: &Global) -> Result<()> {
         let messages = bodies.iter().map(|body| self.properties.message(body.clone())).collect();
         let mut output = Output::new(global);
-        for Published { sequence, duplicate } in client.publish_all(&self.queue, messages).await? {
+        let queue = self.queue();
+        for Published { sequence, duplicate } in client.publish_all(&queue, messages).await? {
             let note = if duplicate { " (a duplicate)" } else { "" };
-            let json = json!({"queue": self.queue, "sequence": sequence, "duplicate": duplicate});
+            let json = json!({"queue": queue, "sequence": sequence, "duplicate": duplicate});
             output.record(format_args!("{sequence}{note}"), &json)?;
         }
         Ok(())
@@ -129,13 +171,7 @@ impl Publish {
     }
 
     async fn lines(&self, client: Client, path: &Path, global: &Global) -> Result<()> {
-        let source: Box<dyn AsyncRead + Send + Unpin> = if path == Path::new("-") {
-            Box::new(tokio::io::stdin())
-        } else {
-            let file = File::open(path).await;
-            Box::new(file.with_context(|| format!("{} can't be read", path.display()))?)
-        };
-        let mut reader = BufReader::new(source);
+        let mut reader = source(path).await?;
         let next = async || line(&mut reader).await;
         self.many(client, next, ProgressBar::no_length(), global).await
     }
@@ -150,7 +186,7 @@ impl Publish {
     ) -> Result<()> {
         let begun = Instant::now();
         progress.set_style(style(&progress));
-        let publisher = client.publisher(self.queue.as_str());
+        let publisher = client.publisher(self.queue());
         let (sent, mut unconfirmed) = mpsc::channel(UNCONFIRMED_MAX);
         let feed = async move {
             while let Some(body) = next().await? {
@@ -173,7 +209,7 @@ impl Publish {
         progress.finish_and_clear();
         outcome
             .map_err(|error| anyhow!("{error:#}; {} messages before it are published", tally.published))?;
-        tally.print(&self.queue, begun.elapsed(), global)
+        tally.print(&self.queue(), begun.elapsed(), global)
     }
 }
 
@@ -231,6 +267,17 @@ fn style(progress: &ProgressBar) -> ProgressStyle {
         None => "{spinner} {human_pos} {per_sec}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A file of lines, or standard input.
+async fn source(path: &Path) -> Result<BufReader<Box<dyn AsyncRead + Send + Unpin>>> {
+    let source: Box<dyn AsyncRead + Send + Unpin> = if path == Path::new("-") {
+        Box::new(tokio::io::stdin())
+    } else {
+        let file = File::open(path).await;
+        Box::new(file.with_context(|| format!("{} can't be read", path.display()))?)
+    };
+    Ok(BufReader::new(source))
 }
 
 async fn standard_input() -> Result<Bytes> {

@@ -31,6 +31,14 @@ fn what_is_typed_is_what_is_meant() {
             vec!["name: \"a/b\"", "Some(AtMostOnce)", "Some(Buffered)", "lease_duration: Some(90s)"],
         ),
         ("bbq publish q one two --attr k=v=w", vec!["[\"one\", \"two\"]", "[(\"k\", \"v=w\")]", "count: 1"]),
+        (
+            "bbq publish --topic t --routing-key a.b one two",
+            vec!["queue: Some(\"one\")", "topic: Some(\"t\")", "routing_key: \"a.b\"", "bodies: [\"two\"]"],
+        ),
+        (
+            "bbq topic bind t q --pattern a.# --attr k=v",
+            vec!["topic: \"t\"", "queue: \"q\"", "pattern: \"a.#\"", "[(\"k\", \"v\")]"],
+        ),
         ("bbq publish q --lines -", vec!["lines: Some(\"-\")", "bodies: []"]),
         (
             "bbq subscribe q --count 3 --exec true --lease-duration 1m --name me",
@@ -68,6 +76,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("bbq", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
         ("bbq publish", ErrorKind::MissingRequiredArgument),
         ("bbq publish q body --lines f", ErrorKind::ArgumentConflict),
+        ("bbq publish q body --routing-key a.b", ErrorKind::MissingRequiredArgument),
+        ("bbq topic bind t", ErrorKind::MissingRequiredArgument),
         ("bbq publish q --attr k", ErrorKind::ValueValidation),
         ("bbq subscribe q --no-ack --exec true", ErrorKind::ArgumentConflict),
         ("bbq subscribe q --lease-duration 30", ErrorKind::ValueValidation),

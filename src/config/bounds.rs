@@ -16,7 +16,7 @@ const MANY: i64 = 1_000_000;
 /// What a QUIC or HTTP/2 window can be.
 const WINDOW: i64 = (2 << 30) - 1;
 
-const BOUNDS: [Bound; 39] = [
+const BOUNDS: [Bound; 41] = [
     ("drain_timeout_ms", 0, 600_000),
     ("limits.message_bytes", KIB, 128 * MIB),
     ("limits.request_bytes", 64 * KIB, 256 * MIB),
@@ -29,6 +29,8 @@ const BOUNDS: [Bound; 39] = [
     ("broker.inbox_bytes", MIB, 4 * GIB - 1),
     ("broker.entry_bytes", KIB, 64 * MIB),
     ("broker.entries_in_flight", 1, 1000),
+    ("broker.routed_messages", 1, 10 * MANY),
+    ("broker.routed_bytes", KIB, 1024 * GIB),
     ("broker.read_ahead_bytes", KIB, GIB),
     ("broker.read_ahead_total_bytes", KIB, 1024 * GIB),
     ("broker.deduplication_ids_max", 0, 100 * MANY),

@@ -12,10 +12,13 @@
 mod dispatch;
 mod duplicate;
 mod outcome;
+mod publication;
 mod publishing;
 mod queue;
+mod routing;
 mod settle;
 mod timer;
+mod topic;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,13 +28,17 @@ use std::ops::Bound;
 pub use dispatch::{Credit, Dispatch};
 pub use duplicate::Sifted;
 pub use outcome::{Created, Effects, Freed, Granted, Outcome};
+pub use publication::Unpublished;
 pub use queue::{Depth, Queue};
+pub use topic::{NoRoute, Topic, TopicOutcome};
 
 use crate::types::{
-    Change, Command, EngineRecord, Epoch, Holder, HolderId, Lanes, QueueId, QueueName, QueueRecord, Sequence,
+    Change, Command, Dirty, EngineRecord, Epoch, Holder, HolderId, Lanes, QueueId, QueueName, QueueRecord,
+    Sequence,
     Timestamp, Touch,
 };
 use timer::Timers;
+use topic::Topics;
 
 /// All queues and what is in flight in them.
 #[derive(Debug, Default)]
@@ -43,6 +50,7 @@ pub struct Engine {
     /// Who holds what. With the epoch, because holders are numbered anew in each: a Receive of an earlier one may still
     /// hold something under the number of a stream of this one.
     holders: BTreeMap<(Epoch, HolderId), BTreeSet<(QueueId, Sequence)>>,
+    topics: Topics,
     dirty: BTreeSet<QueueId>,
     /// How many deduplication ids all queues remember.
     remembered: usize,
@@ -113,10 +121,13 @@ impl Engine {
         self.timers.first()
     }
 
-    /// The records of the queues that changed since the last call.
-    pub fn take_dirty(&mut self) -> Vec<QueueRecord> {
+    /// What changed besides messages since the last call.
+    pub fn take_dirty(&mut self) -> Dirty {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.iter().filter_map(|id| self.queues.get(id)).map(|queue| queue.record().clone()).collect()
+        let queues = dirty.iter().filter_map(|id| self.queues.get(id));
+        let mut dirty: Dirty = queues.map(|queue| queue.record().clone()).collect();
+        self.topics.take_dirty(&mut dirty);
+        dirty
     }
 
     /// Feeds the whole state to `hasher`: equal states give equal hashes.
@@ -125,6 +136,7 @@ impl Engine {
         for queue in self.queues.values() {
             queue.hash(hasher);
         }
+        self.topics.hash(hasher);
     }
 
     /// Does what `command` says, at `now`, and adds what came of it to `effects`. `now` must not go back.
@@ -148,6 +160,8 @@ impl Engine {
             Command::Extend { queue, claims, duration } => self.extend(queue, &claims, duration, effects),
             Command::Release { queue, holder, counted } => self.release(queue, holder, counted, effects),
             Command::Expire { limit } => self.expire(limit, effects),
+            Command::Topic(command) => self.change_topic(command, now),
+            Command::PublishAll(publication) => self.publish_all(&publication, effects),
         }
     }
 
@@ -180,6 +194,9 @@ impl Engine {
     }
 
     fn delete(&mut self, id: QueueId, effects: &mut Effects) -> Outcome {
+        if let Some((topic, binding)) = self.topics.binding_of(id) {
+            return Outcome::QueueBound { topic, binding };
+        }
         let Some(queue) = self.queues.remove(&id) else { return Outcome::NoQueue };
         self.names.remove(&queue.record().name);
         self.dirty.remove(&id);

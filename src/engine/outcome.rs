@@ -1,6 +1,10 @@
 //! What applying a command gives back: an outcome for who asked, effects for everyone else.
 
-use crate::types::{Attempt, Change, Epoch, Full, HolderId, Published, QueueId, ReceiptFailure, Sequence};
+use super::publication::Unpublished;
+use super::topic::TopicOutcome;
+use crate::types::{
+    Attempt, Binding, Change, Epoch, Full, HolderId, Published, QueueId, ReceiptFailure, Sequence, TopicName,
+};
 
 /// What a command did, for who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,19 @@ pub enum Outcome {
         /// How many messages went with it.
         messages: u64,
     },
+    /// The queue stays: a binding names it.
+    QueueBound {
+        /// The topic.
+        topic: TopicName,
+        /// The binding.
+        binding: Binding,
+    },
+    /// See [`TopicOutcome`].
+    Topic(TopicOutcome),
+    /// The messages are in their queues: what became of each of the publication's copies.
+    PublishedAll(Vec<Published>),
+    /// The messages are nowhere.
+    Unpublished(Unpublished),
     /// The queue holds only what is leased.
     Purged {
         /// How many messages went.

@@ -19,8 +19,9 @@ impl Queue {
         limits.excess(depth.messages() + messages, depth.bytes + bytes)
     }
 
-    /// Why so many messages and bytes more don't fit.
-    fn full(&self, messages: u64, bytes: u64) -> Option<Full> {
+    /// Why so many messages and bytes more don't fit, if they don't.
+    #[must_use]
+    pub fn full(&self, messages: u64, bytes: u64) -> Option<Full> {
         let limits = self.record().settings.limits;
         let Excess { messages: many, bytes: much } = self.excess(messages, bytes);
         if many > 0 {

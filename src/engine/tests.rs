@@ -10,4 +10,5 @@ mod receipts;
 mod restarts;
 mod script;
 mod shadow;
+mod topics;
 mod words;

@@ -31,6 +31,7 @@ impl Engine {
                 holders.entry(holder_key(lease)).or_default().insert((id, sequence));
             }
         }
+        self.topics.verify(&self.queues);
         let remembered = self.queues.values().map(|queue| queue.remembered.len()).sum::<usize>();
         assert_eq!(self.remembered, remembered, "remembered ids are counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");

@@ -62,14 +62,14 @@ impl Caller {
 
     /// Refuses a caller that has none of these permissions on the queue.
     pub(super) fn may(&self, any_of: &[Permission], queue: &QueueName) -> Result<(), Status> {
-        let allowed =
-            any_of.iter().any(|&permission| self.authority.allows(permission, Some(queue.as_str())));
+        self.may_at(any_of, "queue", queue.as_str())
+    }
+
+    /// The same for what is called `name`: a `queue` or a `topic`.
+    pub(super) fn may_at(&self, any_of: &[Permission], what: &str, name: &str) -> Result<(), Status> {
+        let allowed = any_of.iter().any(|&permission| self.authority.allows(permission, Some(name)));
         let wanted = any_of.first().map_or("", |permission| permission.as_str());
-        if allowed {
-            Ok(())
-        } else {
-            Err(status::denied(self.authority.name(), wanted, Some(queue.as_str())))
-        }
+        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), wanted, Some((what, name)))) }
     }
 
     /// Whether it may know that a queue is there.

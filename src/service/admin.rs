@@ -9,21 +9,21 @@ use super::access::{Caller, Permission, SEE};
 use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
-use super::{Services, check, proto, wire};
-use crate::broker::{BrokerError, PeekFilter, QueueView, Window};
+use super::{Services, check, proto, topics, wire};
+use crate::broker::{BrokerError, MessageState, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The most rows of a page, and how many there are by default.
-const PAGE_MAX: u32 = 1000;
-const PAGE: u32 = 100;
+pub(super) const PAGE_MAX: u32 = 1000;
+pub(super) const PAGE: u32 = 100;
 const PEEK_PAGE: u32 = 10;
 /// How many queues one look at the broker lists.
 const LIST_STEP: usize = 1000;
 /// A page of messages takes no more beyond this size, so that it stays below the 4 MiB of stock clients.
-const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
+pub(super) const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 
 impl Services {
     async fn list(
@@ -58,7 +58,7 @@ impl Services {
     /// A queue with the time of its oldest message that was never delivered.
     async fn show(&self, name: QueueName) -> Result<proto::Queue, Status> {
         let view = self.broker.show(name.clone()).await?;
-        let oldest = self.oldest(name, &view).await?;
+        let oldest = self.oldest(name).await?;
         let mut queue = wire::queue(&view);
         if let Some(stats) = &mut queue.stats {
             stats.oldest_published_at = oldest.map(wire::timestamp);
@@ -67,15 +67,9 @@ impl Services {
     }
 
     /// When the first message that was never leased was published; it may have to be read from disk.
-    pub(super) async fn oldest(
-        &self,
-        name: QueueName,
-        view: &QueueView,
-    ) -> Result<Option<Timestamp>, BrokerError> {
-        let Some(from) = view.record.lanes.first() else { return Ok(None) };
-        let window = Window { from, count: 1 };
-        let page = self.broker.peek(name, window, PeekFilter::Untouched, PAGE_BYTES).await?;
-        Ok(page.items.first().map(|peeked| peeked.message.published_at))
+    pub(super) async fn oldest(&self, name: QueueName) -> Result<Option<Timestamp>, BrokerError> {
+        let oldest = self.broker.oldest(name).await?;
+        Ok(oldest.map(|peeked| peeked.message.published_at))
     }
 
     async fn peek(
@@ -83,18 +77,17 @@ impl Services {
         queue: QueueName,
         request: &proto::PeekMessagesRequest,
     ) -> Result<proto::PeekMessagesResponse, Status> {
-        let filter = match proto::MessageState::try_from(request.state) {
-            Ok(proto::MessageState::Unspecified) => PeekFilter::All,
-            Ok(proto::MessageState::Ready) => PeekFilter::Ready,
-            Ok(proto::MessageState::Leased) => PeekFilter::Leased,
-            Ok(proto::MessageState::Delayed | proto::MessageState::Parked) => {
-                return Err(Invalid::new("state", "delayed and parked messages are not built yet").into());
-            }
+        let state = match proto::MessageState::try_from(request.state) {
+            Ok(proto::MessageState::Unspecified) => None,
+            Ok(proto::MessageState::Ready) => Some(MessageState::Ready),
+            Ok(proto::MessageState::Delayed) => Some(MessageState::Delayed),
+            Ok(proto::MessageState::Leased) => Some(MessageState::Leased),
+            Ok(proto::MessageState::Parked) => Some(MessageState::Parked),
             Err(unknown) => return Err(Invalid::new("state", unknown.to_string()).into()),
         };
         let page = self
             .broker
-            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, filter, PAGE_BYTES)
+            .peek(queue, window(&request.page_token, request.page_size, PEEK_PAGE)?, state, PAGE_BYTES)
             .await?;
         Ok(proto::PeekMessagesResponse {
             messages: page.items.into_iter().map(wire::peeked).collect(),
@@ -293,34 +286,48 @@ impl AdminService for Services {
 
     async fn create_topic(
         &self,
-        _: Request<proto::CreateTopicRequest>,
+        request: Request<proto::CreateTopicRequest>,
     ) -> Result<Response<proto::CreateTopicResponse>, Status> {
-        Err(status::not_built("CreateTopic"))
+        let caller = Caller::of(&request)?;
+        self.make_topic(&caller, &request.into_inner()).await.map(Response::new)
     }
 
     async fn list_topics(
         &self,
-        _: Request<proto::ListTopicsRequest>,
+        request: Request<proto::ListTopicsRequest>,
     ) -> Result<Response<proto::ListTopicsResponse>, Status> {
-        Err(status::not_built("ListTopics"))
+        let caller = Caller::of(&request)?;
+        self.topics(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn delete_topic(
         &self,
-        _: Request<proto::DeleteTopicRequest>,
+        request: Request<proto::DeleteTopicRequest>,
     ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
-        Err(status::not_built("DeleteTopic"))
+        let caller = Caller::of(&request)?;
+        self.remove_topic(&caller, &request.into_inner()).await.map(Response::new)
     }
 
-    async fn bind(&self, _: Request<proto::BindRequest>) -> Result<Response<proto::BindResponse>, Status> {
-        Err(status::not_built("Bind"))
+    async fn bind(
+        &self,
+        request: Request<proto::BindRequest>,
+    ) -> Result<Response<proto::BindResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let proto::BindRequest { topic, binding } = request.into_inner();
+        let (topic, binding) = topics::binding(&caller, &topic, binding)?;
+        self.broker.bind(topic, binding).await?;
+        Ok(Response::new(proto::BindResponse {}))
     }
 
     async fn unbind(
         &self,
-        _: Request<proto::UnbindRequest>,
+        request: Request<proto::UnbindRequest>,
     ) -> Result<Response<proto::UnbindResponse>, Status> {
-        Err(status::not_built("Unbind"))
+        let caller = Caller::of(&request)?;
+        let proto::UnbindRequest { topic, binding } = request.into_inner();
+        let (topic, binding) = topics::binding(&caller, &topic, binding)?;
+        self.broker.unbind(topic, binding).await?;
+        Ok(Response::new(proto::UnbindResponse {}))
     }
 
     type WatchStatsStream = Answers<proto::WatchStatsResponse>;

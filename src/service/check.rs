@@ -125,7 +125,10 @@ fn deduplication(field: &str, id: &str) -> Result<Option<DeduplicationId>, Inval
     Ok((!id.is_empty()).then(hash))
 }
 
-fn attributes(field: &str, attributes: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
+pub(super) fn attributes(
+    field: &str,
+    attributes: &std::collections::BTreeMap<String, String>,
+) -> Result<(), Invalid> {
     if attributes.len() > ATTRIBUTES_MAX {
         let problem = format!("there are {}, the limit is {ATTRIBUTES_MAX}", attributes.len());
         return Err(Invalid::new(field, problem));

@@ -13,6 +13,7 @@ mod publish;
 mod settings;
 pub mod status;
 mod tokens;
+mod topics;
 mod watch;
 mod wire;
 

@@ -24,8 +24,10 @@ impl Services {
         let PublishRequest { target, routing_key, messages } = request;
         let queue = match target {
             Some(Target::Queue(queue)) => check::queue_name("queue", &queue)?,
-            Some(Target::Topic(_)) => return Err(status::not_built("Publish to a topic")),
-            None => return Err(Invalid::new("queue", "name the queue to publish to").into()),
+            Some(Target::Topic(topic)) => {
+                return self.publish_to_topic(caller, &topic, &routing_key, &messages).await;
+            }
+            None => return Err(Invalid::new("queue", "name the queue or the topic to publish to").into()),
         };
         if !routing_key.is_empty() {
             return Err(Invalid::new("routing_key", "it is for topics only; leave it unset").into());

@@ -84,6 +84,27 @@ impl From<BrokerError> for Status {
                 );
                 Status::with_error_details(Code::ResourceExhausted, message, details)
             }
+            BrokerError::NoTopic(topic) => {
+                let details = info("TOPIC_NOT_FOUND", [("topic", topic.as_str())]);
+                Status::with_error_details(Code::NotFound, message, details)
+            }
+            BrokerError::NoBinding { topic, queue, .. } => {
+                let details =
+                    info("BINDING_NOT_FOUND", [("topic", topic.as_str()), ("queue", queue.as_str())]);
+                Status::with_error_details(Code::NotFound, message, details)
+            }
+            BrokerError::TooManyBindings { topic, .. } => {
+                let details = info("TOO_MANY_BINDINGS", [("topic", topic.as_str())]);
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
+            BrokerError::QueueBound { queue, topic, pattern } => {
+                let bound =
+                    [("queue", queue.as_str()), ("topic", topic.as_str()), ("pattern", pattern.as_str())];
+                Status::with_error_details(Code::FailedPrecondition, message, info("QUEUE_BOUND", bound))
+            }
+            BrokerError::RoutedMessages { .. } | BrokerError::RoutedBytes { .. } => {
+                Invalid::over_limit("messages", message).into()
+            }
             BrokerError::Draining => unavailable("DRAINING", message),
             BrokerError::StoreFailed => unavailable("STORE_FAILED", message),
             BrokerError::Read => unavailable("STORE_READ_FAILED", message),
@@ -127,11 +148,12 @@ pub(super) fn not_built(rpc: &str) -> Status {
     Status::with_error_details(Code::Unimplemented, message, info("NOT_BUILT", [("rpc", rpc)]))
 }
 
-/// A caller that is known but may not do this.
-pub(super) fn denied(caller: &str, wanted: &str, queue: Option<&str>) -> Status {
-    let on = queue.map_or(String::new(), |queue| format!(" on queue {queue}"));
+/// A caller that is known but may not do this, to a `queue` or a `topic` of that name if it is about one.
+pub(super) fn denied(caller: &str, wanted: &str, at: Option<(&str, &str)>) -> Status {
+    let on = at.map_or(String::new(), |(what, name)| format!(" on {what} {name}"));
     let message = format!("token {caller} lacks the permission {wanted}{on}; ask for a token that has it");
-    let details = info("PERMISSION_MISSING", [("permission", wanted), ("queue", queue.unwrap_or_default())]);
+    let at = at.unwrap_or(("queue", ""));
+    let details = info("PERMISSION_MISSING", [("permission", wanted), at]);
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 

@@ -99,8 +99,7 @@ impl Watcher {
             && let Some(stats) = &mut report.stats
         {
             // It is on disk, or there is none. Whatever is ready and was leased before is older, but not new.
-            let view = self.services.broker.show(name.clone()).await?;
-            let oldest = self.services.oldest(name.clone(), &view).await?;
+            let oldest = self.services.oldest(name.clone()).await?;
             stats.oldest_published_at = oldest.map(wire::timestamp);
         }
         let tallies = rows.iter().map(|row| (row.id, row.tally)).collect();

@@ -4,7 +4,7 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 
 use super::proto;
 use super::tokens::TokenRecord;
-use crate::broker::{Delivery, Depth, LeaseView, Peeked, QueueView, Refused};
+use crate::broker::{Delivery, Depth, LeaseView, MessageState, Peeked, QueueView, Refused};
 use crate::types::{DeliveryMode, Durability, Duration, Holder, Overflow, ReceiptFailure, Timestamp};
 
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
@@ -96,9 +96,13 @@ pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
 }
 
 pub(super) fn peeked(peeked: Peeked) -> proto::PeekedMessage {
-    let Peeked { message, touch } = peeked;
-    let leased = touch.as_ref().is_some_and(|touch| touch.lease.is_some());
-    let state = if leased { proto::MessageState::Leased } else { proto::MessageState::Ready };
+    let Peeked { message, state, touch } = peeked;
+    let state = match state {
+        MessageState::Ready => proto::MessageState::Ready,
+        MessageState::Delayed => proto::MessageState::Delayed,
+        MessageState::Leased => proto::MessageState::Leased,
+        MessageState::Parked => proto::MessageState::Parked,
+    };
     proto::PeekedMessage {
         sequence: message.sequence.0,
         state: state.into(),

@@ -17,6 +17,7 @@ use crate::types::{
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::journal::RECORD_HEADER_BYTES;
+use super::{publication, topic};
 
 const VERSION: u8 = 1;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
@@ -89,10 +90,7 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         Command::PurgeQueue { queue } => start(4, Some(*queue)),
         Command::Publish { queue, messages, facts } => {
             start(if facts.is_empty() { 5 } else { 20 }, Some(*queue));
-            put_varint(out, length(messages.len()));
-            for Content(content) in messages {
-                put_bytes(out, content);
-            }
+            put_contents(out, messages);
             if !facts.is_empty() {
                 put_facts(out, facts);
             }
@@ -151,6 +149,18 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             start(11, None);
             put_varint(out, u64::from(*limit));
         }
+        Command::Topic(command) => topic::put_command(out, command),
+        Command::PublishAll(publication) => {
+            start(44, None);
+            publication::put(out, publication);
+        }
+    }
+}
+
+pub(super) fn put_contents(out: &mut Vec<u8>, contents: &[Content]) {
+    put_varint(out, length(contents.len()));
+    for Content(content) in contents {
+        put_bytes(out, content);
     }
 }
 
@@ -193,6 +203,8 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             counted: flag(input)?,
         },
         11 => Command::Expire { limit: input.varint_u32()? },
+        tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
+        44 => Command::PublishAll(publication::publication(input, payload)?),
         _ => return Err(Malformed("an entry holds a command that this program does not know")),
     })
 }
@@ -206,13 +218,13 @@ fn offer(input: &mut Input<'_>) -> Result<Offer, Malformed> {
     Ok(Offer { holder, duration, consumer: Arc::new(consumer(input)?) })
 }
 
-fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
+pub(super) fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Content>, Malformed> {
     let count = input.count(1)?;
     (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
 }
 
 /// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority.
-fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
+pub(super) fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
     put_varint(out, length(facts.len()));
     for (place, Facts { deduplication, priority }) in facts {
         put_varint(out, u64::from(*place));
@@ -227,7 +239,7 @@ fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
     }
 }
 
-fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
+pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
     let count = input.count(2)?;
     let fact = |_| {
         let place = input.varint_u32()?;

@@ -23,11 +23,13 @@ mod keys;
 mod meta;
 mod options;
 mod overlay;
+mod publication;
 mod reader;
 mod record;
 mod recovery;
 mod remembered;
 mod state;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +40,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::types::{
-    Change, EngineRecord, Lane, LaneId, LogId, QueueRecord, Sequence, StoredMessage, Timestamp,
+    Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, StoredMessage, Timestamp,
 };
 
 use checkpoint::{Checkpointer, Job};
@@ -243,12 +245,12 @@ impl Store {
         self.bytes_active > 0 || !self.active.is_empty()
     }
 
-    /// Begins a checkpoint of the state as it is now, after entry `applied`. `dirty` are the records of all queues that exist and were
-    /// created or changed since the one before; queues that are gone were named by `Change::Deleted`.
+    /// Begins a checkpoint of the state as it is now, after entry `applied`. `dirty` is all that changed besides messages since
+    /// the one before; queues that are gone were named by `Change::Deleted`.
     ///
     /// # Panics
     /// While another one runs, or if `applied` was never appended: both are mistakes of the caller.
-    pub fn begin_checkpoint(&mut self, applied: LogId, engine: EngineRecord, dirty: Vec<QueueRecord>) {
+    pub fn begin_checkpoint(&mut self, applied: LogId, engine: EngineRecord, dirty: Dirty) {
         assert!(!self.checkpoint_running(), "one checkpoint at a time");
         assert!(applied.index <= self.last.index, "only what was appended can have been applied");
         let overlay = Arc::new(std::mem::take(&mut self.active));

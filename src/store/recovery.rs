@@ -9,15 +9,18 @@ use std::ops::Bound;
 
 use sled::Tree;
 
-use crate::types::{EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Touch};
+use crate::types::{
+    Binding, BindingKey, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName,
+    Touch,
+};
 
-use super::ReadError;
 use super::checkpoint::{Sweep, sweeps};
-use super::codec::length;
+use super::codec::{Malformed, length};
 use super::keys::{self, ChunkKey};
 use super::record::{self, Touches};
 use super::remembered::{self, RememberedId};
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt, located};
+use super::{ReadError, topic};
 
 /// The state that the latest checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub struct Snapshot {
     pub queues: Vec<QueueRecord>,
     /// All messages that were leased and are not settled, by queue and sequence.
     pub touched: Vec<(QueueId, Sequence, Touch)>,
+    /// All topics, by name, with the time when each was created.
+    pub topics: Vec<(TopicName, Timestamp)>,
+    /// Their bindings.
+    pub bindings: Vec<(BindingKey, Binding)>,
     /// All deduplication ids that queues remember, by queue and sequence.
     pub remembered: Vec<RememberedId>,
 }
@@ -51,7 +58,22 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.lane.queue, sequence, touch)));
     }
     let remembered = remembered::load(state, &queues)?;
-    Ok(Snapshot { applied, engine, queues, touched, remembered })
+    let topics = rows(&state.topics, "topics", topic::decode_topic)?;
+    let bindings = rows(&state.bindings, "bindings", topic::decode_binding)?;
+    Ok(Snapshot { applied, engine, queues, touched, topics, bindings, remembered })
+}
+
+/// All rows of a tree.
+fn rows<T>(
+    tree: &Tree,
+    name: &str,
+    decode: impl Fn(&[u8], &[u8]) -> Result<T, Malformed>,
+) -> Result<Vec<T>, ReadError> {
+    let row = |row: Result<(sled::IVec, sled::IVec), sled::Error>| {
+        let (key, value) = row?;
+        decode(&key, &value).map_err(|malformed| ReadError::State(format!("{name}: {malformed}")))
+    };
+    tree.iter().map(row).collect()
 }
 
 /// Removes what no transaction named; how many rows that were. Then the sweeps that are still to be done.

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) records: Tree,
     pub(super) parts: Tree,
     pub(super) sweeps: Tree,
+    pub(super) topics: Tree,
+    pub(super) bindings: Tree,
     pub(super) ids: Tree,
     file: File,
     path: PathBuf,
@@ -76,6 +78,7 @@ impl State {
         let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
         let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
         let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
+        let (topics, bindings) = (tree("topics")?, tree("bindings")?);
         let ids = tree("ids")?;
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let state = Self {
@@ -86,6 +89,8 @@ impl State {
             records,
             parts,
             sweeps,
+            topics,
+            bindings,
             ids,
             file,
             path: path.clone(),

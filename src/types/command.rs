@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Consumer, Content, Duration, Epoch, FactsByPlace, Holder, HolderId, Priority, QueueId,
-    QueueName, QueueSettings, Receipt, Sequence,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, Priority,
+    QueueId, QueueName, QueueSettings, Receipt, Sequence, TopicName,
 };
 
 /// Who takes messages, and on which terms.
@@ -54,6 +54,41 @@ pub struct Claim {
     pub attempt: Attempt,
     /// The epoch that granted it.
     pub epoch: Epoch,
+}
+
+/// Some messages of a publication that one queue gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// The queue.
+    pub queue: QueueId,
+    /// The first of them: a place among the publication's messages.
+    pub from: u32,
+    /// How many, one after the other.
+    pub count: u32,
+}
+
+/// Messages that go to several queues, all or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The messages.
+    pub messages: Vec<Content>,
+    /// What is to be known of some of them.
+    pub facts: FactsByPlace,
+    /// Who gets which. The queues were chosen when the command was made: `apply` knows no attributes.
+    pub copies: Vec<Copies>,
+}
+
+/// What is done to topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicCommand {
+    /// It is made.
+    Create(TopicName),
+    /// It goes, with its bindings.
+    Delete(TopicName),
+    /// A queue takes what it gets.
+    Bind(TopicName, Binding),
+    /// A binding goes.
+    Unbind(TopicName, Binding),
 }
 
 /// One thing that happens.
@@ -141,11 +176,32 @@ pub enum Command {
         /// False if the server itself ended the stream.
         counted: bool,
     },
+    /// Something is done to a topic.
+    Topic(TopicCommand),
+    /// Messages are stored in several queues, all or none.
+    PublishAll(Publication),
     /// Leases whose deadline has come end, earliest first, at most `limit` of them.
     Expire {
         /// The most to end.
         limit: u32,
     },
+}
+
+impl Copies {
+    /// Those of the publication's messages that they are; none if there are not so many.
+    #[must_use]
+    pub fn of<'a>(&self, messages: &'a [Content]) -> Option<&'a [Content]> {
+        let from = usize::try_from(self.from).ok()?;
+        messages.get(from..from.checked_add(usize::try_from(self.count).ok()?)?)
+    }
+
+    /// The facts about them, by their places among themselves.
+    #[must_use]
+    pub fn facts_of(&self, facts: &[(u32, Facts)]) -> FactsByPlace {
+        let end = self.from.saturating_add(self.count);
+        let own = facts.iter().filter(|(place, _)| (self.from..end).contains(place));
+        own.map(|&(place, facts)| (place - self.from, facts)).collect()
+    }
 }
 
 impl From<Receipt> for Claim {

@@ -4,6 +4,7 @@
 
 mod change;
 mod command;
+mod dirty;
 mod facts;
 mod id;
 mod lane;
@@ -15,9 +16,11 @@ mod name;
 mod queue;
 mod receipt;
 mod time;
+mod topic;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Dropped, Offer, Pick};
+pub use command::{Claim, Command, Copies, Dropped, Offer, Pick, Publication, TopicCommand};
+pub use dirty::Dirty;
 pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lane::{Lane, LaneId, Priority};
@@ -32,3 +35,7 @@ pub use queue::{
 };
 pub use receipt::{Receipt, ReceiptFailure};
 pub use time::{Duration, Timestamp};
+pub use topic::{
+    Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern,
+    TopicName,
+};

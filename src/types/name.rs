@@ -1,4 +1,4 @@
-//! Queue names: parsed once, at the edge.
+//! Names of queues and topics: parsed once, at the edge.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,21 +9,21 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueName(Arc<str>);
 
-/// Why a text is not a queue name.
+/// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// There is nothing.
-    #[error("a queue name must not be empty")]
+    #[error("a name must not be empty")]
     Empty,
     /// It is too long.
-    #[error("queue name is {length} bytes, the limit is {} for each part", QueueName::PART_BYTES_MAX)]
+    #[error("the name is {length} bytes, the limit is {} for each part", QueueName::PART_BYTES_MAX)]
     Long {
         /// Its length in bytes.
         length: usize,
     },
     /// A character is not allowed.
     #[error(
-        "queue name {name:?}: {character:?} is not allowed; use letters, digits, '.', '_', '-', \
+        "the name {name:?}: {character:?} is not allowed; use letters, digits, '.', '_', '-', \
          and one '/' between namespace and name"
     )]
     Character {

@@ -16,6 +16,7 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
     assert_eq!(engine.queues().count(), alive.clone().count(), "queues that are there");
     let first = model.deadlines().first().map(|&(at, ..)| at + start);
     assert_eq!(engine.next_deadline().map(|at| at.0), first, "the first deadline");
+    super::topics::compare(model, engine);
     for (id, expected) in alive {
         let queue = engine.named(&expected.name.parse().expect("a name")).expect("the queue is there");
         assert_eq!(queue.record().id.0 as usize, id, "ids");

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bbq::store::inspect::inspect;
 use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
 use bbq::types::{
-    Change, Command, EngineRecord, Lane, LaneId, LaneRecord, LogId, QueueId, QueueRecord, Sequence,
-    StoredMessage, Timestamp,
+    Change, Command, Dirty, EngineRecord, Lane, LaneId, LaneRecord, LogId, QueueId, Sequence, StoredMessage,
+    Timestamp,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -60,8 +60,8 @@ pub struct Disk {
     /// What must be there, kept in memory.
     shadow: Shadow,
     pending: Option<Pending>,
-    /// The queues that changed since the latest checkpoint began.
-    dirty: BTreeMap<QueueId, QueueRecord>,
+    /// What changed besides messages since the latest checkpoint began.
+    dirty: Dirty,
     /// The engine's digest after each entry.
     digests: BTreeMap<u64, u64>,
 }
@@ -96,7 +96,7 @@ impl Disk {
             open: None,
             shadow: Shadow::default(),
             pending: None,
-            dirty: BTreeMap::new(),
+            dirty: Dirty::default(),
             digests: BTreeMap::from([(0, digest(&Engine::default()))]),
         };
         disk.reopen();
@@ -111,8 +111,8 @@ impl Disk {
     fn reopen(&mut self) -> Engine {
         let Opened { mut store, snapshot, replay, events } =
             store::open(&self.path(), &options()).expect("it opens");
-        let Snapshot { applied, engine, queues, touched, remembered } = snapshot;
-        let mut engine = Engine::restore(engine, queues, touched);
+        let Snapshot { applied, engine, queues, touched, topics, bindings, remembered } = snapshot;
+        let mut engine = Engine::restore(engine, queues, touched).with_topics(topics, bindings);
         for (queue, sequence, id, at) in remembered {
             engine.remember(queue, sequence, at, id);
         }
@@ -137,7 +137,7 @@ impl Disk {
         }
         assert_eq!(last, store.last().index, "the store knows its last entry");
         assert_eq!(Some(&last), self.digests.last_key_value().map(|(index, _)| index), "no entry is lost");
-        self.dirty = engine.take_dirty().into_iter().map(|record| (record.id, record)).collect();
+        self.dirty = engine.take_dirty();
         self.open = Some((store, events));
         engine
     }
@@ -179,7 +179,7 @@ impl Disk {
     }
 
     fn checkpoint(&mut self, engine: EngineRecord) {
-        let dirty = std::mem::take(&mut self.dirty).into_values().collect();
+        let dirty = std::mem::take(&mut self.dirty);
         let store = self.store();
         let last = store.last();
         store.begin_checkpoint(last, engine, dirty);
@@ -273,8 +273,8 @@ impl Keep for Disk {
     fn entry(&mut self, engine: &mut Engine, now: Timestamp, commands: &[Command], effects: &Effects) {
         let dirty = engine.take_dirty();
         self.shadow.keep(engine.record(), dirty.clone(), &effects.changes);
-        self.dirty.extend(dirty.into_iter().map(|record| (record.id, record)));
-        self.dirty.retain(|&id, _| engine.queue(id).is_some());
+        self.dirty.absorb(dirty);
+        self.dirty.queues.retain(|&id, _| engine.queue(id).is_some());
         if self.pending.as_ref().is_some_and(|pending| pending.now != now) {
             self.append();
         }

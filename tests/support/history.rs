@@ -15,14 +15,14 @@ use crate::words::show;
 /// One run of a history.
 pub struct History<K: Keep> {
     seed: u64,
-    rng: SmallRng,
-    model: Model,
+    pub(super) rng: SmallRng,
+    pub(super) model: Model,
     script: Script<K>,
     /// The model's time starts at zero.
     start: u64,
-    published: usize,
+    pub(super) published: usize,
     joined: usize,
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
 }
 
 /// How large things become now and then; mostly they are small.
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 24] = [
+const LINES: [(u32, Line); 26] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -60,6 +60,8 @@ const LINES: [(u32, Line); 24] = [
     (1, Line::Ready),
     (1, Line::Deadline),
     (2, Line::Freed),
+    (6, Line::Topic),
+    (6, Line::Send),
 ];
 
 #[derive(Clone, Copy)]
@@ -88,6 +90,8 @@ enum Line {
     Ready,
     Deadline,
     Freed,
+    Topic,
+    Send,
 }
 
 impl<K: Keep> History<K> {
@@ -104,6 +108,9 @@ impl<K: Keep> History<K> {
     pub fn run(mut self, lines: usize) -> String {
         for _ in 0..self.rng.random_range(1..=3) {
             self.create();
+        }
+        if self.rng.random_bool(0.5) {
+            self.topics();
         }
         for _ in 0..lines {
             let mut roll = self.rng.random_range(0..LINES.iter().map(|(weight, _)| weight).sum());
@@ -172,6 +179,8 @@ impl<K: Keep> History<K> {
                 let first = self.model.deadlines().first().map(|&(at, ..)| at.saturating_sub(self.model.now));
                 self.say("deadline", &first.map_or("none".to_owned(), time));
             }
+            Line::Topic => self.topic(),
+            Line::Send => self.send(),
             Line::Freed => {
                 let freed = self.model.freed.iter().map(|(name, size)| format!("{name}:{size}"));
                 let freed = list(&freed.collect::<Vec<_>>());
@@ -180,7 +189,7 @@ impl<K: Keep> History<K> {
         }
     }
 
-    fn say(&mut self, command: &str, expected: &str) {
+    pub(super) fn say(&mut self, command: &str, expected: &str) {
         match expected {
             "ok" => self.script.step(command),
             fact => self.script.step(&format!("{command} -> {fact}")),
@@ -188,12 +197,12 @@ impl<K: Keep> History<K> {
     }
 
     /// The name of a queue that was made; some of them are deleted.
-    fn name(&mut self) -> String {
+    pub(super) fn name(&mut self) -> String {
         let at = self.rng.random_range(0..self.model.queues.len());
         self.model.queues[at].name.clone()
     }
 
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.rng.random_range(0..of.len())]
     }
 
@@ -230,26 +239,28 @@ impl<K: Keep> History<K> {
 
     fn publish(&mut self) {
         let queue = self.name();
-        let mut line = format!("publish {queue}");
-        let mut messages = Vec::new();
+        let messages = self.messages();
+        let line = format!("publish {queue}{}", words(&messages));
+        let expected = self.model.publish(&queue, &messages);
+        self.say(&line, &expected);
+    }
+
+    /// New ones, with their sizes.
+    pub(super) fn messages(&mut self) -> Vec<Coming> {
         let count = self.batch();
         let with_ids = self.rng.random_ratio(1, 3);
         let urgent = self.rng.random_ratio(1, 3);
-        for _ in 0..count {
+        let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
             let large = count < 8 && self.rng.random_ratio(1, 8);
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
-            let size = self.rng.random_range(8..=bytes_max);
-            line.push_str(&format!(" {label}:{size}"));
+            let size = self.rng.random_range(8..=bytes_max) as u64;
+            let priority = if urgent { [0, 0, 1, 5, 9][self.rng.random_range(0..5)] } else { 0 };
             let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
-            let priority = if urgent { self.one(&[0, 0, 1, 5, 9]) } else { 0 };
-            line.push_str(&if priority > 0 { format!("!{priority}") } else { String::new() });
-            id.iter().for_each(|id| line.push_str(&format!("={id}")));
-            messages.push(Coming { label, size: size as u64, priority, id });
-        }
-        let expected = self.model.publish(&queue, &messages);
-        self.say(&line, &expected);
+            Coming { label, size, priority, id }
+        };
+        (0..count).map(|_| message()).collect()
     }
 
     fn lease(&mut self, verb: &str, kind: Kind, names: &[&str]) {
@@ -386,7 +397,7 @@ impl<K: Keep> History<K> {
         format!("{name}#{attempt}{epoch}")
     }
 
-    fn batch(&mut self) -> usize {
+    pub(super) fn batch(&mut self) -> usize {
         let most = if self.rng.random_ratio(1, 20) { self.sizes.batch_max } else { 4 };
         self.rng.random_range(1..=most)
     }
@@ -412,6 +423,14 @@ impl<K: Keep> Drop for History<K> {
             eprintln!("history {} failed at the last line of\n{}", self.seed, self.script.text);
         }
     }
+}
+
+/// Messages as a line has them.
+pub(super) fn words(coming: &[Coming]) -> String {
+    let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
+    let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
+    let word = |one: &Coming| format!(" {}:{}{}{}", one.label, one.size, urgent(one.priority), id(&one.id));
+    coming.iter().map(word).collect()
 }
 
 fn time(ms: u64) -> String {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use super::topics::Topic;
+
 /// All queues that ever were.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -15,6 +17,7 @@ pub struct Model {
     pub epoch: u32,
     /// The place of a queue is its id.
     pub queues: Vec<Queue>,
+    pub topics: Vec<Topic>,
     /// Streams with credit.
     pub joined: Vec<Joined>,
     /// Whose leases the latest command ended, and the sizes of the messages.
@@ -119,6 +122,16 @@ pub enum Ask {
     Extend(u64),
 }
 
+/// What a queue would store of what comes.
+#[derive(Debug)]
+pub struct Taken {
+    /// Duplicates, each with the place of what is there.
+    duplicates: Vec<(String, usize)>,
+    new: Vec<Message>,
+    /// All ids that were ever remembered, after it.
+    ids: Vec<(String, usize, u64)>,
+}
+
 impl Message {
     /// Whether it waits for its next consumer.
     pub fn is_ready(&self) -> bool {
@@ -195,20 +208,27 @@ impl Model {
     pub fn publish(&mut self, queue: &str, coming: &[Coming]) -> String {
         self.freed.clear();
         let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
-        let (now, queue) = (self.now, &mut self.queues[at]);
-        let (mut duplicates, mut new, mut ids) = (Vec::new(), Vec::new(), queue.ids.clone());
+        let Some(taken) = self.take(at, coming) else { return "full".to_owned() };
+        let duplicates = self.store(at, taken);
+        if duplicates.is_empty() { "ok".to_owned() } else { duplicates.join(" ") }
+    }
+
+    /// What a queue would store; nothing if it is full.
+    pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
+        let (now, queue) = (self.now, &self.queues[at]);
+        let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
         for Coming { label, size, priority, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
-            if let Some((_, first, _)) = ids.iter().rfind(known) {
-                duplicates.push((label.clone(), *first));
+            if let Some((_, first, _)) = taken.ids.iter().rfind(known) {
+                taken.duplicates.push((label.clone(), *first));
                 continue;
             }
             if let Some(id) = id {
-                ids.push((id.clone(), queue.messages.len() + new.len(), now));
+                taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
             }
-            new.push(Message {
+            taken.new.push(Message {
                 label: label.clone(),
                 size: *size,
                 priority: *priority,
@@ -217,20 +237,21 @@ impl Model {
                 uncounted: 0,
             });
         }
-        let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&new);
+        let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
         let over = |held: u64, most: u64| most > 0 && held > most;
         let Settings { messages_max, bytes_max, .. } = queue.settings;
-        if !new.is_empty() && (over(count, messages_max) || over(bytes, bytes_max)) {
-            return "full".to_owned();
-        }
-        queue.ids = ids;
-        queue.messages.extend(new);
-        let duplicates: Vec<_> = duplicates
-            .into_iter()
-            .map(|(label, first)| format!("{label}={}", queue.messages[first].label))
-            .collect();
-        if duplicates.is_empty() { "ok".to_owned() } else { duplicates.join(" ") }
+        let full = !taken.new.is_empty() && (over(count, messages_max) || over(bytes, bytes_max));
+        (!full).then_some(taken)
+    }
+
+    /// Stores it; what was a duplicate of what.
+    pub fn store(&mut self, at: usize, taken: Taken) -> Vec<String> {
+        let queue = &mut self.queues[at];
+        queue.ids = taken.ids;
+        queue.messages.extend(taken.new);
+        let duplicate = |(label, first): (String, usize)| format!("{label}={}", queue.messages[first].label);
+        taken.duplicates.into_iter().map(duplicate).collect()
     }
 
     /// The first that are ready go.
@@ -362,6 +383,9 @@ impl Model {
     pub fn delete(&mut self, queue: &str) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
+        if let Some(topic) = self.bound(queue) {
+            return format!("bound to {topic}");
+        }
         self.queues[queue].alive = false;
         self.joined.retain(|joined| joined.queue != queue);
         format!("{} gone", self.queues[queue].messages.iter().filter(|message| message.is_there()).count())

@@ -56,13 +56,37 @@ impl Client {
         routing_key: &str,
         message: impl Into<Message>,
     ) -> Result<Vec<proto::RoutedMessage>, Error> {
+        let routed = self.publish_all_to_topic(topic, routing_key, vec![message.into()]).await?;
+        routed.into_iter().next().ok_or_else(wrong_count)
+    }
+
+    /// Publishes messages with one routing key to a topic, all or none: for each the queues that took it, with its number
+    /// in each. None at all if no binding matches.
+    ///
+    /// Not cancel safe and not safe to repeat, like [`Client::publish`].
+    ///
+    /// # Errors
+    /// Those of [`Client::publish`].
+    pub async fn publish_all_to_topic(
+        &self,
+        topic: &str,
+        routing_key: &str,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Vec<proto::RoutedMessage>>, Error> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = messages.len();
         let request = proto::PublishRequest {
             target: Some(Target::Topic(topic.to_owned())),
             routing_key: routing_key.to_owned(),
-            messages: vec![message.into().into()],
+            messages: messages.into_iter().map(Into::into).collect(),
         };
         let results = self.publish_request(request).await?;
-        results.into_iter().next().map(|result| result.routed).ok_or_else(wrong_count)
+        if results.len() != count {
+            return Err(wrong_count());
+        }
+        Ok(results.into_iter().map(|result| result.routed).collect())
     }
 
     /// Settles and publishes over several queues of one namespace, both or neither.

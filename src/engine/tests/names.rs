@@ -56,6 +56,12 @@ impl Names {
         *self.queues.get(name).unwrap_or_else(|| panic!("no line made a queue {name}"))
     }
 
+    /// What a queue was made as.
+    pub fn queue_name(&self, queue: QueueId) -> &str {
+        let known = self.queues.iter().find(|&(_, &id)| id == queue);
+        known.map(|(name, _)| name.as_str()).expect("a line made the queue")
+    }
+
     /// The number of a consumer in this epoch.
     pub fn holder(&mut self, name: &str) -> HolderId {
         let next = HolderId(self.holders.len() as u64 + 1);

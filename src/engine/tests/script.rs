@@ -8,6 +8,10 @@
 //!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
+//! topic t, drop t                               a topic comes, goes               -> exists, no-topic
+//! bind t q a.* [+k=v]                           q takes what matches; - for all   -> exists, no-topic, no-queue
+//! unbind t q a.* [+k=v]                                                           -> no-topic, no-binding
+//! send t a.b [+k=v] a b:100=x                   publishes to a topic              -> a.q b.q, none, no-topic, full
 //! lease q [2] [30s] [by s]                      the stream s leases 2           -> a#1 b#1, none, no-queue
 //! receive q [2] [30s] [by r]                    the same for a Receive call
 //! grant q a b [by s]                            proposes just these picks       -> a#1
@@ -41,10 +45,13 @@ use bytes::Bytes;
 use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
-use crate::engine::{Created, Credit, Dispatch, Effects, Engine, Granted, Outcome};
+use crate::engine::{
+    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished,
+};
 use crate::types::{
-    Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped, Durability, Duration, Facts,
-    Holder, Lane, LaneId, Offer, Overflow, Pick, Priority, QueueId, QueueSettings, Sequence, Timestamp,
+    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped,
+    Durability, Duration, Facts, FactsByPlace, Holder, Lane, LaneId, Offer, Overflow, Pick, Priority,
+    Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -90,6 +97,50 @@ fn fact(text: impl Into<String>) -> Reply {
     Reply { text: text.into(), plain: false }
 }
 
+/// Messages that are to be published.
+struct Coming {
+    labels: Vec<String>,
+    messages: Vec<Content>,
+    facts: FactsByPlace,
+}
+
+/// `label`, `label:size`, each with `!priority` and `=id` or without.
+fn coming(words: &[&str]) -> Coming {
+    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
+    for (place, word) in (0_u32..).zip(words) {
+        let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
+        let (label, size) = match word.split_once(':') {
+            Some((label, size)) => (label, size.parse().expect("a size")),
+            None => (word, word.len()),
+        };
+        let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
+        let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
+        let facts =
+            Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
+        if !facts.is_none() {
+            coming.facts.push((place, facts));
+        }
+        coming.labels.push(label.to_owned());
+        coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
+    }
+    coming
+}
+
+/// Where the message at a place goes.
+fn lane_of(facts: &[(u32, Facts)], place: u32) -> Lane {
+    facts.iter().find(|&&(at, _)| at == place).map_or(Lane::default(), |(_, facts)| facts.lane())
+}
+
+/// `+key=value`, some of them.
+fn attributes(words: &[&str]) -> Attributes {
+    let pair = |word: &&str| {
+        let (key, value) = word.strip_prefix('+')?.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    words.iter().map(|word| pair(word).expect("+key=value")).collect()
+}
+
 impl<K: Keep> Script<K> {
     /// Starts on nothing, at epoch 1.
     pub fn new(keep: K) -> Self {
@@ -133,6 +184,17 @@ impl<K: Keep> Script<K> {
         match words {
             ["queue", queue, settings @ ..] => self.create(queue, settings),
             ["publish", queue, messages @ ..] => self.publish(queue, messages),
+            ["topic", topic] => self.tell(Command::Topic(TopicCommand::Create(topic.parse().expect(topic)))),
+            ["drop", topic] => self.tell(Command::Topic(TopicCommand::Delete(topic.parse().expect(topic)))),
+            ["bind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Bind(topic.parse().expect(topic), binding)))
+            }
+            ["unbind", topic, queue, pattern, wanted @ ..] => {
+                let binding = self.binding(queue, pattern, wanted);
+                self.tell(Command::Topic(TopicCommand::Unbind(topic.parse().expect(topic), binding)))
+            }
+            ["send", topic, key, messages @ ..] => self.send(topic, key, messages),
             ["lease", queue, terms @ ..] => self.lease(queue, Kind::Stream, terms),
             ["receive", queue, terms @ ..] => self.lease(queue, Kind::Receive, terms),
             ["grant", queue, picks @ .., "by", name] => self.propose(queue, name, picks),
@@ -203,8 +265,20 @@ impl<K: Keep> Script<K> {
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
-            Outcome::Granted(_) | Outcome::Claimed(_) => {
-                unreachable!("those who grant and claim apply themselves")
+            Outcome::QueueBound { topic, .. } => fact(format!("bound to {topic}")),
+            Outcome::Topic(outcome) => match outcome {
+                TopicOutcome::Done => plain("ok"),
+                TopicOutcome::Already => fact("exists"),
+                TopicOutcome::NoTopic => fact("no-topic"),
+                TopicOutcome::NoQueue => fact("no-queue"),
+                TopicOutcome::NoBinding => fact("no-binding"),
+                TopicOutcome::Full => fact("full"),
+            },
+            Outcome::Granted(_)
+            | Outcome::Claimed(_)
+            | Outcome::PublishedAll(_)
+            | Outcome::Unpublished(_) => {
+                unreachable!("those who grant, claim and send apply themselves")
             }
         }
     }
@@ -235,25 +309,14 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let (mut coming, mut facts) = (Vec::new(), Vec::new());
-        for (place, word) in (0_u32..).zip(words) {
-            let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
-            let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
-            let (label, size) = match word.split_once(':') {
-                Some((label, size)) => (label, size.parse().expect("a size")),
-                None => (word, word.len()),
-            };
-            let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
-            let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
-            let known =
-                Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
-            if !known.is_none() {
-                facts.push((place, known));
-            }
-            let content = Content(label.bytes().cycle().take(size).collect::<Bytes>());
-            coming.push(Published { label: label.to_owned(), at: self.now, content, lane: known.lane() });
-        }
-        let messages: Vec<_> = coming.iter().map(|message| message.content.clone()).collect();
+        let Coming { labels, messages, facts } = coming(words);
+        let published_as = |(place, (label, content)): (u32, (&String, &Content))| Published {
+            label: label.clone(),
+            at: self.now,
+            content: content.clone(),
+            lane: lane_of(&facts, place),
+        };
+        let coming: Vec<_> = (0..).zip(labels.iter().zip(&messages)).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
             Outcome::Published(published) => published,
             Outcome::NoQueue => return fact("no-queue"),
@@ -296,6 +359,53 @@ impl<K: Keep> Script<K> {
             Some(message) => pick(sequence, message),
             None => Pick { sequence, size: 1, offer: 0, priority: Priority::default() },
         }
+    }
+
+    fn binding(&self, queue: &str, pattern: &str, wanted: &[&str]) -> Binding {
+        let pattern = if pattern == "-" { "" } else { pattern };
+        let queue = self.names.queue(queue);
+        Binding { queue, pattern: pattern.parse().expect("a pattern"), attributes: attributes(wanted) }
+    }
+
+    /// What stands in several queues has the queue's name behind its own.
+    fn send(&mut self, topic: &str, key: &str, words: &[&str]) -> Reply {
+        let split = words.iter().take_while(|word| word.starts_with('+')).count();
+        let (given, words) = words.split_at(split);
+        let key = if key == "-" { "" } else { key }.parse().expect("a key");
+        let topic = topic.parse().expect(topic);
+        self.effects = Effects::default();
+        let attributes = vec![attributes(given); words.len()];
+        let Ok(copies) = self.engine.route(&topic, &key, &attributes, u64::MAX) else {
+            return fact("no-topic");
+        };
+        if copies.is_empty() {
+            return fact("none");
+        }
+        let Coming { labels, messages, facts } = coming(words);
+        let publication =
+            Publication { messages: messages.clone(), facts: facts.clone(), copies: copies.clone() };
+        let published = match self.apply(Command::PublishAll(publication)) {
+            Outcome::PublishedAll(published) => published,
+            Outcome::Unpublished(Unpublished::Full(..)) => return fact("full"),
+            other => panic!("what was routed gave {other:?}"),
+        };
+        let mut stored = Vec::new();
+        for (copies, published) in copies.into_iter().zip(published) {
+            let from = copies.from as usize;
+            let numbered: Vec<_> = published.sequences(copies.count as usize).collect();
+            for (at, (sequence, duplicate)) in (from..).zip(numbered) {
+                let label = format!("{}.{}", labels[at], self.names.queue_name(copies.queue));
+                if duplicate {
+                    stored.push(format!("{label}={}", self.names.label(copies.queue, sequence)));
+                    continue;
+                }
+                stored.push(label.clone());
+                let lane = lane_of(&facts, u32::try_from(at).expect("a few"));
+                let message = Published { label, at: self.now, content: messages[at].clone(), lane };
+                self.names.published(copies.queue, sequence, message);
+            }
+        }
+        fact(list(stored))
     }
 
     fn lease(&mut self, queue: &str, kind: Kind, terms: &[&str]) -> Reply {

@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::{Effects, Engine};
 use crate::types::{
-    Change, Command, DeduplicationId, EngineRecord, Lane, LaneId, QueueId, QueueRecord, Sequence,
-    StoredMessage, Timestamp, Touch,
+    Change, Command, DeduplicationId, Dirty, EngineRecord, Lane, LaneId, QueueId, Sequence, StoredMessage,
+    Timestamp, Touch,
 };
 
 /// Where a script keeps what must outlive its engine.
@@ -33,7 +33,7 @@ pub trait Keep {
 #[derive(Debug, Default)]
 pub struct Shadow {
     record: EngineRecord,
-    queues: BTreeMap<QueueId, QueueRecord>,
+    rows: Dirty,
     touched: BTreeMap<(QueueId, Sequence), Touch>,
     messages: BTreeMap<(QueueId, Sequence), (Lane, StoredMessage)>,
     remembered: BTreeMap<(QueueId, Sequence), (DeduplicationId, Timestamp)>,
@@ -84,32 +84,39 @@ impl Shadow {
             }
             Change::Deleted { queue } => {
                 self.remembered.retain(|&(id, _), _| id != queue);
-                assert!(self.queues.remove(&queue).is_some(), "{queue:?} is deleted twice");
+                assert!(self.rows.queues.remove(&queue).is_some(), "{queue:?} is deleted twice");
                 self.touched.retain(|&(id, _), _| id != queue);
                 self.messages.retain(|&(id, _), _| id != queue);
             }
         }
     }
 
-    /// Keeps what an entry changed, and the records of the queues that it changed.
-    pub fn keep(&mut self, engine: EngineRecord, queues: Vec<QueueRecord>, changes: &[Change]) {
+    /// Keeps what an entry changed: messages, and what else there is.
+    pub fn keep(&mut self, engine: EngineRecord, dirty: Dirty, changes: &[Change]) {
         self.record = engine;
         for change in changes.iter().cloned() {
             self.change(change);
         }
-        self.queues.extend(queues.into_iter().map(|record| (record.id, record)));
+        self.rows.absorb(dirty);
     }
 
     fn restored(&self) -> Engine {
         let touched = self.touched.iter().map(|(&(id, sequence), touch)| (id, sequence, touch.clone()));
-        let mut engine = Engine::restore(self.record, self.queues.values().cloned(), touched);
+        let Dirty { queues, topics, bindings } = self.rows.clone();
+        let mut engine = Engine::restore(self.record, queues.into_values(), touched)
+            .with_topics(there(topics), there(bindings));
         for (&(queue, sequence), &(id, at)) in &self.remembered {
-            if self.queues[&queue].remembered_from <= sequence {
+            if self.rows.queues[&queue].remembered_from <= sequence {
                 engine.remember(queue, sequence, at, id);
             }
         }
         engine
     }
+}
+
+/// What is not gone.
+fn there<K, V>(rows: BTreeMap<K, Option<V>>) -> impl Iterator<Item = (K, V)> {
+    rows.into_iter().filter_map(|(key, value)| Some((key, value?)))
 }
 
 impl Keep for Shadow {

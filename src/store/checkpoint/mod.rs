@@ -8,7 +8,7 @@ mod merge;
 mod pack;
 mod sweep;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -18,13 +18,13 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::types::{EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence};
+use crate::types::{Dirty, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{LaneOverlay, Overlay};
 use super::state::{DRAIN_ROWS, Located, State};
-use super::{ReadError, StoreEvent, keys, meta, remembered};
+use super::{ReadError, StoreEvent, keys, meta, remembered, topic};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -33,14 +33,19 @@ pub(super) struct Job {
     pub(super) applied: LogId,
     pub(super) engine: EngineRecord,
     pub(super) overlay: Arc<Overlay>,
-    pub(super) dirty: Vec<QueueRecord>,
+    pub(super) dirty: Dirty,
 }
 
-/// What the transaction writes; `None` removes.
+/// Keys and values of a tree; `None` removes.
+type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// What the transaction writes.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    queues: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    queues: Rows,
+    records: Rows,
+    topics: Rows,
+    bindings: Rows,
     /// Chunks without a record before the frontier.
     dead: Vec<Located>,
     sweeps: Vec<Sweep>,
@@ -156,17 +161,13 @@ impl Worker {
 
     fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
         let started = Instant::now();
-        let Job { applied, engine, overlay, mut dirty } = job;
-        dirty.sort_unstable_by_key(|record| record.id);
-        let mut plan = Plan::default();
+        let Job { applied, engine, overlay, dirty } = job;
+        let mut plan = Plan::of(&dirty);
+        let dirty = dirty.queues;
         let mut packer = pack::Packer::new(&self.state);
-        for record in &dirty {
-            plan.queues.push((keys::queue(record.id).to_vec(), Some(meta::encode_queue(record))));
-        }
-        let changed = overlay.lanes.keys().map(|lane| lane.queue).chain(dirty.iter().map(|record| record.id));
+        let changed = overlay.lanes.keys().map(|lane| lane.queue).chain(dirty.keys().copied());
         for id in changed.collect::<BTreeSet<_>>() {
-            let record = dirty.binary_search_by_key(&id, |record| record.id).ok().map(|at| &dirty[at]);
-            self.queue(id, &overlay, record, &mut packer, &mut plan)?;
+            self.queue(id, &overlay, dirty.get(&id), &mut packer, &mut plan)?;
         }
         for &id in &overlay.deleted {
             if self.state.queue(id)?.is_some() {
@@ -208,14 +209,14 @@ impl Worker {
     }
 
     /// Removes ids that are forgotten. Should it not come to that, the next start does it.
-    fn tidy(&self, overlay: &Overlay, dirty: &[QueueRecord]) -> Result<(), Stop> {
+    fn tidy(&self, overlay: &Overlay, dirty: &BTreeMap<QueueId, QueueRecord>) -> Result<(), Stop> {
         if self.state.ids.is_empty() {
             return Ok(());
         }
         for &id in &overlay.deleted {
             remembered::remove_before(&self.state, id, Sequence(u64::MAX))?;
         }
-        for record in dirty {
+        for record in dirty.values() {
             remembered::remove_before(&self.state, record.id, record.remembered_from)?;
         }
         Ok(())
@@ -257,6 +258,25 @@ enum Next {
 }
 
 impl Plan {
+    /// What is written as it is.
+    fn of(dirty: &Dirty) -> Self {
+        let Dirty { queues, topics, bindings } = dirty;
+        let queue =
+            |record: &QueueRecord| (keys::queue(record.id).to_vec(), Some(meta::encode_queue(record)));
+        Self {
+            queues: queues.values().map(queue).collect(),
+            topics: topics
+                .iter()
+                .map(|(name, at)| (topic::topic_key(name), at.map(topic::encode_topic)))
+                .collect(),
+            bindings: bindings
+                .iter()
+                .map(|(key, binding)| (topic::binding_key(key), binding.as_ref().map(topic::encode_binding)))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// Keeps the transaction small: what is more is dead anyway, and is swept.
     fn bound(&mut self) {
         let rows: usize = self.dead.iter().map(|chunk| 1 + usize::from(chunk.parts)).sum();
@@ -270,10 +290,13 @@ impl Plan {
 /// Writes a plan in one transaction.
 fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> Result<(), Stop> {
     let meta = meta::encode_state(applied, engine);
-    let trees = (&state.meta, &state.queues, &state.chunks, &state.records, &state.parts, &state.sweeps);
-    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps)| {
+    let State { queues, chunks, records, parts, sweeps, topics, bindings, .. } = state;
+    let trees = (&state.meta, queues, chunks, records, parts, sweeps, topics, bindings);
+    let done = trees.transaction(|(metas, queues, chunks, records, parts, sweeps, topics, bindings)| {
         metas.insert(meta::STATE, meta.clone())?;
         write_all(queues, &plan.queues)?;
+        write_all(topics, &plan.topics)?;
+        write_all(bindings, &plan.bindings)?;
         write_all(records, &plan.records)?;
         for chunk in &plan.dead {
             chunks.remove(&chunk.key.encode())?;
@@ -294,10 +317,7 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
     }
 }
 
-fn write_all(
-    tree: &TransactionalTree,
-    rows: &[(Vec<u8>, Option<Vec<u8>>)],
-) -> Result<(), ConflictableTransactionError<()>> {
+fn write_all(tree: &TransactionalTree, rows: &Rows) -> Result<(), ConflictableTransactionError<()>> {
     for (key, value) in rows {
         match value {
             Some(value) => tree.insert(key.clone(), value.clone())?,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::{Copies, Publication, TopicCommand};
 
 fn claim(sequence: u64) -> Claim {
     Claim { sequence: Sequence(sequence), attempt: Attempt(2), epoch: Epoch(3) }
@@ -54,7 +55,27 @@ fn commands() -> Vec<Command> {
             offers: Vec::new(),
             picks: vec![Pick { sequence: Sequence(3), size: 2, offer: 1, priority: Priority::MAX }],
         },
+        Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),
+        Command::Topic(TopicCommand::Delete("t".parse().unwrap())),
+        Command::Topic(TopicCommand::Bind("t".parse().unwrap(), binding())),
+        Command::Topic(TopicCommand::Unbind("t".parse().unwrap(), binding())),
+        Command::PublishAll(Publication {
+            messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])), ..Facts::default() })],
+            copies: vec![
+                Copies { queue, from: 0, count: 2 },
+                Copies { queue: QueueId(8), from: 1, count: 1 },
+            ],
+        }),
     ]
+}
+
+fn binding() -> crate::types::Binding {
+    crate::types::Binding {
+        queue: QueueId(7),
+        pattern: "a.#".parse().unwrap(),
+        attributes: [("k".to_owned(), "v".to_owned())].into(),
+    }
 }
 
 fn encode(now: u64, commands: &[Command]) -> Bytes {
@@ -66,7 +87,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 16] = [
+    let golden: [&[u8]; 21] = [
         &[1, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2, 4, 5, 1, 6],
@@ -83,6 +104,14 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[21, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
         &[23, 7, 0, 1, 3, 2, 1, 9],
+        &[40, 3, b'a', b'/', b't'],
+        &[41, 1, b't'],
+        &[42, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[43, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
+        &[
+            44, 2, 2, b'h', b'i', 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 7, 0, 2, 8,
+            1, 1,
+        ],
     ];
     assert_eq!(bytes, golden.concat());
     assert_eq!(decode(&bytes), Ok((Timestamp(0x0102), commands())));

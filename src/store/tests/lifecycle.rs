@@ -317,7 +317,7 @@ fn a_checkpoint_without_its_queue_record_fails() {
     let mut harness = Harness::open(directory.path(), 0);
     harness.push(&[create()]);
     harness.push(&[publish(1, 1)]);
-    harness.store.begin_checkpoint(harness.last, EngineRecord::default(), Vec::new());
+    harness.store.begin_checkpoint(harness.last, EngineRecord::default(), crate::types::Dirty::default());
     let failed = loop {
         match harness.events.blocking_recv().unwrap() {
             StoreEvent::Failed { what } => break what,

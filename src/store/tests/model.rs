@@ -110,7 +110,9 @@ impl Model {
             | Command::Release { .. }
             | Command::Expire { .. }
             | Command::Drop { .. }
-            | Command::Forget { .. } => {}
+            | Command::Forget { .. }
+            | Command::Topic(_)
+            | Command::PublishAll(_) => {}
         }
         Vec::new()
     }

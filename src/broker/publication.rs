@@ -1,0 +1,110 @@
+//! Publications: what goes to several queues, in one entry, once there is room in all of them.
+
+use super::batch::Batch;
+use super::publishing::Room;
+use super::request::BrokerError;
+use super::task::Broker;
+use crate::engine::{Outcome, Unpublished};
+use crate::types::{Command, Content, Copies, Durability, Overflow, Publication, Published, QueueId};
+
+/// Why a publication did not go in.
+pub(super) enum Unready {
+    /// Sizes of this queue's messages have to be read first; the read has begun.
+    Sizes(QueueId),
+    /// It can't.
+    Refused(BrokerError),
+}
+
+impl Broker {
+    /// What a confirm of all of these has survived: as much as the most careful queue promises.
+    pub(super) fn durability(&self, copies: &[Copies]) -> Durability {
+        let buffered = |copies: &Copies| {
+            let queue = self.engine.queue(copies.queue);
+            queue.is_some_and(|queue| queue.record().settings.durability == Durability::Buffered)
+        };
+        if copies.iter().all(buffered) { Durability::Buffered } else { Durability::Synced }
+    }
+
+    /// Makes room where queues say so and stores a publication; what became of each of its copies. It takes the messages
+    /// only if it stores them.
+    pub(super) fn publish_all(
+        &mut self,
+        batch: &mut Batch,
+        publication: &mut Publication,
+    ) -> Result<Vec<Published>, Unready> {
+        if publication.copies.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.make_room(batch, publication)?;
+        let copies = publication.copies.clone();
+        let outcome = self.act(batch, Command::PublishAll(std::mem::take(publication)));
+        let Outcome::PublishedAll(published) = outcome else {
+            unreachable!("queues that have room were just chosen: {outcome:?}")
+        };
+        let stored = published.iter().zip(&copies);
+        let stored = stored.map(|(one, copies)| u64::from(copies.count) - one.duplicates.len() as u64).sum();
+        metrics::counter!("bbq_messages_published_total").increment(stored);
+        Ok(published)
+    }
+
+    /// Looks whether every queue can take its share; only if all can, makes the oldest go where that is what it takes.
+    pub(super) fn make_room(&mut self, batch: &mut Batch, publication: &Publication) -> Result<(), Unready> {
+        let refused = Unready::Refused;
+        let bytes = self.bytes_of(publication);
+        let limit = self.settings.routed_bytes;
+        if bytes > limit {
+            return Err(refused(BrokerError::RoutedBytes { bytes, limit }));
+        }
+        let shares = self.engine.sift_all(publication, batch.now);
+        let shares = shares.map_err(|why| refused(self.unpublished(why)))?;
+        let new: usize = shares.iter().map(|(_, sifted)| sifted.new.len()).sum();
+        let limit = self.settings.deduplication_ids_max;
+        if new > 0 && self.engine.deduplication_ids() + new > limit {
+            return Err(refused(BrokerError::TooManyIds { limit }));
+        }
+        let mut drops = Vec::new();
+        for (queue, sifted) in shares {
+            if sifted.messages == 0 {
+                continue;
+            }
+            let record = queue.record();
+            let mut room = Room::Settled;
+            if record.settings.limits.overflow == Overflow::DropOldest {
+                room = self.room(queue, sifted.messages, sifted.bytes);
+            }
+            match room {
+                Room::Settled => {
+                    if let Some(full) = queue.full(sifted.messages, sifted.bytes) {
+                        return Err(refused(BrokerError::Full(record.name.clone(), full)));
+                    }
+                }
+                Room::After(picks) => drops.push((record.id, picks)),
+                Room::Unknown(lane, from, count) => {
+                    self.read_sizes(lane, from, count);
+                    return Err(Unready::Sizes(record.id));
+                }
+            }
+        }
+        for (queue, picks) in drops {
+            self.drop_oldest(batch, queue, picks);
+        }
+        Ok(())
+    }
+
+    fn bytes_of(&self, Publication { messages, copies, .. }: &Publication) -> u64 {
+        let size = |content: &Content| u64::from(content.size());
+        let own = |copies: &Copies| copies.of(messages).into_iter().flatten();
+        copies.iter().flat_map(own).map(size).sum()
+    }
+
+    pub(super) fn unpublished(&self, why: Unpublished) -> BrokerError {
+        let name = |id| self.engine.queue(id).map(|queue| queue.record().name.clone());
+        match why {
+            Unpublished::Full(id, full) => match name(id) {
+                Some(name) => BrokerError::Full(name, full),
+                None => unreachable!("a queue that is full is there"),
+            },
+            Unpublished::NoQueue => unreachable!("queues were just chosen among those that are there"),
+        }
+    }
+}
