@@ -71,6 +71,7 @@ async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'stat
         ("ListLeases", client.leases(queue, page()).await.map(drop)),
         ("PurgeQueue", client.purge_queue(queue).await.map(drop)),
         ("CreateQueue", client.create_queue(queue, QueueSettings::default()).await.map(drop)),
+        ("Backup", async { client.backup().await?.next().await }.await.map(drop)),
         ("ListTokens", client.list_tokens(page()).await.map(drop)),
         ("CreateToken", client.create_token("x", vec![grant(Permission::Publish, "")], None).await.map(drop)),
         ("RevokeToken", client.revoke_token("nobody").await.map(drop)),

@@ -33,7 +33,6 @@ async fn a_call_that_is_not_built_says_so() {
         ("Transact", refusal(queues.transact(proto::TransactRequest::default()).await)),
         ("UpdateQueue", refusal(admin.update_queue(proto::UpdateQueueRequest::default()).await)),
         ("RedriveMessages", refusal(admin.redrive_messages(proto::RedriveMessagesRequest::default()).await)),
-        ("Backup", refusal(admin.backup(proto::BackupRequest {}).await)),
     ];
     for (name, (code, reason, _, message)) in unbuilt {
         assert_eq!((code, reason.as_str()), (Code::Unimplemented, "NOT_BUILT"), "{name}: {message}");

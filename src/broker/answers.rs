@@ -63,6 +63,7 @@ impl Broker {
                 let page = self.named(&queue).map(|queue| peek::leases(queue, &window));
                 Departure::Leases(Answer::new(reply, page))
             }
+            Request::Backup(reply) => Departure::Ordered(Answer::new(reply, self.order_backup(batch.now))),
             Request::Watch(reply) => {
                 let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
                 Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))

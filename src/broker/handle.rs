@@ -16,6 +16,7 @@ use super::request::{
     Arrival, BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView,
     Refused, Reply, Request, Settlement, Terms, Window,
 };
+use crate::store::Backup;
 use crate::types::{
     Content, FactsByPlace, HolderId, Published, QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
 };
@@ -202,6 +203,18 @@ impl Handle {
     /// If the broker is draining or has stopped.
     pub async fn watch(&self) -> Result<Watch, BrokerError> {
         self.ask(Request::Watch).await
+    }
+
+    /// Takes a backup of all that is there now. Dropping it lets go of what it holds on disk.
+    ///
+    /// # Errors
+    /// If another one is under way, the state can't be copied, or the broker is draining or has stopped.
+    pub async fn backup(&self) -> Result<Backup, BrokerError> {
+        let begun = self.ask(Request::Backup).await?;
+        begun.await.map_err(|_| self.stopped())?.map_err(|error| {
+            tracing::error!(%error, "the backup was not begun");
+            BrokerError::Backup
+        })
     }
 
     /// What is in the queues, as of a few seconds ago.

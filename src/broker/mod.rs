@@ -8,6 +8,7 @@
 //! waits for write(2) only).
 
 mod answers;
+mod backup;
 mod batch;
 mod board;
 mod clock;
@@ -29,6 +30,7 @@ mod topics;
 mod walk;
 
 pub use crate::engine::{Credit, Depth};
+pub use crate::store::Backup;
 pub use board::{Board, Row, Tally, Watch};
 pub use clock::wall as wall_clock;
 pub use gauges::Depths;

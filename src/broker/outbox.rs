@@ -9,9 +9,8 @@ use super::request::{
     BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
 };
 use super::topics::{TopicResult, TopicView};
-use crate::types::{
-    Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch,
-};
+use crate::store::{Backup, ReadError};
+use crate::types::{Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -36,6 +35,7 @@ pub(super) enum Departure {
     Peeked(Answer<Page<Peeked, Sequence>>),
     Peek(PeekJob),
     Watching(Answer<Watch>),
+    Ordered(Answer<oneshot::Receiver<Result<Backup, ReadError>>>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
 }

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::board::Watch;
 use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
+use crate::store::{Backup, ReadError};
 use crate::types::{
     Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
     QueueSettings, Receipt, ReceiptFailure, RoutingPattern, Sequence, StoredMessage, Timestamp, TopicName,
@@ -111,6 +112,12 @@ pub enum BrokerError {
         "the store failed; the server stops, its log says why, and it can be started again when the cause is gone"
     )]
     StoreFailed,
+    /// Another backup is under way.
+    #[error("another backup is being taken; wait for its end")]
+    BackupRunning,
+    /// The state files could not be copied.
+    #[error("the backup failed; the server's log says why")]
+    Backup,
     /// A message could not be read back.
     #[error("reading from the store failed; the server's log says why")]
     Read,
@@ -297,6 +304,7 @@ pub(super) enum Request {
         reply: Reply<Page<LeaseView, Sequence>>,
     },
     Watch(Reply<Watch>),
+    Backup(Reply<oneshot::Receiver<Result<Backup, ReadError>>>),
 }
 
 /// What reaches a stream.

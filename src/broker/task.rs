@@ -2,7 +2,7 @@
 //! has become durable.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -57,6 +57,8 @@ pub struct Broker {
     pub(super) draining: bool,
     pub(super) tallies: Tallies,
     pub(super) board: BoardMaker,
+    /// Alive while a backup is ordered or being read.
+    pub(super) backup: Weak<()>,
     pub(super) stopped: Arc<OnceLock<BrokerError>>,
     pub(super) parked: Parked,
     depths: DepthsSender,
@@ -103,6 +105,7 @@ impl Broker {
             draining: false,
             tallies: Tallies::default(),
             board: BoardMaker::new(),
+            backup: Weak::new(),
             parked: Parked::default(),
             depths,
             clock,
@@ -305,7 +308,8 @@ impl Broker {
 
     /// Begins a checkpoint of all that was appended so far, unless one is running or nothing has changed.
     fn checkpoint(&mut self) {
-        if self.store.checkpoint_running() || self.last.index == self.checkpointed {
+        let unchanged = self.last.index == self.checkpointed && !self.store.backup_ordered();
+        if self.store.checkpoint_running() || unchanged {
             return;
         }
         self.checkpointed = self.last.index;
@@ -355,6 +359,7 @@ impl Broker {
             Departure::Opened(answer) => answer.send(),
             Departure::Peeked(answer) => answer.send(),
             Departure::Watching(answer) => answer.send(),
+            Departure::Ordered(answer) => answer.send(),
             Departure::Peek(job) => job.start(self.store.reader()),
             // A stream that is gone has said so, or is about to: its messages go back with that.
             Departure::Fed(line, feed) => _ = line.send(feed),

@@ -4,6 +4,7 @@
 //! standard output, one JSON object a line with `--json`; everything else goes to standard error.
 
 mod argument;
+mod backup;
 mod bench;
 mod connection;
 mod exec;
@@ -89,6 +90,10 @@ enum Command {
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Copy everything that a running server has into a file
+    Backup(backup::Backup),
+    /// Make a data directory from such a file
+    Restore(backup::Restore),
     /// Measure how fast a server is
     Bench(bench::Bench),
 }
@@ -110,6 +115,8 @@ impl Cli {
             Command::Peek(command) => command.run(global).await,
             Command::Leases(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
+            Command::Backup(command) => command.run(global).await,
+            Command::Restore(command) => command.run(global).await,
             Command::Bench(command) => command.run(global).await,
         }
     }

@@ -34,8 +34,7 @@ pub use topic::{NoRoute, Topic, TopicOutcome};
 
 use crate::types::{
     Change, Command, Dirty, EngineRecord, Epoch, Holder, HolderId, Lanes, QueueId, QueueName, QueueRecord,
-    Sequence,
-    Timestamp, Touch,
+    Sequence, Timestamp, Touch,
 };
 use timer::Timers;
 use topic::Topics;

@@ -343,7 +343,11 @@ impl AdminService for Services {
 
     type BackupStream = Answers<proto::BackupResponse>;
 
-    async fn backup(&self, _: Request<proto::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        Err(status::not_built("Backup"))
+    async fn backup(
+        &self,
+        request: Request<proto::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        Caller::of(&request)?.administers()?;
+        Ok(Response::new(Box::pin(self.back_up().await?)))
     }
 }

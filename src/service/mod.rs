@@ -5,6 +5,7 @@
 
 mod access;
 mod admin;
+mod backup;
 mod check;
 mod consume;
 mod handover;

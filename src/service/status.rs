@@ -107,6 +107,10 @@ impl From<BrokerError> for Status {
             }
             BrokerError::Draining => unavailable("DRAINING", message),
             BrokerError::StoreFailed => unavailable("STORE_FAILED", message),
+            BrokerError::BackupRunning => {
+                Status::with_error_details(Code::FailedPrecondition, message, info("BACKUP_RUNNING", []))
+            }
+            BrokerError::Backup => unavailable("BACKUP_FAILED", message),
             BrokerError::Read => unavailable("STORE_READ_FAILED", message),
         }
     }
@@ -140,6 +144,11 @@ impl From<TokenError> for Status {
 /// A mistake of the server's own.
 pub(super) fn internal(what: &str) -> Status {
     Status::with_error_details(Code::Internal, what, info("INTERNAL", []))
+}
+
+/// A stream that was given up because nobody took it.
+pub(super) fn stalled(message: &str) -> Status {
+    unavailable("STALLED", message.to_owned())
 }
 
 /// An RPC that this version does not have.

@@ -10,6 +10,7 @@
 //! - a message is in the active overlay, in the frozen one, in the state files, or gone; what is found first in this order
 //!   is true.
 
+mod backup;
 mod checkpoint;
 mod chunk;
 mod codec;
@@ -39,9 +40,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::types::{
-    Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, StoredMessage, Timestamp,
-};
+use crate::types::{Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, StoredMessage, Timestamp};
 
 use checkpoint::{Checkpointer, Job};
 use codec::length;
@@ -49,6 +48,7 @@ use error::Context;
 use overlay::{Found, Overlay};
 use state::State;
 
+pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};
 pub use event::StoreEvent;
@@ -75,6 +75,8 @@ pub struct Store {
     frozen: Option<(Arc<Overlay>, Instant)>,
     /// For each lane that has messages in the state files, where these end.
     cold: BTreeMap<LaneId, Sequence>,
+    /// The backup that the next checkpoint begins.
+    ordered: Option<BackupOrder>,
     last: LogId,
     written: u64,
     durable: u64,
@@ -145,6 +147,7 @@ pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
         active: Overlay::default(),
         frozen: None,
         cold,
+        ordered: None,
         last: found.last,
         written: found.last.index,
         durable: found.last.index,
@@ -217,9 +220,22 @@ impl Store {
         let StoreOptions { checkpoint_journal_bytes, overlay_touched_max, overlay_publish_bytes_max, .. } =
             self.options;
         !self.checkpoint_running()
-            && (self.bytes_active >= checkpoint_journal_bytes
+            && (self.ordered.is_some()
+                || self.bytes_active >= checkpoint_journal_bytes
                 || self.active.touched() >= overlay_touched_max
                 || self.active.bytes() >= overlay_publish_bytes_max / 2)
+    }
+
+    /// Makes a backup of the next checkpoint, which is due at once, also if nothing has changed. A backup that was ordered
+    /// and has not begun is given up.
+    pub fn order_backup(&mut self, order: BackupOrder) {
+        self.ordered = Some(order);
+    }
+
+    /// Whether the next checkpoint begins a backup.
+    #[must_use]
+    pub fn backup_ordered(&self) -> bool {
+        self.ordered.is_some()
     }
 
     /// Whether a checkpoint has begun and not ended.
@@ -256,7 +272,7 @@ impl Store {
         let overlay = Arc::new(std::mem::take(&mut self.active));
         self.frozen = Some((overlay.clone(), Instant::now()));
         self.bytes_frozen = std::mem::take(&mut self.bytes_active);
-        self.checkpointer.begin(Job { applied, engine, overlay, dirty });
+        self.checkpointer.begin(Job { applied, engine, overlay, dirty, backup: self.ordered.take() });
     }
 
     /// Takes note of what a thread reported.

@@ -10,8 +10,8 @@ use std::ops::Bound;
 use sled::Tree;
 
 use crate::types::{
-    Binding, BindingKey, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName,
-    Touch,
+    Binding, BindingKey, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Timestamp,
+    TopicName, Touch,
 };
 
 use super::checkpoint::{Sweep, sweeps};

@@ -101,6 +101,19 @@ impl State {
         Ok(state)
     }
 
+    /// All trees that hold rows, by name.
+    pub(super) fn trees(&self) -> Result<Vec<(String, Tree)>, ReadError> {
+        let mut trees = Vec::new();
+        for name in self.db.tree_names() {
+            let text = String::from_utf8_lossy(&name).into_owned();
+            if !text.starts_with("__sled__") {
+                trees.push((text, self.db.open_tree(name)?));
+            }
+        }
+        trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(trees)
+    }
+
     /// Waits until sled's threads have nothing left to write. To be called at least once for every `DRAIN_BYTES` written.
     pub(super) fn drain(&self) -> Result<(), ReadError> {
         self.db.flush()?;

@@ -1,5 +1,6 @@
 //! Scenarios over real directories.
 
+mod backup;
 mod crash;
 mod lifecycle;
 mod model;

@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bbq::store::inspect::inspect;
 use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
 use bbq::types::{
-    Change, Command, Dirty, EngineRecord, Lane, LaneId, LaneRecord, LogId, QueueId, Sequence, StoredMessage,
-    Timestamp,
+    Change, Command, Dirty, EngineRecord, Lane, LaneId, LaneRecord, LogId, Sequence, StoredMessage, Timestamp,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};

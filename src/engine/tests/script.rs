@@ -116,8 +116,7 @@ fn coming(words: &[&str]) -> Coming {
         };
         let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
         let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
-        let facts =
-            Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
+        let facts = Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
         if !facts.is_none() {
             coming.facts.push((place, facts));
         }

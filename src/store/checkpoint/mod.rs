@@ -10,9 +10,10 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::types::{Dirty, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
+use super::backup::{Backup, BackupOrder};
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{LaneOverlay, Overlay};
@@ -33,6 +35,8 @@ pub(super) struct Job {
     pub(super) applied: LogId,
     pub(super) engine: EngineRecord,
     pub(super) overlay: Arc<Overlay>,
+    /// Who wants a backup of it.
+    pub(super) backup: Option<BackupOrder>,
     pub(super) dirty: Dirty,
 }
 
@@ -51,6 +55,9 @@ pub(super) struct Plan {
     sweeps: Vec<Sweep>,
 }
 
+/// How often to look whether a backup is still being read, when there is something to sweep behind it.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
+
 /// The checkpoint thread. Dropping it waits for a checkpoint that runs.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
@@ -67,7 +74,7 @@ impl Checkpointer {
         events: UnboundedSender<StoreEvent>,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = channel();
-        let worker = Worker { state, journal, sweeps, progress, events };
+        let worker = Worker { state, journal, sweeps, progress, events, hold: Weak::new() };
         let thread = std::thread::Builder::new()
             .name("bbq-checkpoint".to_owned())
             .spawn(move || worker.run(&receiver))?;
@@ -96,6 +103,8 @@ struct Worker {
     sweeps: Vec<Sweep>,
     progress: Progress,
     events: UnboundedSender<StoreEvent>,
+    /// While it is held, somebody reads a backup, and no chunk goes.
+    hold: Weak<()>,
 }
 
 /// Why a checkpoint was not made.
@@ -124,6 +133,7 @@ impl Worker {
             let done = match self.wait(jobs) {
                 Next::Checkpoint(job) => self.checkpoint(job),
                 Next::Sweep => self.sweep(),
+                Next::Nothing => Ok(()),
                 Next::End => return,
             };
             match done {
@@ -143,11 +153,31 @@ impl Worker {
         if self.sweeps.is_empty() {
             return jobs.recv().map_or(Next::End, Next::Checkpoint);
         }
+        if self.is_held() {
+            return match jobs.recv_timeout(HELD_PAUSE) {
+                Ok(job) => Next::Checkpoint(job),
+                Err(RecvTimeoutError::Timeout) => Next::Nothing,
+                Err(RecvTimeoutError::Disconnected) => Next::End,
+            };
+        }
         match jobs.try_recv() {
             Ok(job) => Next::Checkpoint(job),
             Err(TryRecvError::Empty) => Next::Sweep,
             Err(TryRecvError::Disconnected) => Next::End,
         }
+    }
+
+    /// Whether somebody reads a backup.
+    fn is_held(&self) -> bool {
+        self.hold.strong_count() > 0
+    }
+
+    /// Begins a backup of the checkpoint that has just been made. If that fails, the checkpoint stands.
+    fn back_up(&mut self, applied: LogId, order: BackupOrder) {
+        let BackupOrder { hold, made_at, messages_bytes, reply } = order;
+        self.hold = Arc::downgrade(&hold);
+        // Whoever ordered it may have gone; then it goes too.
+        let _ = reply.send(Backup::begin(self.state.clone(), applied, made_at, messages_bytes, hold));
     }
 
     fn sweep(&mut self) -> Result<(), Stop> {
@@ -161,7 +191,7 @@ impl Worker {
 
     fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
         let started = Instant::now();
-        let Job { applied, engine, overlay, dirty } = job;
+        let Job { applied, engine, overlay, dirty, backup } = job;
         let mut plan = Plan::of(&dirty);
         let dirty = dirty.queues;
         let mut packer = pack::Packer::new(&self.state);
@@ -178,7 +208,7 @@ impl Worker {
         remembered::write(&self.state, overlay.ids.iter())?;
         let packed = packer.packed();
         let removed = length(plan.dead.len());
-        plan.bound();
+        plan.bound(self.is_held());
         // Rows of one key are one sweep, old or new.
         for sweep in std::mem::take(&mut plan.sweeps) {
             sweep::add(&mut self.sweeps, sweep);
@@ -194,6 +224,9 @@ impl Worker {
         self.tidy(&overlay, &dirty)?;
         journal::purge(&self.journal, applied.index)
             .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
+        if let Some(order) = backup {
+            self.back_up(applied, order);
+        }
         let pack::Packed { messages, bytes, chunks } = packed;
         let took = started.elapsed();
         _ = self.events.send(StoreEvent::Checkpointed {
@@ -254,6 +287,7 @@ impl Worker {
 enum Next {
     Checkpoint(Job),
     Sweep,
+    Nothing,
     End,
 }
 
@@ -277,10 +311,15 @@ impl Plan {
         }
     }
 
-    /// Keeps the transaction small: what is more is dead anyway, and is swept.
-    fn bound(&mut self) {
+    /// Keeps the transaction small: what is more is dead anyway, and is swept. While a backup is read, all of it is, later.
+    fn bound(&mut self, held: bool) {
         let rows: usize = self.dead.iter().map(|chunk| 1 + usize::from(chunk.parts)).sum();
-        if rows > DRAIN_ROWS {
+        if held {
+            // One sweep a queue, however many checkpoints there are until then.
+            for chunk in std::mem::take(&mut self.dead) {
+                sweep::add(&mut self.sweeps, Sweep::new(chunk.key.queue, Sequence(0), chunk.last.next()));
+            }
+        } else if rows > DRAIN_ROWS {
             self.dead.sort_unstable_by_key(|chunk| chunk.key);
             sweep::add_over(&mut self.sweeps, &std::mem::take(&mut self.dead));
         }

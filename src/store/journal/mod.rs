@@ -131,6 +131,14 @@ pub(super) fn open(
     Ok(Found { journal, replay: Replay::new(scan.segments, applied.index), last, bytes: scan.bytes })
 }
 
+/// Makes the journal of a directory whose state files hold entry `applied`.
+pub(super) fn begin(directory: &Path, applied: LogId, segment_bytes: u64) -> Result<(), OpenError> {
+    let header = segment::Header { first: applied.index + 1, salt: rand::random() };
+    segment::create(directory, header, segment_bytes)
+        .map(drop)
+        .context("create", &segment::path(directory, header.first))
+}
+
 /// Copies a torn tail to a file of its own, for whoever wants to know what was in it.
 fn keep_aside(directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), OpenError> {
     let mut kept = Vec::new();
