@@ -317,7 +317,7 @@ impl Plan {
         if held {
             // One sweep a queue, however many checkpoints there are until then.
             for chunk in std::mem::take(&mut self.dead) {
-                sweep::add(&mut self.sweeps, Sweep::new(chunk.key.queue, Sequence(0), chunk.last.next()));
+                sweep::add(&mut self.sweeps, Sweep::new(chunk.key.lane, Sequence(0), chunk.last.next()));
             }
         } else if rows > DRAIN_ROWS {
             self.dead.sort_unstable_by_key(|chunk| chunk.key);
