@@ -8,7 +8,7 @@ use std::time::Duration;
 use bbq::store::{Opened, Store, StoreEvent, StoreOptions, open};
 use bbq::types::{
     Attempt, Change, Command, Content, EngineRecord, Epoch, Lane, Lanes, LogId, Priority, QueueId,
-    QueueRecord, QueueSettings, Sequence, Timestamp, Touch,
+    QueueRecord, QueueSettings, Sequence, Timestamp, Touch, TouchState,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -191,7 +191,7 @@ fn backlog(path: &Path, messages: u64, size: usize) {
             epoch: Epoch(1),
             size: 256,
             lane: Lane::default(),
-            lease: None,
+            state: TouchState::Ready,
         };
         let leased = |sequence| Change::Touched { queue: QUEUE, sequence, touch: touch.clone() };
         run.entry(&Command::StartEpoch, sequences.clone().map(leased).collect());

@@ -53,6 +53,15 @@ async fn watches(client: &Client, queue: &str) -> Result<(), Error> {
     support::within("a report", async { client.watch_stats(request).await?.next().await }).await.map(drop)
 }
 
+async fn redrives(client: &Client, queue: &str) -> Result<(), Error> {
+    let request = proto::RedriveMessagesRequest { queue: queue.to_owned(), ..Default::default() };
+    support::within("a redrive", async { client.redrive(request).await?.next().await }).await.map(drop)
+}
+
+fn mask() -> Vec<String> {
+    vec!["max_attempts".to_owned()]
+}
+
 /// How each call that is built ends, by name.
 async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'static str, Result<(), Error>)> {
     let receipts = ["1.1.1.1"];
@@ -72,6 +81,8 @@ async fn every_call(admin: &Client, client: &Client, queue: &str) -> Vec<(&'stat
         ("PurgeQueue", client.purge_queue(queue).await.map(drop)),
         ("CreateQueue", client.create_queue(queue, QueueSettings::default()).await.map(drop)),
         ("Backup", async { client.backup().await?.next().await }.await.map(drop)),
+        ("UpdateQueue", client.update_queue(queue, QueueSettings::default(), mask()).await.map(drop)),
+        ("RedriveMessages", redrives(client, queue).await),
         ("ListTokens", client.list_tokens(page()).await.map(drop)),
         ("CreateToken", client.create_token("x", vec![grant(Permission::Publish, "")], None).await.map(drop)),
         ("RevokeToken", client.revoke_token("nobody").await.map(drop)),
@@ -141,8 +152,12 @@ async fn a_permission_covers_its_calls_on_its_queues_and_nothing_else() {
         admin.create_queue(queue, QueueSettings::default()).await.unwrap();
     }
     let consume = ["Subscribe", "Receive", "Ack", "Nack", "Extend", "GetQueue", "WatchStats"];
-    let manage =
-        [&["Publish"][..], &consume, &["PeekMessages", "ListLeases", "PurgeQueue", "CreateQueue"]].concat();
+    let manage = [
+        &["Publish"][..],
+        &consume,
+        &["PeekMessages", "ListLeases", "PurgeQueue", "CreateQueue", "UpdateQueue", "RedriveMessages"],
+    ]
+    .concat();
     for transport in TRANSPORTS {
         for (permission, calls) in [
             (Permission::Publish, &["Publish", "GetQueue", "WatchStats"][..]),

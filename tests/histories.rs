@@ -18,6 +18,7 @@ mod support {
     pub mod disk;
     pub mod history;
     pub mod model;
+    pub mod order;
     pub mod topics;
 }
 

@@ -77,7 +77,7 @@ async fn a_checkpoint_holds_leases_with_their_deadlines() {
     drop(subscription);
     for (delivery, by_stream) in [(&received, false), (&streamed, true)] {
         let touch = touch(&server.data(), delivery.sequence());
-        let lease = touch.lease.expect("it is leased");
+        let lease = touch.lease().expect("it is leased");
         assert_eq!(lease.deadline.0, milliseconds(delivery.lease_expires_at().unwrap()));
         assert_eq!(matches!(lease.holder, Holder::Stream(_)), by_stream);
         assert_eq!((touch.attempt.0, touch.uncounted), (1, 0));
@@ -121,9 +121,9 @@ async fn a_receive_lease_survives_a_stop_and_a_streams_does_not() {
     assert!(server.stop().await.success());
     drop(subscription);
     let first = touch(&server.data(), received.sequence());
-    let lease = first.lease.expect("it is leased");
+    let lease = first.lease().expect("it is leased");
     assert_eq!(lease.deadline.0, milliseconds(received.lease_expires_at().unwrap()));
     let second = touch(&server.data(), streamed.sequence());
-    assert_eq!((second.lease, second.attempt.0, second.uncounted), (None, 1, 1));
+    assert_eq!((second.lease(), second.attempt.0, second.uncounted), (None, 1, 1));
     after_the_restart(server, &received).await;
 }

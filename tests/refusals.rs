@@ -138,14 +138,8 @@ async fn limits_are_what_the_configuration_says() {
 async fn a_setting_that_is_not_built_is_refused_by_the_command_too() {
     let server = server_with_message().await;
     for (flags, setting) in [
-        (&["--max-attempts", "3"][..], "settings.max_attempts"),
-        (&["--ordering", "fifo"], "settings.ordering"),
-        (&["--ordering", "by-key"], "settings.ordering"),
-        (&["--retry-initial", "1s"], "settings.retry_backoff"),
-        (&["--dead-letter-queue", "q"], "settings.dead_letter_queue"),
+        (&["--ordering", "by-key"][..], "settings.ordering"),
         (&["--time-to-live", "1h"], "settings.time_to_live"),
-        (&["--single-active-consumer"], "settings.single_active_consumer"),
-        (&["--paused"], "settings.paused"),
     ] {
         let why = server.run(&[&["queue", "create", "new"], flags].concat()).await.refused();
         says(&why, &[setting, "not built yet"]);
@@ -163,10 +157,10 @@ async fn a_setting_that_is_not_built_is_refused_by_the_command_too() {
         says(&why, &[field, "not built yet"]);
     }
     says(&server.run(&["publish", "q", "x", "--attr", "bbq-x=1"]).await.refused(), &["bbq-x", "server's"]);
-    says(
-        &server.run(&["nack", "q", "1.1.1.1", "--dead-letter"]).await.refused(),
-        &["dead_letter", "not built yet"],
-    );
+    let why = server.run(&["nack", "q", "1.1.1.1", "--delay", "13h"]).await.refused();
+    says(&why, &["delay", "12 h"]);
+    let once = ["queue", "create", "new", "--delivery", "at-most-once", "--max-attempts", "3"];
+    says(&server.run(&once).await.refused(), &["settings.max_attempts", "leave max_attempts unset"]);
     says(&server.run(&["queue", "show", "new"]).await.refused(), &["new"]);
     unharmed(&server).await;
 }

@@ -31,8 +31,6 @@ async fn a_call_that_is_not_built_says_so() {
     let Raw { mut queues, mut admin } = raw;
     let unbuilt = [
         ("Transact", refusal(queues.transact(proto::TransactRequest::default()).await)),
-        ("UpdateQueue", refusal(admin.update_queue(proto::UpdateQueueRequest::default()).await)),
-        ("RedriveMessages", refusal(admin.redrive_messages(proto::RedriveMessagesRequest::default()).await)),
     ];
     for (name, (code, reason, _, message)) in unbuilt {
         assert_eq!((code, reason.as_str()), (Code::Unimplemented, "NOT_BUILT"), "{name}: {message}");
@@ -47,23 +45,21 @@ async fn a_setting_that_is_not_built_is_refused_by_name() {
     let (_server, mut raw) = server_with_queue().await;
     let second = Some(Duration { seconds: 1, nanos: 0 });
     let two_days = Some(Duration { seconds: 172_800, nanos: 0 });
-    let backoff = proto::RetryBackoff { initial: second, multiplier: 2.0, max: None };
+    let backoff = proto::RetryBackoff { initial: None, multiplier: 2.0, max: None };
     for (field, settings) in [
-        ("ordering", Settings { ordering: proto::Ordering::Fifo.into(), ..Default::default() }),
         ("ordering", Settings { ordering: proto::Ordering::ByKey.into(), ..Default::default() }),
         ("ordering", Settings { ordering: 99, ..Default::default() }),
         ("delivery", Settings { delivery: 99, ..Default::default() }),
         ("durability", Settings { durability: 99, ..Default::default() }),
         ("lease_duration", Settings { lease_duration: Some(Duration::default()), ..Default::default() }),
-        ("max_attempts", Settings { max_attempts: 3, ..Default::default() }),
-        ("retry_backoff", Settings { retry_backoff: Some(backoff), ..Default::default() }),
-        ("dead_letter_queue", Settings { dead_letter_queue: "dead".to_owned(), ..Default::default() }),
+        ("max_attempts", Settings { max_attempts: 3, delivery: 2, ..Default::default() }),
+        ("retry_backoff.initial", Settings { retry_backoff: Some(backoff), ..Default::default() }),
+        ("dead_letter_queue", Settings { dead_letter_queue: "a b".to_owned(), ..Default::default() }),
+        ("dead_letter_queue", Settings { dead_letter_queue: "other/dead".to_owned(), ..Default::default() }),
         ("time_to_live", Settings { time_to_live: second, ..Default::default() }),
         ("overflow", Settings { overflow: proto::Overflow::DropOldest.into(), ..Default::default() }),
         ("overflow", Settings { overflow: 99, ..Default::default() }),
         ("deduplication_window", Settings { deduplication_window: two_days, ..Default::default() }),
-        ("single_active_consumer", Settings { single_active_consumer: true, ..Default::default() }),
-        ("paused", Settings { paused: true, ..Default::default() }),
     ] {
         let request = proto::CreateQueueRequest { name: "new".to_owned(), settings: Some(settings) };
         refuses_field(raw.admin.create_queue(request).await, &format!("settings.{field}"));
@@ -160,19 +156,21 @@ async fn a_field_of_a_consumer_out_of_bounds_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_of_a_settlement_that_is_not_built_is_refused_by_name() {
+async fn a_field_of_a_settlement_out_of_bounds_is_refused_by_name() {
     let (_server, mut raw) = server_with_queue().await;
-    let second = Some(Duration { seconds: 1, nanos: 0 });
+    let day = Some(Duration { seconds: 86_400, nanos: 0 });
     let (queue, receipts) = (|| "q".to_owned(), || vec!["1.1.1.1".to_owned()]);
     for (field, request) in [
-        ("delay", proto::NackRequest { delay: second, ..Default::default() }),
-        ("dead_letter", proto::NackRequest { dead_letter: true, ..Default::default() }),
-        ("reason", proto::NackRequest { reason: "why".to_owned(), ..Default::default() }),
+        ("delay", proto::NackRequest { delay: day, ..Default::default() }),
+        (
+            "delay",
+            proto::NackRequest { delay: Some(Duration::default()), dead_letter: true, ..Default::default() },
+        ),
+        ("reason", proto::NackRequest { reason: "y".repeat(1025), ..Default::default() }),
     ] {
         let request = proto::NackRequest { queue: queue(), receipts: receipts(), ..request };
         refuses_field(raw.queues.nack(request).await, field);
     }
-    let day = Some(Duration { seconds: 86_400, nanos: 0 });
     let request = proto::ExtendRequest { queue: queue(), receipts: receipts(), lease_duration: day };
     refuses_field(raw.queues.extend(request).await, "lease_duration");
     let request = proto::AckRequest { queue: queue(), receipts: Vec::new() };
@@ -199,6 +197,27 @@ async fn a_field_of_the_control_plane_out_of_bounds_is_refused_by_name() {
             admin.peek_messages(proto::PeekMessagesRequest { queue: queue(), ..request }).await,
             field,
         );
+    }
+    for paths in
+        [Vec::new(), vec!["paused".to_owned(), "colour".to_owned()], vec!["retry_backoff.max".to_owned()]]
+    {
+        let update_mask = Some(prost_types::FieldMask { paths });
+        let request = proto::UpdateQueueRequest { name: queue(), settings: None, update_mask };
+        refuses_field(admin.update_queue(request).await, "update_mask");
+    }
+    for (field, request) in [
+        (
+            "source_queue",
+            proto::RedriveMessagesRequest { source_queue: "a b".to_owned(), ..Default::default() },
+        ),
+        ("target_queue", proto::RedriveMessagesRequest { target_queue: queue(), ..Default::default() }),
+        (
+            "target_queue",
+            proto::RedriveMessagesRequest { target_queue: "n/q".to_owned(), ..Default::default() },
+        ),
+    ] {
+        let request = proto::RedriveMessagesRequest { queue: queue(), ..request };
+        refuses_field(admin.redrive_messages(request).await, field);
     }
     let request = proto::ListLeasesRequest { queue: queue(), page_size: 1001, ..Default::default() };
     refuses_field(admin.list_leases(request).await, "page_size");
@@ -249,6 +268,10 @@ async fn a_bad_name_is_refused_by_every_call() {
         refuses_field(admin.get_queue(proto::GetQueueRequest { name: name() }).await, "name");
         refuses_field(admin.delete_queue(proto::DeleteQueueRequest { name: name() }).await, "name");
         refuses_field(admin.purge_queue(proto::PurgeQueueRequest { name: name() }).await, "name");
+        let update = proto::UpdateQueueRequest { name: name(), ..Default::default() };
+        refuses_field(admin.update_queue(update).await, "name");
+        let redrive = proto::RedriveMessagesRequest { queue: name(), ..Default::default() };
+        refuses_field(admin.redrive_messages(redrive).await, "queue");
         let peek = proto::PeekMessagesRequest { queue: name(), ..Default::default() };
         refuses_field(admin.peek_messages(peek).await, "queue");
         let leases = proto::ListLeasesRequest { queue: name(), ..Default::default() };

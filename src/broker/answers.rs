@@ -13,7 +13,7 @@ use super::request::{
     Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
-use crate::engine::{Created, Outcome, Queue};
+use crate::engine::{Created, Engine, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
     Claim, Command, Holder, HolderId, LaneId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
@@ -45,6 +45,12 @@ impl Broker {
             }
             Request::Create { queue, settings, reply } => {
                 Departure::Queue(Answer::new(reply, self.create(batch, queue, settings)))
+            }
+            Request::Update { queue, patch, reply } => {
+                Departure::Queue(Answer::new(reply, self.update(batch, queue, &patch)))
+            }
+            Request::Relocate { queue, messages, reply } => {
+                Departure::Counted(Answer::new(reply, self.relocate(batch, &queue, messages)))
             }
             Request::Delete { queue, reply } => {
                 Departure::Counted(Answer::new(reply, self.delete(batch, queue)))
@@ -83,7 +89,9 @@ impl Broker {
     pub(super) fn on_notice(&mut self, batch: &mut Batch, notice: Notice) -> Result<(), Stopped> {
         match notice {
             Notice::Left(holder) => {
-                self.consumers.leave(holder);
+                if let Some(gone) = self.consumers.leave(holder) {
+                    self.took_turns(gone.queue);
+                }
                 self.release(batch, holder, true);
             }
             Notice::Taken(holder, sizes) => {
@@ -98,6 +106,7 @@ impl Broker {
                 }
             }
             Notice::Loaded(loaded) => self.on_loaded(loaded)?,
+            Notice::DeadRead(loaded) => self.on_dead_read(batch, loaded)?,
             Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
                 self.draining = true;
@@ -136,15 +145,15 @@ impl Broker {
         Ok(())
     }
 
-    fn named(&self, name: &QueueName) -> Result<&Queue, BrokerError> {
-        self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
+    pub(super) fn named(&self, name: &QueueName) -> Result<&Queue, BrokerError> {
+        found(&self.engine, name)
     }
 
     fn id(&self, name: &QueueName) -> Result<QueueId, BrokerError> {
         self.named(name).map(|queue| queue.record().id)
     }
 
-    fn view(&self, queue: &Queue) -> QueueView {
+    pub(super) fn view(&self, queue: &Queue) -> QueueView {
         let id = queue.record().id;
         let consumers = self.consumers.counter(id).map_or(0, |counter| counter.dispatch.len() as u64);
         QueueView { record: queue.record().clone(), depth: queue.depth(), consumers }
@@ -244,10 +253,13 @@ impl Broker {
                 Err(failure) => refused.push((place, *failure)),
             }
         }
+        let acked = what == Settlement::Ack;
         let asked = claims.len();
         let (name, command) = match what {
             Settlement::Ack => ("ack", Command::Ack { queue: id, claims }),
-            Settlement::Nack => ("nack", Command::Nack { queue: id, claims }),
+            Settlement::Nack { retry, reason } => {
+                ("nack", Command::Nack { queue: id, claims, retry, reason })
+            }
             Settlement::Extend(duration) => {
                 ("extend", Command::Extend { queue: id, claims, duration: duration.unwrap_or(standard) })
             }
@@ -257,7 +269,7 @@ impl Broker {
         {
             let settled = (asked - failures.len()) as u64;
             metrics::counter!("bbq_messages_settled_total", "how" => name).increment(settled);
-            if what == Settlement::Ack {
+            if acked {
                 self.tallies.of(id).acked += settled;
             }
             refused.extend(
@@ -275,9 +287,12 @@ impl Broker {
         settings: QueueSettings,
     ) -> Result<QueueView, BrokerError> {
         match self.act(batch, Command::CreateQueue { name: name.clone(), settings }) {
-            Outcome::Created(Created::New(_) | Created::Existed(_)) => {
+            Outcome::Created(Created::New(_)) => {
+                self.dead_letters_may_go(&name);
                 self.named(&name).map(|queue| self.view(queue))
             }
+            Outcome::Created(Created::Existed(_)) => self.named(&name).map(|queue| self.view(queue)),
+            Outcome::Created(Created::Cycle(cycle)) => Err(BrokerError::Cycle(cycle)),
             _ => Err(BrokerError::OtherSettings(name)),
         }
     }
@@ -286,6 +301,9 @@ impl Broker {
         let queue = self.id(&name)?;
         let holders = self.consumers.at(queue);
         let outcome = self.act(batch, Command::DeleteQueue { queue });
+        if let Outcome::Named(by) = outcome {
+            return Err(BrokerError::InUse { queue: name, by });
+        }
         if let Outcome::QueueBound { topic, binding } = outcome {
             return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
         }
@@ -316,4 +334,9 @@ impl Broker {
         let items = queues.by_ref().take(window.count).map(|queue| self.view(queue)).collect();
         Page { items, next: queues.next().map(|queue| queue.record().name.clone()) }
     }
+}
+
+/// A queue by its name.
+pub(super) fn found<'a>(engine: &'a Engine, name: &QueueName) -> Result<&'a Queue, BrokerError> {
+    engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))
 }

@@ -10,11 +10,11 @@ use super::read_ahead::{ReadAhead, Wanted};
 use super::request::{Delivery, Feed};
 use super::task::Broker;
 use super::walk::{self, Go, Step};
-use crate::engine::{Granted, Outcome, Queue};
+use crate::engine::{Dealer, Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
 use crate::types::{
-    Attempt, Command, HolderId, Lane, LaneId, Offer, Pick, Priority, QueueId, Receipt, Sequence,
-    StoredMessage,
+    Attempt, Command, Epoch, HolderId, Lane, LaneId, Offer, Pick, Priority, QueueId, Receipt, Sequence,
+    StoredMessage, Touch,
 };
 
 /// The most messages that one pass hands out, so that an entry stays small.
@@ -56,16 +56,25 @@ impl Broker {
     fn dispatch_queue(&mut self, batch: &mut Batch, id: QueueId) {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
-        let deal = deal(&self.store, queue, counter);
+        let deal = deal(&self.store, queue, self.engine.record().epoch, counter);
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
         let cold = deal.cold;
         if !deal.picks.is_empty() {
             self.grant(batch, id, deal);
+            self.took_turns(id);
         }
         self.read_ahead(id, cold);
         self.answer_last_calls(batch, id);
+    }
+
+    /// Where consumers wait for each other, one that has got something or left may have made room for the next.
+    pub(super) fn took_turns(&mut self, id: QueueId) {
+        let turns = |queue: &Queue| queue.in_order() || queue.settings().single_active_consumer;
+        if self.engine.queue(id).is_some_and(turns) {
+            self.restless.insert(id);
+        }
     }
 
     fn grant(&mut self, batch: &mut Batch, id: QueueId, deal: Deal) {
@@ -143,9 +152,7 @@ impl Broker {
                 true => Sequence(u64::MAX),
                 false => queue.lane(lane.priority()).frontier,
             };
-            counter
-                .ahead
-                .forget(first, |sequence| queue.touch(sequence).is_some_and(|touch| touch.lease.is_none()));
+            counter.ahead.forget(first, |sequence| queue.touch(sequence).is_some_and(Touch::is_ready));
         }
         if counter.ahead.is_loading() || (!cold && counter.ahead.bytes() == 0) {
             return;
@@ -163,20 +170,25 @@ impl Broker {
     }
 }
 
-fn deal(store: &Store, queue: &Queue, counter: &mut Counter) -> Deal {
+fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> Deal {
     let mut deal = Deal::default();
     let Counter { dispatch, ahead, .. } = counter;
+    let mut dealer = Dealer::new(queue, epoch);
+    let barrier = queue.barrier();
     for priority in queue.ready_priorities() {
         let go = walk::through((store, queue, priority), ahead, |step| {
-            if deal.picks.len() >= PICKS_MAX || !dispatch.hungry() {
+            if deal.picks.len() >= PICKS_MAX || !dealer.hungry(dispatch) {
                 return Go::Stop;
             }
             let Step::Ready(lane, message) = step else {
                 deal.cold = true;
                 return Go::Stop;
             };
+            if barrier.is_some_and(|barrier| message.sequence >= barrier) {
+                return Go::Stop;
+            }
             let size = message.content.size();
-            let Some(holder) = dispatch.take(size) else { return Go::Stop };
+            let Some(holder) = dealer.deal(dispatch, size) else { return Go::Stop };
             deal.give(holder, lane, size, message);
             Go::On
         });

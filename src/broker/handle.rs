@@ -11,6 +11,7 @@ use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::board::Watch;
+use super::changes::{Patch, Relocation};
 use super::gauges::Depths;
 use super::request::{
     Arrival, BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView,
@@ -123,6 +124,23 @@ impl Handle {
     /// If there is one with other settings, or the broker has stopped.
     pub async fn create(&self, queue: QueueName, settings: QueueSettings) -> Result<QueueView, BrokerError> {
         self.ask(|reply| Request::Create { queue, settings, reply }).await
+    }
+
+    /// Changes some settings of a queue. Safe to repeat.
+    ///
+    /// # Errors
+    /// If there is no such queue, it can't have these settings, or the broker has stopped.
+    pub async fn update(&self, queue: QueueName, patch: Patch) -> Result<QueueView, BrokerError> {
+        self.ask(|reply| Request::Update { queue, patch, reply }).await
+    }
+
+    /// Moves messages of a queue that are still ready to other queues, in its order, and says how many that were. Safe to
+    /// repeat: what has moved is not there any more.
+    ///
+    /// # Errors
+    /// If one of the queues is not there, or the broker has stopped.
+    pub async fn relocate(&self, queue: QueueName, messages: Vec<Relocation>) -> Result<u64, BrokerError> {
+        self.ask(|reply| Request::Relocate { queue, messages, reply }).await
     }
 
     /// Removes a queue and says how many messages went with it.

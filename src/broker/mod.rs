@@ -8,11 +8,14 @@
 //! waits for write(2) only).
 
 mod answers;
+mod attributes;
 mod backup;
 mod batch;
 mod board;
+mod changes;
 mod clock;
 mod consumers;
+mod dead_letters;
 mod dispatching;
 mod gauges;
 mod handle;
@@ -32,7 +35,9 @@ mod walk;
 pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;
 pub use board::{Board, Row, Tally, Watch};
+pub use changes::{Patch, Relocation};
 pub use clock::wall as wall_clock;
+pub(crate) use dead_letters::revived;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};

@@ -5,7 +5,7 @@ use super::request::{BrokerError, LeaseView, MessageState, Page, Peeked, Reply, 
 use super::task::Broker;
 use crate::engine::Queue;
 use crate::store::{Lookup, ReadError, Reader};
-use crate::types::{Lane, LaneId, Sequence, Touch};
+use crate::types::{Lane, LaneId, Sequence, Touch, TouchState};
 
 /// The most touched messages that one look passes over, so that a search for rare ones does not hold up the broker.
 const LOOK_MAX: usize = 16_384;
@@ -15,9 +15,11 @@ const END: Sequence = Sequence(u64::MAX);
 impl MessageState {
     /// Where a touched message stands. Untouched ones are ready.
     fn of(touch: &Touch) -> Self {
-        match &touch.lease {
-            Some(_) => Self::Leased,
-            None => Self::Ready,
+        match &touch.state {
+            TouchState::Ready => Self::Ready,
+            TouchState::Delayed { .. } => Self::Delayed,
+            TouchState::Leased(_) => Self::Leased,
+            TouchState::Dead { .. } => Self::Dead,
         }
     }
 }
@@ -83,7 +85,7 @@ impl Broker {
 /// A page of the leases of a queue.
 pub(super) fn leases(queue: &Queue, window: &Window<Sequence>) -> Page<LeaseView, Sequence> {
     touched(queue, window, |sequence, touch| {
-        let lease = touch.lease.clone()?;
+        let lease = touch.lease()?.clone();
         Some(LeaseView { sequence, attempt: touch.attempt.0, lease })
     })
 }
@@ -159,7 +161,7 @@ fn page(
         if bytes > job.bytes && !items.is_empty() {
             return Ok(Page { items, next: Some(*sequence) });
         }
-        items.push(Peeked { message, state: *state, touch: touch.take() });
+        items.push(Peeked { priority: lane.priority(), message, state: *state, touch: touch.take() });
     }
     Ok(Page { items, next })
 }

@@ -163,6 +163,9 @@ impl Broker {
     /// Whether the server has room for what a publish wants it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
         let Publish { queue: name, messages, facts, .. } = publish;
+        if queue.in_order() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
+            return Err(BrokerError::NoPriorities(name.clone()));
+        }
         let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
         if !with_id {
             return Ok(());

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::board::Watch;
+use super::changes::{Patch, Relocation};
 use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
 use crate::store::{Backup, ReadError};
 use crate::types::{
-    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
-    QueueSettings, Receipt, ReceiptFailure, RoutingPattern, Sequence, StoredMessage, Timestamp, TopicName,
-    Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Priority, Published, QueueName, QueueRecord,
+    QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError, SettingsField,
+    StoredMessage, Timestamp, TopicName, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -23,6 +24,32 @@ pub enum BrokerError {
     /// There is one, but it is another.
     #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
     OtherSettings(QueueName),
+    /// A setting may change only while the queue is empty.
+    #[error(
+        "queue {0} has messages, and {name} may change only while it has none; drain or purge it first",
+        name = .1.name()
+    )]
+    NotEmpty(QueueName, SettingsField),
+    /// Dead-letter queues would form a circle.
+    #[error("dead_letter_queue: {}; dead letters would go round and round", circle(.0))]
+    Cycle(Vec<QueueName>),
+    /// The queue can't go, because another one needs it.
+    #[error(
+        "queue {queue} is the dead-letter queue of {by}; set another one there first \
+         (`bbq queue update {by} --dead-letter-queue ''`)"
+    )]
+    InUse {
+        /// The queue.
+        queue: QueueName,
+        /// Who needs it.
+        by: QueueName,
+    },
+    /// Settings don't go together.
+    #[error(transparent)]
+    Settings(SettingsError),
+    /// The store has more to write than it should; whoever adds to it waits.
+    #[error("the store is behind; try again in a moment")]
+    Behind,
     /// A queue has no room for what was published.
     #[error(
         "queue {0} is full: {1}; consume or purge messages, raise the limit, or let the queue drop the oldest \
@@ -34,6 +61,9 @@ pub enum BrokerError {
         "queue {0} has no deduplication_window, so that a deduplication_id has no effect: set one, or leave the id unset"
     )]
     NoDeduplication(QueueName),
+    /// A message has a priority, where all go in one order.
+    #[error("queue {0} is FIFO, where a priority has no effect: leave it at 0, or use an UNORDERED queue")]
+    NoPriorities(QueueName),
     /// The server remembers as many ids as it may.
     #[error(
         "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \
@@ -123,6 +153,10 @@ pub enum BrokerError {
     Read,
 }
 
+fn circle(names: &[QueueName]) -> String {
+    names.iter().map(QueueName::as_str).collect::<Vec<_>>().join(" -> ")
+}
+
 /// A reply's way back to who asked.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
 
@@ -138,12 +172,17 @@ pub struct Delivery {
 }
 
 /// What to do with what receipts name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// It is done.
     Ack,
-    /// It is to be tried again.
-    Nack,
+    /// It could not be handled.
+    Nack {
+        /// When to try again, if ever.
+        retry: Retry,
+        /// Why, for the dead-letter queue; may be empty.
+        reason: Arc<str>,
+    },
     /// It is still being worked on: so long from now, or as long as the queue says.
     Extend(Option<Duration>),
 }
@@ -176,6 +215,8 @@ pub struct QueueView {
 /// A message as it lies in its queue.
 #[derive(Clone, Debug)]
 pub struct Peeked {
+    /// Its priority.
+    pub priority: Priority,
     /// The message.
     pub message: StoredMessage,
     /// Where it stands.
@@ -215,6 +256,8 @@ pub enum MessageState {
     Leased,
     /// It waits behind another message of its key.
     Parked,
+    /// It waits for the dead-letter queue.
+    Dead,
 }
 
 /// A range of a listing that is wanted.
@@ -268,6 +311,16 @@ pub(super) enum Request {
         queue: QueueName,
         settings: QueueSettings,
         reply: Reply<QueueView>,
+    },
+    Update {
+        queue: QueueName,
+        patch: Patch,
+        reply: Reply<QueueView>,
+    },
+    Relocate {
+        queue: QueueName,
+        messages: Vec<Relocation>,
+        reply: Reply<u64>,
     },
     Delete {
         queue: QueueName,
@@ -324,6 +377,8 @@ pub(super) enum Notice {
     Taken(HolderId, Vec<u32>),
     /// Messages were read from disk.
     Loaded(super::read_ahead::Loaded),
+    /// Dead messages were.
+    DeadRead(super::read_ahead::Loaded),
     /// Sizes were read from disk.
     Sized(super::publishing::Sized),
     /// End all streams and refuse what comes.

@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::board::{BoardMaker, Tallies};
 use super::clock::Clock;
 use super::consumers::Consumers;
+use super::dead_letters::DeadLetters;
 use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
@@ -54,6 +55,7 @@ pub struct Broker {
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
+    pub(super) dead_letters: DeadLetters,
     pub(super) draining: bool,
     pub(super) tallies: Tallies,
     pub(super) board: BoardMaker,
@@ -102,6 +104,7 @@ impl Broker {
             settings,
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
+            dead_letters: DeadLetters::default(),
             draining: false,
             tallies: Tallies::default(),
             board: BoardMaker::new(),
@@ -149,6 +152,7 @@ impl Broker {
         let mut first = Batch::new(&mut self.store, self.clock.now());
         self.act(&mut first, Command::StartEpoch);
         self.commit(first)?;
+        self.note_all_dead();
         let every = Duration::from_millis(self.store.options().checkpoint_interval_ms.max(1));
         let mut checkpoints = tokio::time::interval(every);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -252,6 +256,7 @@ impl Broker {
                 self.on_arrival(batch, publish);
             }
         }
+        self.move_dead_letters(batch);
         self.dispatch(batch);
         Ok(())
     }
@@ -268,7 +273,8 @@ impl Broker {
         }
         for change in &effects.changes {
             match change {
-                Change::Touched { touch, .. } if touch.lease.is_some() => {}
+                Change::Touched { touch, .. } if touch.lease().is_some() => {}
+                Change::Touched { queue, touch, .. } if touch.is_dead() => self.dead_letters.note(*queue),
                 Change::Stored { queue, messages, .. } => {
                     self.tallies.of(*queue).published += messages.len() as u64;
                     self.restless.insert(*queue);
@@ -281,6 +287,9 @@ impl Broker {
                 | Change::Remembered { .. }
                 | Change::Deleted { .. } => {}
             }
+        }
+        if effects.dropped > 0 {
+            metrics::counter!("bbq_messages_dropped_total").increment(effects.dropped);
         }
         self.store.apply(effects.changes);
         outcome

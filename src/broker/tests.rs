@@ -14,8 +14,10 @@ use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
     Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, Priority,
-    QueueName, QueueSettings, Receipt, ReceiptFailure, Sequence,
+    QueueName, QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
 };
+
+mod dead_letters;
 
 struct Rig {
     handle: Handle,
@@ -64,6 +66,10 @@ impl Rig {
         self.handle.stop();
         self.task.await.unwrap().unwrap();
     }
+}
+
+fn nack(retry: Retry) -> Settlement {
+    Settlement::Nack { retry, reason: "".into() }
 }
 
 fn terms(messages: u32) -> Terms {
@@ -306,7 +312,7 @@ async fn replaying_the_journal_gives_the_same_states() {
         let queue = rig.create(QueueSettings::default()).await;
         rig.publish(&queue, &["a", "b", "c"]).await;
         let first = rig.receive(&queue, 2).await;
-        for (delivery, what) in first.iter().zip([Settlement::Ack, Settlement::Nack]) {
+        for (delivery, what) in first.iter().zip([Settlement::Ack, nack(Retry::Backoff)]) {
             rig.settle(&queue, delivery.receipt, what).await;
         }
         rig.task.abort();
@@ -453,7 +459,7 @@ async fn what_is_urgent_goes_first_from_memory_and_from_disk() {
 
     let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
     publish_urgent(&rig, &queue, &[("3-hot", 3), ("2-hot", 2), ("0-hot", 0)]).await;
-    assert_eq!(rig.settle(&queue, first[1].receipt, Settlement::Nack).await, None);
+    assert_eq!(rig.settle(&queue, first[1].receipt, nack(Retry::Backoff)).await, None);
     let mut stream = rig.subscribe(&queue, 1000).await;
     let got: Vec<_> = next(&mut stream, 302).await;
     let mut expected = vec![("3-hot".to_owned(), 1), ("2-005".to_owned(), 2)];

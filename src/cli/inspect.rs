@@ -40,6 +40,7 @@ enum State {
     Delayed,
     Leased,
     Parked,
+    Dead,
 }
 
 impl Peek {
@@ -50,6 +51,7 @@ impl Peek {
             Some(State::Delayed) => proto::MessageState::Delayed,
             Some(State::Leased) => proto::MessageState::Leased,
             Some(State::Parked) => proto::MessageState::Parked,
+            Some(State::Dead) => proto::MessageState::Dead,
         };
         with_client(global, async |client| {
             let messages =

@@ -15,6 +15,7 @@ mod publish_to_topic;
 mod queue;
 mod receive;
 mod record;
+mod redrive;
 mod serve;
 mod settle;
 mod subscribe;
@@ -65,7 +66,7 @@ struct Global {
 enum Command {
     /// Run a server
     Serve(serve::Serve),
-    /// Create, show, list, delete and purge queues
+    /// Create, show, list, change, pause, delete and purge queues
     #[command(subcommand)]
     Queue(queue::Queue),
     /// Create, list, delete, bind and unbind topics
@@ -87,6 +88,8 @@ enum Command {
     Peek(inspect::Peek),
     /// Show who holds what, since when, until when
     Leases(inspect::Leases),
+    /// Move dead-lettered messages back to where they came from
+    Redrive(redrive::Redrive),
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -114,6 +117,7 @@ impl Cli {
             Command::Extend(command) => command.run(global).await,
             Command::Peek(command) => command.run(global).await,
             Command::Leases(command) => command.run(global).await,
+            Command::Redrive(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
             Command::Backup(command) => command.run(global).await,
             Command::Restore(command) => command.run(global).await,

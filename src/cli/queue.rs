@@ -1,9 +1,9 @@
-//! `bbq queue create|show|list|watch|delete|purge`.
+//! `bbq queue create|show|list|watch|update|pause|resume|delete|purge`.
 
 use std::time::Duration;
 
-use anyhow::Result;
-use bbq_client::proto;
+use anyhow::{Result, bail};
+use bbq_client::{Client, proto};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
@@ -31,6 +31,18 @@ pub(super) enum Queue {
     },
     /// Show what queues hold and do, again and again
     Watch(super::watch::Watch),
+    /// Change settings of a queue in use; those that are not named stay as they are
+    Update(Update),
+    /// Let publishes in and nothing out
+    Pause {
+        /// The queue
+        name: String,
+    },
+    /// Let messages out again
+    Resume {
+        /// The queue
+        name: String,
+    },
     /// Remove a queue and all that is in it
     Delete {
         /// The queue
@@ -52,6 +64,14 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Update {
+    /// The queue
+    name: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
 struct Settings {
     /// Which order the queue promises
     #[arg(long, value_enum)]
@@ -66,9 +86,9 @@ struct Settings {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     lease_duration: Option<Duration>,
     /// Dead-letter or drop a message after so many attempts; 0 for no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_attempts: u32,
-    /// The delay before the second attempt [default: none]
+    #[arg(long, value_name = "COUNT")]
+    max_attempts: Option<u32>,
+    /// The delay before the second attempt; 0s for none [default: none]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     retry_initial: Option<Duration>,
     /// By how much each further delay grows
@@ -77,18 +97,18 @@ struct Settings {
     /// No delay is longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "retry_initial")]
     retry_max: Option<Duration>,
-    /// The queue that takes what could not be handled
-    #[arg(long, value_name = "QUEUE", default_value = "", hide_default_value = true)]
-    dead_letter_queue: String,
+    /// The queue that takes what could not be handled; '' for none
+    #[arg(long, value_name = "QUEUE")]
+    dead_letter_queue: Option<String>,
     /// How long a message may wait
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     time_to_live: Option<Duration>,
     /// The most messages the queue may hold; 0 for no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_messages: u64,
+    #[arg(long, value_name = "COUNT")]
+    max_messages: Option<u64>,
     /// The most bytes the queue may hold; 0 for no limit
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    max_bytes: u64,
+    #[arg(long, value_name = "BYTES")]
+    max_bytes: Option<u64>,
     /// What happens to a publish beyond a limit
     #[arg(long, value_enum)]
     overflow: Option<Overflow>,
@@ -96,11 +116,11 @@ struct Settings {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     deduplication_window: Option<Duration>,
     /// One consumer at a time; the others wait for their turn
-    #[arg(long)]
-    single_active_consumer: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    single_active_consumer: Option<bool>,
     /// Publishes go in, nothing goes out
-    #[arg(long)]
-    paused: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    paused: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -150,6 +170,17 @@ impl Queue {
                 output.rows(titles, &rows, "no queues; `bbq queue create NAME` makes one")
             }
             Self::Watch(_) => Ok(()),
+            Self::Update(Update { name, settings }) => update(&client, &name, settings, &mut output).await,
+            Self::Pause { name } => {
+                let settings = proto::QueueSettings { paused: true, ..Default::default() };
+                let queue = client.update_queue(&name, settings, vec!["paused".to_owned()]).await?;
+                output.record(format_args!("queue {name} is paused"), &json(&queue))
+            }
+            Self::Resume { name } => {
+                let settings = proto::QueueSettings::default();
+                let queue = client.update_queue(&name, settings, vec!["paused".to_owned()]).await?;
+                output.record(format_args!("queue {name} goes on"), &json(&queue))
+            }
             Self::Delete { name } => {
                 client.delete_queue(&name).await?;
                 output.record(format_args!("queue {name} is deleted"), &json!({"deleted": name}))
@@ -161,6 +192,38 @@ impl Queue {
             }
         })
         .await
+    }
+}
+
+async fn update(client: &Client, name: &str, settings: Settings, output: &mut Output) -> Result<()> {
+    let mask = settings.named();
+    if mask.is_empty() {
+        bail!("nothing to change; name a setting, such as --max-attempts 5 (`bbq queue update --help`)");
+    }
+    let queue = client.update_queue(name, settings.into(), mask).await?;
+    output.record(format_args!("queue {name} is changed"), &json(&queue))
+}
+
+impl Settings {
+    /// The names of those that were given.
+    fn named(&self) -> Vec<String> {
+        let given = [
+            ("ordering", self.ordering.is_some()),
+            ("delivery", self.delivery.is_some()),
+            ("durability", self.durability.is_some()),
+            ("lease_duration", self.lease_duration.is_some()),
+            ("max_attempts", self.max_attempts.is_some()),
+            ("retry_backoff", self.retry_initial.is_some()),
+            ("dead_letter_queue", self.dead_letter_queue.is_some()),
+            ("time_to_live", self.time_to_live.is_some()),
+            ("max_messages", self.max_messages.is_some()),
+            ("max_bytes", self.max_bytes.is_some()),
+            ("overflow", self.overflow.is_some()),
+            ("deduplication_window", self.deduplication_window.is_some()),
+            ("single_active_consumer", self.single_active_consumer.is_some()),
+            ("paused", self.paused.is_some()),
+        ];
+        given.into_iter().filter(|&(_, given)| given).map(|(name, _)| name.to_owned()).collect()
     }
 }
 
@@ -187,7 +250,8 @@ impl From<Settings> for proto::QueueSettings {
             Some(Overflow::Reject) => proto::Overflow::Reject,
             Some(Overflow::DropOldest) => proto::Overflow::DropOldest,
         };
-        let retry_backoff = settings.retry_initial.map(|initial| proto::RetryBackoff {
+        let retry_initial = settings.retry_initial.filter(|initial| !initial.is_zero());
+        let retry_backoff = retry_initial.map(|initial| proto::RetryBackoff {
             initial: Some(wire(initial)),
             multiplier: settings.retry_multiplier.unwrap_or(1.0),
             max: settings.retry_max.map(wire),
@@ -197,16 +261,16 @@ impl From<Settings> for proto::QueueSettings {
             delivery: delivery.into(),
             durability: durability.into(),
             lease_duration: settings.lease_duration.map(wire),
-            max_attempts: settings.max_attempts,
+            max_attempts: settings.max_attempts.unwrap_or_default(),
             retry_backoff,
-            dead_letter_queue: settings.dead_letter_queue,
+            dead_letter_queue: settings.dead_letter_queue.unwrap_or_default(),
             time_to_live: settings.time_to_live.map(wire),
-            max_messages: settings.max_messages,
-            max_bytes: settings.max_bytes,
+            max_messages: settings.max_messages.unwrap_or_default(),
+            max_bytes: settings.max_bytes.unwrap_or_default(),
             overflow: overflow.into(),
             deduplication_window: settings.deduplication_window.map(wire),
-            single_active_consumer: settings.single_active_consumer,
-            paused: settings.paused,
+            single_active_consumer: settings.single_active_consumer.unwrap_or_default(),
+            paused: settings.paused.unwrap_or_default(),
         }
     }
 }
@@ -262,6 +326,7 @@ fn json(queue: &proto::Queue) -> Value {
         ("ready", stats.ready.into()),
         ("delayed", stats.delayed.into()),
         ("leased", stats.leased.into()),
+        ("dead", if stats.dead == 0 { Value::Null } else { stats.dead.into() }),
         ("bytes", stats.bytes.into()),
         ("consumers", stats.consumers.into()),
         ("oldest_published_at", wire_time(stats.oldest_published_at).into()),

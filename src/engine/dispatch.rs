@@ -1,9 +1,10 @@
 //! Who gets the next message of one queue: round-robin among those with credit.
 //!
 //! A decision of the leader alone: it becomes state only through the grant that follows from it. A consumer without
-//! credit is not in the ring, so ten thousand waiting ones cost nothing and one message wakes one of them.
+//! credit is not in the ring, so ten thousand waiting ones cost nothing and one message wakes one of them. Where it must be
+//! one consumer and no other, the ring is left alone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::types::HolderId;
 
@@ -16,10 +17,24 @@ pub struct Credit {
     pub bytes: u64,
 }
 
+/// Who is asked to take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// Everyone in turn.
+    All,
+    /// The one that has been there longest.
+    Oldest,
+    /// This one.
+    One(HolderId),
+}
+
 /// The consumers of one queue.
 #[derive(Debug, Default)]
 pub struct Dispatch {
     takers: HashMap<HolderId, Taker>,
+    /// The same in the order in which they came.
+    arrivals: BTreeMap<u64, HolderId>,
+    arrived: u64,
     /// Takers that may have credit, next first. May name some that have left.
     ring: VecDeque<HolderId>,
 }
@@ -29,6 +44,7 @@ struct Taker {
     limit: Credit,
     held: Credit,
     in_ring: bool,
+    arrival: u64,
 }
 
 impl Taker {
@@ -41,13 +57,18 @@ impl Taker {
 impl Dispatch {
     /// A consumer comes, holding nothing.
     pub fn join(&mut self, holder: HolderId, limit: Credit) {
-        self.takers.insert(holder, Taker { limit, held: Credit::default(), in_ring: true });
+        let arrival = self.arrived;
+        self.arrived += 1;
+        self.arrivals.insert(arrival, holder);
+        self.takers.insert(holder, Taker { limit, held: Credit::default(), in_ring: true, arrival });
         self.ring.push_back(holder);
     }
 
     /// A consumer goes.
     pub fn leave(&mut self, holder: HolderId) {
-        self.takers.remove(&holder);
+        if let Some(gone) = self.takers.remove(&holder) {
+            self.arrivals.remove(&gone.arrival);
+        }
         if self.ring.len() > 64 && self.ring.len() > 2 * self.takers.len() {
             self.ring.retain(|holder| self.takers.contains_key(holder));
         }
@@ -84,10 +105,33 @@ impl Dispatch {
         None
     }
 
-    /// Whether anyone may take a message.
+    /// Who of `among` gets the next message, of `size` bytes; it counts as held from now on.
+    pub fn take_among(&mut self, among: Among, size: u32) -> Option<HolderId> {
+        let holder = match among {
+            Among::All => return self.take(size),
+            Among::Oldest => self.oldest()?,
+            Among::One(holder) => holder,
+        };
+        let taker = self.takers.get_mut(&holder).filter(|taker| taker.fits(size))?;
+        taker.held.messages += 1;
+        taker.held.bytes += u64::from(size);
+        Some(holder)
+    }
+
+    /// Whether any of `among` may take a message.
     #[must_use]
-    pub fn hungry(&self) -> bool {
-        !self.ring.is_empty()
+    pub fn hungry(&self, among: Among) -> bool {
+        let holder = match among {
+            Among::All => return !self.ring.is_empty(),
+            Among::Oldest => self.oldest(),
+            Among::One(holder) => Some(holder),
+        };
+        let taker = holder.and_then(|holder| self.takers.get(&holder));
+        taker.is_some_and(|taker| taker.held.messages < taker.limit.messages)
+    }
+
+    fn oldest(&self) -> Option<HolderId> {
+        self.arrivals.first_key_value().map(|(_, &holder)| holder)
     }
 
     /// How many messages its consumers could take now, all together. O(n) in the consumers.
@@ -131,7 +175,7 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| dispatch.take(1)).map(|holder| holder.0).collect();
         assert_eq!(order, [1, 2, 3, 1, 2, 3]);
-        assert!(!dispatch.hungry());
+        assert!(!dispatch.hungry(Among::All));
         dispatch.freed(HolderId(2), 1);
         assert_eq!(dispatch.take(1), Some(HolderId(2)));
     }
@@ -159,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_takes_all_and_the_next_takes_over() {
+        let mut dispatch = Dispatch::default();
+        for id in [7, 3, 5] {
+            dispatch.join(HolderId(id), credit(2, 100));
+        }
+        let take = |dispatch: &mut Dispatch| dispatch.take_among(Among::Oldest, 1).map(|holder| holder.0);
+        assert_eq!([take(&mut dispatch), take(&mut dispatch), take(&mut dispatch)], [Some(7), Some(7), None]);
+        assert!(!dispatch.hungry(Among::Oldest) && dispatch.hungry(Among::One(HolderId(5))));
+        dispatch.freed(HolderId(7), 1);
+        assert_eq!(take(&mut dispatch), Some(7));
+        dispatch.leave(HolderId(7));
+        assert_eq!(take(&mut dispatch), Some(3));
+        assert_eq!(dispatch.take_among(Among::One(HolderId(7)), 1), None);
+    }
+
+    #[test]
     fn coming_and_going_leaves_nothing_behind() {
         let mut dispatch = Dispatch::default();
         for id in 0..10_000 {
@@ -166,5 +226,6 @@ mod tests {
             dispatch.leave(HolderId(id));
         }
         assert!(dispatch.ring.len() <= 65, "{}", dispatch.ring.len());
+        assert!(dispatch.arrivals.is_empty());
     }
 }

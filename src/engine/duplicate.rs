@@ -129,8 +129,9 @@ impl Queue {
                 here.insert(id, sequence);
                 sifted.new.push((sequence, id));
             }
-            if facts.lane() != Lane::default() {
-                sifted.lanes.push((stored, facts.lane()));
+            let lane = self.lane_for(facts.priority);
+            if lane != Lane::default() {
+                sifted.lanes.push((stored, lane));
             }
         }
         sifted

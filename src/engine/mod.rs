@@ -4,17 +4,22 @@
 //! The same commands give the same state, bit for bit.
 //!
 //! Always true:
-//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, leased, gone;
-//! - a timer stands if and only if its message is leased;
+//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, delayed, leased, dead, gone;
+//! - a timer stands if and only if its message is leased or delayed;
+//! - dead-letter queues form no circle;
 //! - a holder is known if and only if it holds something;
 //! - memory follows what was touched and is not settled, never the backlog.
 
+mod catalog;
 mod dispatch;
 mod duplicate;
+mod order;
 mod outcome;
 mod publication;
 mod publishing;
 mod queue;
+mod relocation;
+mod requeue;
 mod routing;
 mod settle;
 mod timer;
@@ -25,17 +30,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
-pub use dispatch::{Credit, Dispatch};
+pub use dispatch::{Among, Credit, Dispatch};
 pub use duplicate::Sifted;
-pub use outcome::{Created, Effects, Freed, Granted, Outcome};
+pub use order::{Dealer, Turn};
+pub use outcome::{Created, Effects, Freed, Granted, Outcome, Updated};
 pub use publication::Unpublished;
 pub use queue::{Depth, Queue};
 pub use topic::{NoRoute, Topic, TopicOutcome};
 
 use crate::types::{
-    Change, Command, Dirty, EngineRecord, Epoch, Holder, HolderId, Lanes, QueueId, QueueName, QueueRecord,
-    Sequence, Timestamp, Touch,
+    Command, Dirty, EngineRecord, Epoch, Holder, HolderId, QueueId, QueueName, QueueRecord, Sequence,
+    Timestamp, Touch,
 };
+use requeue::Ending;
 use timer::Timers;
 use topic::Topics;
 
@@ -110,11 +117,10 @@ impl Engine {
     #[must_use]
     pub fn holding(&self, holder: HolderId) -> Option<(QueueId, Holder)> {
         let &(id, sequence) = self.holders.get(&(self.record.epoch, holder))?.first()?;
-        let lease = self.queues.get(&id)?.touch(sequence)?.lease.as_ref()?;
-        Some((id, lease.holder))
+        Some((id, self.queues.get(&id)?.touch(sequence)?.lease()?.holder))
     }
 
-    /// When the first lease ends, if any stands.
+    /// When the first lease or delay ends, if any stands.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.first()
@@ -155,62 +161,17 @@ impl Engine {
             Command::Forget { limit } => self.forget(limit),
             Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),
-            Command::Nack { queue, claims } => self.nack(queue, &claims, effects),
+            Command::Nack { queue, claims, retry, reason } => {
+                self.nack(queue, &claims, retry, &reason, effects)
+            }
             Command::Extend { queue, claims, duration } => self.extend(queue, &claims, duration, effects),
             Command::Release { queue, holder, counted } => self.release(queue, holder, counted, effects),
             Command::Expire { limit } => self.expire(limit, effects),
+            Command::UpdateQueue { queue, settings } => self.update(queue, settings),
+            Command::Move { queue, which, messages } => self.relocate(queue, which, messages, effects),
             Command::Topic(command) => self.change_topic(command, now),
             Command::PublishAll(publication) => self.publish_all(&publication, effects),
         }
-    }
-
-    fn create(&mut self, name: QueueName, settings: crate::types::QueueSettings, now: Timestamp) -> Outcome {
-        if let Some(queue) = self.named(&name) {
-            let same = queue.record().settings == settings;
-            return Outcome::Created(if same {
-                Created::Existed(queue.record().id)
-            } else {
-                Created::Conflict
-            });
-        }
-        let id = self.record.next_queue;
-        self.record.next_queue = QueueId(id.0.checked_add(1).expect("fewer than 2^32 queues in a life"));
-        self.names.insert(name.clone(), id);
-        self.queues.insert(
-            id,
-            Queue::new(QueueRecord {
-                id,
-                name,
-                settings,
-                created_at: now,
-                lanes: Lanes::default(),
-                next_sequence: Sequence(1),
-                remembered_from: Sequence(1),
-            }),
-        );
-        self.dirty.insert(id);
-        Outcome::Created(Created::New(id))
-    }
-
-    fn delete(&mut self, id: QueueId, effects: &mut Effects) -> Outcome {
-        if let Some((topic, binding)) = self.topics.binding_of(id) {
-            return Outcome::QueueBound { topic, binding };
-        }
-        let Some(queue) = self.queues.remove(&id) else { return Outcome::NoQueue };
-        self.names.remove(&queue.record().name);
-        self.dirty.remove(&id);
-        self.remembered -= queue.remembered.len();
-        for (&sequence, touch) in queue.touched() {
-            self.unindex(id, sequence, touch);
-        }
-        effects.changes.push(Change::Deleted { queue: id });
-        Outcome::Deleted { messages: queue.depth().messages() }
-    }
-
-    fn purge(&mut self, id: QueueId, effects: &mut Effects) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        self.dirty.insert(id);
-        Outcome::Purged { messages: queue.purge(effects) }
     }
 
     fn start_epoch(&mut self, effects: &mut Effects) -> Outcome {
@@ -221,9 +182,9 @@ impl Engine {
             .values()
             .flat_map(|queue| queue.stream_leases().map(move |sequence| (queue.record().id, sequence)))
             .collect();
-        let released = streams.len() as u64;
+        let mut released = 0;
         for (id, sequence) in streams {
-            self.give_back(id, sequence, settle::Counts::No, effects);
+            released += self.give_back(id, sequence, Ending::Server, effects);
         }
         Outcome::Started { epoch: self.record.epoch, released }
     }

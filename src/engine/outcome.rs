@@ -3,7 +3,8 @@
 use super::publication::Unpublished;
 use super::topic::TopicOutcome;
 use crate::types::{
-    Attempt, Binding, Change, Epoch, Full, HolderId, Published, QueueId, ReceiptFailure, Sequence, TopicName,
+    Attempt, Binding, Change, Epoch, Full, HolderId, Published, QueueId, QueueName, ReceiptFailure, Sequence,
+    SettingsField, TopicName,
 };
 
 /// What a command did, for who asked for it.
@@ -58,15 +59,24 @@ pub enum Outcome {
     Granted(Vec<Granted>),
     /// Claims were settled or extended, but for these: their place in the command, and why.
     Claimed(Vec<(usize, ReceiptFailure)>),
-    /// Leases ended and their messages are ready again.
+    /// Leases ended, or delays.
     Returned {
+        /// How many.
+        messages: u64,
+    },
+    /// See [`Updated`].
+    Updated(Updated),
+    /// The queue stays: this one names it as its dead-letter queue.
+    Named(QueueName),
+    /// Messages were moved.
+    Moved {
         /// How many.
         messages: u64,
     },
 }
 
 /// What became of a queue that was to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It was made.
     New(QueueId),
@@ -74,6 +84,19 @@ pub enum Created {
     Existed(QueueId),
     /// It is there already, with other settings. Nothing changed.
     Conflict,
+    /// Dead-letter queues would form this circle. Nothing changed.
+    Cycle(Vec<QueueName>),
+}
+
+/// What became of settings that were to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated {
+    /// They are as asked for.
+    Done,
+    /// This one may change only while the queue is empty. Nothing changed.
+    NotEmpty(SettingsField),
+    /// Dead-letter queues would form this circle. Nothing changed.
+    Cycle(Vec<QueueName>),
 }
 
 /// A message that was leased, or handed out.
@@ -103,4 +126,6 @@ pub struct Effects {
     pub changes: Vec<Change>,
     /// Leases that ended, in order.
     pub freed: Vec<Freed>,
+    /// How many messages were dropped because no dead-letter queue takes them.
+    pub dropped: u64,
 }

@@ -81,8 +81,7 @@ impl Engine {
             let lane = if queue.is_next(priority, sequence) {
                 queue.advance(priority, sequence, size);
                 Lane::of(priority)
-            } else if let Some(lane) = queue.touch(sequence).filter(|it| it.lease.is_none()).map(|it| it.lane)
-            {
+            } else if let Some(lane) = queue.touch(sequence).filter(|it| it.is_ready()).map(|it| it.lane) {
                 queue.remove(sequence);
                 lane
             } else {

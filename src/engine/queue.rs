@@ -1,7 +1,7 @@
-//! One queue: what was never leased, what is leased, what came back.
+//! One queue: what was never leased, what is leased, what came back, what waits for its time, what is dead.
 //!
 //! Untouched messages are a few numbers for each lane, the frontier among them. Only messages that were leased and are not
-//! settled have an entry.
+//! settled, or that wait for their time, have an entry.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,18 +10,35 @@ use std::hash::{Hash, Hasher};
 use super::duplicate::Remembered;
 use super::outcome::Effects;
 use crate::types::{
-    Change, Content, DeliveryMode, Holder, Lane, LaneRecord, Priority, QueueRecord, Sequence, Touch,
+    Change, Content, DeliveryMode, Holder, Lane, LaneRecord, Ordering, Priority, QueueRecord, QueueSettings,
+    Sequence, Touch, TouchState,
 };
+
+/// Where a touched message stands in the order of delivery.
+type Key = (Reverse<Priority>, Sequence);
 
 /// One queue's state.
 #[derive(Debug)]
 pub struct Queue {
     record: QueueRecord,
     touched: BTreeMap<Sequence, Touch>,
-    /// The touched messages without a lease, the most urgent first.
-    returned: BTreeSet<(Reverse<Priority>, Sequence)>,
+    /// The touched messages that are ready, the most urgent first; so are the other sets.
+    returned: BTreeSet<Key>,
+    delayed: BTreeSet<Key>,
+    dead: BTreeSet<Key>,
+    /// Those that are leased, in a FIFO queue; elsewhere nobody asks.
+    leased: BTreeSet<Key>,
     touched_bytes: u64,
     pub(super) remembered: Remembered,
+}
+
+/// Which set of its queue a touched message is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Returned,
+    Delayed,
+    Dead,
+    Leased,
 }
 
 /// How many messages are where.
@@ -29,8 +46,12 @@ pub struct Queue {
 pub struct Depth {
     /// The next consumer gets them.
     pub ready: u64,
+    /// They wait for their time.
+    pub delayed: u64,
     /// A consumer holds them.
     pub leased: u64,
+    /// They wait to be moved to the dead-letter queue.
+    pub dead: u64,
     /// Bytes of all of them.
     pub bytes: u64,
 }
@@ -39,7 +60,18 @@ impl Depth {
     /// All messages in the queue.
     #[must_use]
     pub fn messages(self) -> u64 {
-        self.ready + self.leased
+        self.ready + self.delayed + self.leased + self.dead
+    }
+}
+
+impl Place {
+    fn of(touch: &Touch) -> Self {
+        match touch.state {
+            TouchState::Ready => Self::Returned,
+            TouchState::Delayed { .. } => Self::Delayed,
+            TouchState::Leased(_) => Self::Leased,
+            TouchState::Dead { .. } => Self::Dead,
+        }
     }
 }
 
@@ -49,6 +81,9 @@ impl Queue {
             record,
             touched: BTreeMap::new(),
             returned: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            leased: BTreeSet::new(),
             touched_bytes: 0,
             remembered: Remembered::default(),
         }
@@ -63,15 +98,24 @@ impl Queue {
     /// How many messages are where.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let returned = self.returned.len() as u64;
+        let [touched, returned, delayed, dead] =
+            [self.touched.len(), self.returned.len(), self.delayed.len(), self.dead.len()].map(|n| n as u64);
         Depth {
             ready: self.record.lanes.messages() + returned,
-            leased: self.touched.len() as u64 - returned,
+            delayed,
+            leased: touched - returned - delayed - dead,
+            dead,
             bytes: self.record.lanes.bytes() + self.touched_bytes,
         }
     }
 
-    /// Messages that were leased and are not settled, by sequence.
+    /// How it behaves.
+    #[must_use]
+    pub fn settings(&self) -> &QueueSettings {
+        &self.record.settings
+    }
+
+    /// Messages that are neither untouched nor settled, by sequence.
     pub fn touched(&self) -> impl Iterator<Item = (&Sequence, &Touch)> {
         self.touched.iter()
     }
@@ -98,6 +142,21 @@ impl Queue {
         self.returned.range((of, Sequence(0))..=(of, Sequence(u64::MAX))).map(|&(_, sequence)| sequence)
     }
 
+    /// What waits for its time, by sequence within a priority.
+    pub fn delayed(&self) -> impl Iterator<Item = Sequence> {
+        self.delayed.iter().map(|&(_, sequence)| sequence)
+    }
+
+    /// What waits to be moved to the dead-letter queue, by sequence within a priority.
+    pub fn dead(&self) -> impl Iterator<Item = Sequence> {
+        self.dead.iter().map(|&(_, sequence)| sequence)
+    }
+
+    /// In a FIFO queue, where all is of one priority, what is leased, by sequence from `first` on; elsewhere nothing.
+    pub(super) fn leased_from(&self, first: Sequence) -> impl Iterator<Item = Sequence> {
+        self.leased.range((Reverse(Priority::default()), first)..).map(|&(_, sequence)| sequence)
+    }
+
     /// The priorities of what is ready, the most urgent first.
     pub fn ready_priorities(&self) -> impl DoubleEndedIterator<Item = Priority> {
         let none_returned = self.returned.is_empty();
@@ -105,6 +164,12 @@ impl Queue {
             let ready = lane.messages > 0 || (!none_returned && self.returned_of(priority).next().is_some());
             ready.then_some(priority)
         })
+    }
+
+    /// The lane of messages of a priority. In a FIFO queue it is one for all.
+    #[must_use]
+    pub fn lane_for(&self, priority: Priority) -> Lane {
+        if self.in_order() { Lane::default() } else { Lane::of(priority) }
     }
 
     /// What is untouched of a priority.
@@ -142,12 +207,9 @@ impl Queue {
     }
 
     pub(super) fn stream_leases(&self) -> impl Iterator<Item = Sequence> {
-        self.touched.iter().filter_map(|(&sequence, touch)| {
-            let lease = touch.lease.as_ref()?;
-            match lease.holder {
-                Holder::Stream(_) => Some(sequence),
-                Holder::Receive(_) => None,
-            }
+        self.touched.iter().filter_map(|(&sequence, touch)| match touch.lease()?.holder {
+            Holder::Stream(_) => Some(sequence),
+            Holder::Receive(_) => None,
         })
     }
 
@@ -171,15 +233,14 @@ impl Queue {
         first
     }
 
-    /// Takes everything that nobody holds; says how many that was.
-    pub(super) fn purge(&mut self, effects: &mut Effects) -> u64 {
-        let queue = self.record.id;
-        let gone = self.depth().ready;
-        for (_, sequence) in std::mem::take(&mut self.returned) {
-            let Some(Touch { lane, .. }) = self.remove(sequence) else { continue };
-            effects.changes.push(Change::Settled { queue, lane, sequence });
-        }
-        let until = self.record.next_sequence;
+    /// What is touched and nobody holds.
+    pub(super) fn waiting(&self) -> Vec<Sequence> {
+        self.returned.iter().chain(&self.delayed).chain(&self.dead).map(|&(_, sequence)| sequence).collect()
+    }
+
+    /// Takes everything that is untouched.
+    pub(super) fn purge_untouched(&mut self, effects: &mut Effects) {
+        let (queue, until) = (self.record.id, self.record.next_sequence);
         for priority in Priority::descending() {
             let lane = self.record.lanes.of_mut(priority);
             let LaneRecord { frontier: from, messages, .. } = *lane;
@@ -189,7 +250,6 @@ impl Queue {
                 effects.changes.push(Change::Purged { queue, lane: Lane::of(priority), from, until });
             }
         }
-        gone
     }
 
     /// Whether a message of that priority may be the first that is untouched.
@@ -211,26 +271,59 @@ impl Queue {
         self.record.lanes.pass(sequence);
     }
 
+    /// Behaves otherwise from now on.
+    pub(super) fn set(&mut self, settings: QueueSettings) {
+        self.record.settings = settings;
+    }
+
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
-        let place = (Reverse(touch.lane.priority()), sequence);
-        if touch.lease.is_some() {
-            self.returned.remove(&place);
-        } else {
-            self.returned.insert(place);
-        }
+        let (place, key) = (Place::of(&touch), (Reverse(touch.lane.priority()), sequence));
         self.touched_bytes += u64::from(touch.size);
-        if let Some(old) = self.touched.insert(sequence, touch) {
+        let old = self.touched.insert(sequence, touch);
+        if let Some(old) = &old {
             self.touched_bytes -= u64::from(old.size);
+        }
+        let was = old.as_ref().map(Place::of);
+        if was == Some(place) {
+            return;
+        }
+        if let Some(set) = was.and_then(|was| self.set_of(was)) {
+            set.remove(&key);
+        }
+        if let Some(set) = self.set_of(place) {
+            set.insert(key);
         }
     }
 
     /// Forgets a touched message: it is settled.
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<Touch> {
         let touch = self.touched.remove(&sequence)?;
-        self.returned.remove(&(Reverse(touch.lane.priority()), sequence));
+        let key = (Reverse(touch.lane.priority()), sequence);
+        if let Some(set) = self.set_of(Place::of(&touch)) {
+            set.remove(&key);
+        }
         self.touched_bytes -= u64::from(touch.size);
         Some(touch)
+    }
+
+    /// The set of a place, if it is kept.
+    fn set_of(&mut self, place: Place) -> Option<&mut BTreeSet<Key>> {
+        match place {
+            Place::Returned => Some(&mut self.returned),
+            Place::Delayed => Some(&mut self.delayed),
+            Place::Dead => Some(&mut self.dead),
+            Place::Leased => self.in_order().then_some(&mut self.leased),
+        }
+    }
+
+    /// Whether it is one order for all messages.
+    #[must_use]
+    pub fn in_order(&self) -> bool {
+        match self.record.settings.ordering {
+            Ordering::Unordered => false,
+            Ordering::Fifo => true,
+        }
     }
 
     /// Checks what must always be true of a queue by itself.
@@ -242,10 +335,20 @@ impl Queue {
             assert!(messages <= next.0 - frontier.0, "{messages} messages from {frontier} to {next}");
             assert!(messages > 0 || bytes == 0, "no message of {priority:?}, but bytes of it");
         }
-        let mut returned: Vec<_> = self.touched.iter().filter(|(_, touch)| touch.lease.is_none()).collect();
-        returned.sort_by_key(|(sequence, touch)| (Reverse(touch.lane.priority()), **sequence));
-        let returned = returned.into_iter().map(|(&sequence, touch)| (touch.lane.priority(), sequence));
-        assert!(self.returned().eq(returned), "returned is touched, not leased");
+        let places = [
+            (&self.returned, Place::Returned),
+            (&self.delayed, Place::Delayed),
+            (&self.dead, Place::Dead),
+            (&self.leased, Place::Leased),
+        ];
+        for (set, place) in places {
+            let touched = self.touched.iter().filter(|(_, touch)| Place::of(touch) == place);
+            let expected: BTreeSet<_> = touched
+                .filter(|_| place != Place::Leased || self.in_order())
+                .map(|(&sequence, touch)| (Reverse(touch.lane.priority()), sequence))
+                .collect();
+            assert!(*set == expected, "the set {place:?} is not what is in that state");
+        }
         self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
@@ -254,10 +357,12 @@ impl Queue {
                 sequence.0 >= 1 && !self.is_untouched(touch.lane, sequence),
                 "{sequence} is touched and untouched"
             );
-            assert!(touch.attempt.0 >= 1, "{sequence} is touched, but was never leased");
+            assert!(touch.attempt.0 >= 1 || touch.lease().is_none(), "a lease of {sequence} is no attempt");
             assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
-            assert!(!self.at_most_once(), "{sequence} should have been gone when it was leased");
+            let lasting = !self.at_most_once() || touch.attempt.0 == 0;
+            assert!(lasting, "{sequence} should have been gone when it was leased");
         }
+        self.verify_order();
     }
 }
 

@@ -3,22 +3,16 @@
 //! A receipt is a fencing token. Only the latest attempt's receipt settles a message; an ack, and only an ack, that
 //! comes after its lease ended still counts as long as nobody else got the message.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use super::outcome::{Effects, Freed, Granted, Outcome};
+use super::requeue::Ending;
 use super::{Engine, Queue};
 use crate::types::{
     Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lane, Lease, Offer, Pick, QueueId,
-    ReceiptFailure, Sequence, Timestamp, Touch,
+    ReceiptFailure, Retry, Sequence, Timestamp, Touch, TouchState,
 };
-
-/// Whether an attempt that ends counts towards `max_attempts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counts {
-    Yes,
-    No,
-}
 
 /// What a claim says of a message that may be settled by it.
 enum Standing {
@@ -48,6 +42,7 @@ impl Engine {
             };
             granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
             if queue.at_most_once() {
+                queue.remove(pick.sequence);
                 effects.changes.push(Change::Settled {
                     queue: id,
                     lane: touch.lane,
@@ -67,7 +62,7 @@ impl Engine {
     }
 
     pub(super) fn ack(&mut self, id: QueueId, claims: &[Claim], effects: &mut Effects) -> Outcome {
-        self.claim(id, claims, |engine, sequence, _| match engine {
+        self.claim(id, claims, 0..claims.len(), |engine, sequence, _| match engine {
             Acting::On(engine) => {
                 engine.settle(id, sequence, effects);
                 Ok(())
@@ -76,10 +71,23 @@ impl Engine {
         })
     }
 
-    pub(super) fn nack(&mut self, id: QueueId, claims: &[Claim], effects: &mut Effects) -> Outcome {
-        self.claim(id, claims, |engine, sequence, standing| match (engine, standing) {
+    pub(super) fn nack(
+        &mut self,
+        id: QueueId,
+        claims: &[Claim],
+        retry: Retry,
+        reason: &Arc<str>,
+        effects: &mut Effects,
+    ) -> Outcome {
+        // In a FIFO queue the last goes first, because what was leased after one that goes back goes with it.
+        let in_order = self.queues.get(&id).is_some_and(Queue::in_order);
+        let mut places: Vec<_> = (0..claims.len()).collect();
+        if in_order {
+            places.sort_by_key(|&place| Reverse(claims[place].sequence));
+        }
+        self.claim(id, claims, places, |engine, sequence, standing| match (engine, standing) {
             (Acting::On(engine), Standing::Leased) => {
-                engine.give_back(id, sequence, Counts::Yes, effects);
+                engine.give_back(id, sequence, Ending::Nack(retry, reason), effects);
                 Ok(())
             }
             (Acting::On(_), Standing::Over) => Err(ReceiptFailure::Expired),
@@ -95,7 +103,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Outcome {
         let now = self.record.now;
-        self.claim(id, claims, |engine, sequence, standing| match (engine, standing) {
+        self.claim(id, claims, 0..claims.len(), |engine, sequence, standing| match (engine, standing) {
             (Acting::On(engine), Standing::Leased) => engine.prolong(id, sequence, now, duration, effects),
             (Acting::On(_), Standing::Over) => Err(ReceiptFailure::Expired),
             (Acting::Gone, _) => Err(ReceiptFailure::Gone),
@@ -111,12 +119,14 @@ impl Engine {
     ) -> Outcome {
         let held: Vec<_> =
             self.holders.get(&(self.record.epoch, holder)).into_iter().flatten().copied().collect();
-        let counts = if counted { Counts::Yes } else { Counts::No };
+        // What comes after the first of a FIFO queue can't have been in anybody's hands yet.
+        let in_order = self.queues.get(&id).is_some_and(Queue::in_order);
+        let mut ending = if counted { Ending::Release } else { Ending::Server };
         let mut messages = 0;
-        for (queue, sequence) in held {
-            if queue == id {
-                self.give_back(queue, sequence, counts, effects);
-                messages += 1;
+        for (_, sequence) in held.into_iter().filter(|&(queue, _)| queue == id) {
+            messages += self.give_back(id, sequence, ending, effects);
+            if in_order {
+                ending = Ending::Server;
             }
         }
         Outcome::Returned { messages }
@@ -124,34 +134,17 @@ impl Engine {
 
     pub(super) fn expire(&mut self, limit: u32, effects: &mut Effects) -> Outcome {
         let mut messages = 0;
-        while messages < u64::from(limit)
+        let mut ended = 0;
+        while ended < limit
             && let Some((queue, sequence)) = self.timers.due(self.record.now)
         {
-            self.give_back(queue, sequence, Counts::Yes, effects);
-            messages += 1;
+            messages += self.time_out(queue, sequence, effects);
+            ended += 1;
         }
         Outcome::Returned { messages }
     }
 
-    /// Ends the lease of a message: it is ready again, in its old place.
-    pub(super) fn give_back(
-        &mut self,
-        id: QueueId,
-        sequence: Sequence,
-        counts: Counts,
-        effects: &mut Effects,
-    ) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
-        let Some(old) = queue.touch(sequence).cloned() else { return };
-        let uncounted = old.uncounted + u32::from(counts == Counts::No);
-        let touch = Touch { uncounted, lease: None, ..old.clone() };
-        queue.put(sequence, touch.clone());
-        self.unindex(id, sequence, &old);
-        self.free(id, &old, effects);
-        effects.changes.push(Change::Touched { queue: id, sequence, touch });
-    }
-
-    fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
+    pub(super) fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
@@ -168,7 +161,7 @@ impl Engine {
     ) -> Result<(), ReceiptFailure> {
         let queue = self.queues.get_mut(&id).ok_or(ReceiptFailure::Gone)?;
         let mut touch = queue.touch(sequence).cloned().ok_or(ReceiptFailure::Gone)?;
-        let lease = touch.lease.as_mut().ok_or(ReceiptFailure::Expired)?;
+        let TouchState::Leased(lease) = &mut touch.state else { return Err(ReceiptFailure::Expired) };
         self.timers.remove(lease.deadline, id, sequence);
         lease.deadline = now.after(duration);
         self.timers.insert(lease.deadline, id, sequence);
@@ -177,18 +170,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Checks each claim and lets `act` do what it may; collects why it may not.
+    /// Checks each claim, in the order of `places`, and lets `act` do what it may; collects why it may not.
     fn claim(
         &mut self,
         id: QueueId,
         claims: &[Claim],
+        places: impl IntoIterator<Item = usize>,
         mut act: impl FnMut(Acting<'_>, Sequence, Standing) -> Result<(), ReceiptFailure>,
     ) -> Outcome {
         if !self.queues.contains_key(&id) {
             return Outcome::NoQueue;
         }
         let mut failures = Vec::new();
-        for (place, &claim) in claims.iter().enumerate() {
+        for place in places {
+            let claim = claims[place];
             let standing = self.stand(id, claim);
             let done = match standing {
                 Ok(standing) => act(Acting::On(self), claim.sequence, standing),
@@ -199,6 +194,7 @@ impl Engine {
                 failures.push((place, failure));
             }
         }
+        failures.sort_unstable_by_key(|&(place, _)| place);
         Outcome::Claimed(failures)
     }
 
@@ -208,7 +204,7 @@ impl Engine {
         if claim.attempt.0 == 0 || claim.sequence.0 == 0 || claim.epoch > self.record.epoch {
             return Err(ReceiptFailure::Unknown);
         }
-        let Some(touch) = queue.touch(claim.sequence) else {
+        let Some(touch) = queue.touch(claim.sequence).filter(|touch| !touch.is_dead()) else {
             let granted = claim.sequence < queue.record().lanes.passed;
             return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
         };
@@ -217,29 +213,50 @@ impl Engine {
             Ordering::Less => Err(ReceiptFailure::Superseded),
             Ordering::Greater => Err(ReceiptFailure::Unknown),
             Ordering::Equal if claim.epoch != touch.epoch => Err(ReceiptFailure::Unknown),
-            Ordering::Equal => match &touch.lease {
-                Some(lease) if lease.deadline > self.record.now => Ok(Standing::Leased),
-                Some(_) | None => Ok(Standing::Over),
+            Ordering::Equal => match &touch.state {
+                TouchState::Leased(lease) if lease.deadline > self.record.now => Ok(Standing::Leased),
+                TouchState::Leased(_)
+                | TouchState::Ready
+                | TouchState::Delayed { .. }
+                | TouchState::Dead { .. } => Ok(Standing::Over),
             },
         }
     }
 
     /// Credit of an earlier epoch went with its consumers.
-    fn free(&self, queue: QueueId, touch: &Touch, effects: &mut Effects) {
-        let Some((epoch, holder)) = touch.lease.as_ref().map(holder_key) else { return };
+    pub(super) fn free(&self, queue: QueueId, touch: &Touch, effects: &mut Effects) {
+        let Some((epoch, holder)) = touch.lease().map(holder_key) else { return };
         if epoch == self.record.epoch {
             effects.freed.push(Freed { queue, holder, size: touch.size });
         }
     }
 
+    /// Keeps a message's new delivery state, in every index and for the store.
+    pub(super) fn put(&mut self, id: QueueId, sequence: Sequence, touch: Touch, effects: &mut Effects) {
+        self.index(id, sequence, &touch);
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.put(sequence, touch.clone());
+        }
+        effects.changes.push(Change::Touched { queue: id, sequence, touch });
+    }
+
     pub(super) fn index(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
-        let Some(lease) = &touch.lease else { return };
-        self.timers.insert(lease.deadline, id, sequence);
-        self.holders.entry(holder_key(lease)).or_default().insert((id, sequence));
+        match &touch.state {
+            TouchState::Leased(lease) => {
+                self.timers.insert(lease.deadline, id, sequence);
+                self.holders.entry(holder_key(lease)).or_default().insert((id, sequence));
+            }
+            TouchState::Delayed { until } => self.timers.insert(*until, id, sequence),
+            TouchState::Ready | TouchState::Dead { .. } => {}
+        }
     }
 
     pub(super) fn unindex(&mut self, id: QueueId, sequence: Sequence, touch: &Touch) {
-        let Some(lease) = &touch.lease else { return };
+        let lease = match &touch.state {
+            TouchState::Leased(lease) => lease,
+            TouchState::Delayed { until } => return self.timers.remove(*until, id, sequence),
+            TouchState::Ready | TouchState::Dead { .. } => return,
+        };
         self.timers.remove(lease.deadline, id, sequence);
         let holder = holder_key(lease);
         if let Some(held) = self.holders.get_mut(&holder) {
@@ -273,14 +290,17 @@ fn lease(offer: &Offer, since: Timestamp, epoch: Epoch) -> Lease {
 
 /// Takes a picked message for its next attempt, if it can still be had.
 fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
+    if !queue.may_go(pick.sequence, &lease) {
+        return None;
+    }
     let (attempt, uncounted, size, lane) = if queue.is_next(pick.priority, pick.sequence) {
         queue.advance(pick.priority, pick.sequence, pick.size);
         (Attempt(1), 0, pick.size, Lane::of(pick.priority))
     } else {
-        let touch = queue.touch(pick.sequence).filter(|touch| touch.lease.is_none())?;
+        let touch = queue.touch(pick.sequence).filter(|touch| touch.is_ready())?;
         (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size, touch.lane)
     };
-    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, lease: Some(lease) })
+    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, state: TouchState::Leased(lease) })
 }
 
 pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {

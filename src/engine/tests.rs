@@ -1,6 +1,7 @@
 //! What the engine must do, as scripts; [`script`] has their language.
 
 mod credit;
+mod fifo;
 mod lanes;
 mod life;
 mod limits;
@@ -8,7 +9,9 @@ mod names;
 mod queues;
 mod receipts;
 mod restarts;
+mod retries;
 mod script;
+mod settings_in_use;
 mod shadow;
 mod topics;
 mod words;

@@ -1,10 +1,10 @@
-//! Deadlines of leases, earliest first.
+//! Deadlines of leases and ends of delays, earliest first.
 
 use std::collections::BTreeSet;
 
 use crate::types::{QueueId, Sequence, Timestamp};
 
-/// All deadlines that stand. Insert, remove and pop are O(log n) in the leases.
+/// All times that something ends. Insert, remove and pop are O(log n) in what is leased and delayed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Timers(BTreeSet<(Timestamp, QueueId, Sequence)>);
 

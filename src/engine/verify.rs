@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::settle::holder_key;
 use super::timer::Timers;
+use crate::types::TouchState;
 
 impl Engine {
     /// Checks every invariant; costs as much as is in flight.
@@ -22,9 +23,13 @@ impl Engine {
             assert_eq!(self.names.get(&record.name), Some(&id), "a queue is found by its name");
             assert!(id < self.record.next_queue, "{id:?} would be given again");
             queue.verify();
+            assert_eq!(self.cycle(&record.name, &record.settings), None, "dead-letter queues in a circle");
             for (&sequence, touch) in queue.touched() {
                 assert!(touch.epoch <= self.record.epoch, "{sequence} was leased in an epoch to come");
-                let Some(lease) = &touch.lease else { continue };
+                if let TouchState::Delayed { until } = touch.state {
+                    timers.insert(until, id, sequence);
+                }
+                let Some(lease) = touch.lease() else { continue };
                 assert_eq!(lease.epoch, touch.epoch, "a lease is that of the latest attempt");
                 assert!(lease.since <= self.record.now, "{sequence} was leased in times to come");
                 timers.insert(lease.deadline, id, sequence);
@@ -35,7 +40,7 @@ impl Engine {
         let remembered = self.queues.values().map(|queue| queue.remembered.len()).sum::<usize>();
         assert_eq!(self.remembered, remembered, "remembered ids are counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
-        assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased");
+        assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased or delayed");
         assert_eq!(self.holders, holders, "a holder is known if and only if it holds something");
         assert!(self.dirty.iter().all(|id| self.queues.contains_key(id)), "only queues that live are dirty");
     }

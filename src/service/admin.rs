@@ -14,7 +14,7 @@ use crate::broker::{BrokerError, MessageState, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
 /// A stream of answers.
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The most rows of a page, and how many there are by default.
 pub(super) const PAGE_MAX: u32 = 1000;
@@ -83,6 +83,7 @@ impl Services {
             Ok(proto::MessageState::Delayed) => Some(MessageState::Delayed),
             Ok(proto::MessageState::Leased) => Some(MessageState::Leased),
             Ok(proto::MessageState::Parked) => Some(MessageState::Parked),
+            Ok(proto::MessageState::Dead) => Some(MessageState::Dead),
             Err(unknown) => return Err(Invalid::new("state", unknown.to_string()).into()),
         };
         let page = self
@@ -172,7 +173,9 @@ impl AdminService for Services {
         let proto::CreateQueueRequest { name, settings } = request.into_inner();
         let name = check::queue_name("name", &name)?;
         caller.may(&[Permission::Manage], &name)?;
-        let view = self.broker.create(name, check::queue_settings(settings)?).await?;
+        let settings = check::queue_settings(&name, settings)?;
+        caller.may_dead_letter_to(&settings)?;
+        let view = self.broker.create(name, settings).await?;
         Ok(Response::new(proto::CreateQueueResponse { queue: Some(wire::queue(&view)) }))
     }
 
@@ -270,18 +273,20 @@ impl AdminService for Services {
 
     async fn update_queue(
         &self,
-        _: Request<proto::UpdateQueueRequest>,
+        request: Request<proto::UpdateQueueRequest>,
     ) -> Result<Response<proto::UpdateQueueResponse>, Status> {
-        Err(status::not_built("UpdateQueue"))
+        let caller = Caller::of(&request)?;
+        self.change_queue(&caller, request.into_inner()).await.map(Response::new)
     }
 
     type RedriveMessagesStream = Answers<proto::RedriveMessagesResponse>;
 
     async fn redrive_messages(
         &self,
-        _: Request<proto::RedriveMessagesRequest>,
+        request: Request<proto::RedriveMessagesRequest>,
     ) -> Result<Response<Self::RedriveMessagesStream>, Status> {
-        Err(status::not_built("RedriveMessages"))
+        let caller = Caller::of(&request)?;
+        self.redrive(caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn create_topic(

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::proto;
+use super::retry;
 use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
     Content, DEDUPLICATION_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts, FactsByPlace,
-    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Overflow, Priority, QueueName, QueueSettings, Receipt,
+    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName, QueueSettings, Receipt,
     ReceiptFailure,
 };
 
@@ -217,10 +218,26 @@ pub(super) fn consumer_name(name: String) -> Result<String, Invalid> {
     Ok(name)
 }
 
-/// A queue's settings. What does not work yet is refused.
-pub(super) fn queue_settings(settings: Option<proto::QueueSettings>) -> Result<QueueSettings, Invalid> {
-    let Some(wire) = settings else { return Ok(QueueSettings::default()) };
-    refuse_unbuilt(&wire)?;
+/// The settings of a queue that is to be made. What does not work yet is refused, and so is what does not go together.
+pub(super) fn queue_settings(
+    name: &QueueName,
+    settings: Option<proto::QueueSettings>,
+) -> Result<QueueSettings, Invalid> {
+    let settings = settings_of(name, &settings.unwrap_or_default())?;
+    settings.check().map_err(Invalid::from)?;
+    Ok(settings)
+}
+
+/// A queue's settings, each by itself.
+pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Result<QueueSettings, Invalid> {
+    refuse_unbuilt(wire)?;
+    let ordering = match proto::Ordering::try_from(wire.ordering) {
+        Ok(proto::Ordering::Fifo) => Ordering::Fifo,
+        Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered | proto::Ordering::ByKey) => {
+            Ordering::Unordered
+        }
+        Err(unknown) => return Err(Invalid::new("settings.ordering", unknown.to_string())),
+    };
     let delivery = match proto::DeliveryMode::try_from(wire.delivery) {
         Ok(proto::DeliveryMode::Unspecified | proto::DeliveryMode::AtLeastOnce) => DeliveryMode::AtLeastOnce,
         Ok(proto::DeliveryMode::AtMostOnce) => DeliveryMode::AtMostOnce,
@@ -238,11 +255,17 @@ pub(super) fn queue_settings(settings: Option<proto::QueueSettings>) -> Result<Q
         None => Duration::default(),
     };
     Ok(QueueSettings {
+        ordering,
         delivery,
         durability,
         lease_duration,
-        limits: queue_limits(&wire)?,
+        max_attempts: wire.max_attempts,
+        retry_backoff: wire.retry_backoff.map(retry::backoff).transpose()?,
+        dead_letter_queue: retry::dead_letter_queue(name, &wire.dead_letter_queue)?,
+        limits: queue_limits(wire)?,
         deduplication_window,
+        single_active_consumer: wire.single_active_consumer,
+        paused: wire.paused,
     })
 }
 
@@ -252,12 +275,7 @@ fn queue_limits(wire: &proto::QueueSettings) -> Result<QueueLimits, Invalid> {
         Ok(proto::Overflow::DropOldest) => Overflow::DropOldest,
         Err(unknown) => return Err(Invalid::new("settings.overflow", unknown.to_string())),
     };
-    let proto::QueueSettings { max_messages: messages, max_bytes: bytes, .. } = *wire;
-    if overflow == Overflow::DropOldest && messages == 0 && bytes == 0 {
-        let problem = "DROP_OLDEST needs a limit: set max_messages or max_bytes, or leave it unset";
-        return Err(Invalid::new("settings.overflow", problem));
-    }
-    Ok(QueueLimits { messages, bytes, overflow })
+    Ok(QueueLimits { messages: wire.max_messages, bytes: wire.max_bytes, overflow })
 }
 
 fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
@@ -269,20 +287,8 @@ fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
 }
 
 fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
-    let ordering = proto::Ordering::try_from(wire.ordering);
-    if let Err(unknown) = ordering {
-        return Err(Invalid::new("settings.ordering", unknown.to_string()));
-    }
-    let unordered = matches!(ordering, Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered));
-    let unbuilt = [
-        ("ordering", !unordered),
-        ("max_attempts", wire.max_attempts != 0),
-        ("retry_backoff", wire.retry_backoff.is_some()),
-        ("dead_letter_queue", !wire.dead_letter_queue.is_empty()),
-        ("time_to_live", wire.time_to_live.is_some()),
-        ("single_active_consumer", wire.single_active_consumer),
-        ("paused", wire.paused),
-    ];
+    let by_key = matches!(proto::Ordering::try_from(wire.ordering), Ok(proto::Ordering::ByKey));
+    let unbuilt = [("ordering", by_key), ("time_to_live", wire.time_to_live.is_some())];
     match unbuilt.into_iter().find(|&(_, set)| set) {
         Some((name, _)) => {
             let problem = "this setting is not built yet; only its default works: leave it unset";
@@ -337,13 +343,20 @@ mod tests {
 
     #[test]
     fn settings_that_do_not_work_yet_are_refused() {
-        let settings = proto::QueueSettings { max_attempts: 3, ..Default::default() };
-        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.max_attempts");
-        let settings = proto::QueueSettings { ordering: 2, ..Default::default() };
-        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.ordering");
-        let settings = proto::QueueSettings { delivery: 9, ..Default::default() };
-        assert_eq!(queue_settings(Some(settings)).unwrap_err().field, "settings.delivery");
-        assert_eq!(queue_settings(None), Ok(QueueSettings::default()));
+        let name: QueueName = "q".parse().unwrap();
+        let settings = |wire| queue_settings(&name, Some(wire));
+        let refused = |wire| settings(wire).unwrap_err().field;
+        let by_key = proto::QueueSettings { ordering: 3, ..Default::default() };
+        assert_eq!(refused(by_key), "settings.ordering");
+        let ordering = proto::QueueSettings { ordering: 9, ..Default::default() };
+        assert_eq!(refused(ordering), "settings.ordering");
+        let delivery = proto::QueueSettings { delivery: 9, ..Default::default() };
+        assert_eq!(refused(delivery), "settings.delivery");
+        let once = proto::QueueSettings { delivery: 2, max_attempts: 3, ..Default::default() };
+        assert_eq!(refused(once), "settings.max_attempts");
+        let elsewhere = proto::QueueSettings { dead_letter_queue: "n/dead".into(), ..Default::default() };
+        assert_eq!(refused(elsewhere), "settings.dead_letter_queue");
+        assert_eq!(queue_settings(&name, None), Ok(QueueSettings::default()));
     }
 
     #[test]

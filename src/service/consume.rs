@@ -16,7 +16,7 @@ use super::proto::{
     SubscribeRequest, SubscribeResponse,
 };
 use super::status::Invalid;
-use super::{check, wire};
+use super::{check, retry, wire};
 use crate::broker::{Credit, Delivery, Settlement, Subscription, Terms};
 use crate::types::{Consumer, Duration};
 
@@ -108,15 +108,8 @@ impl Services {
         caller: &Caller,
         request: NackRequest,
     ) -> Result<Vec<ReceiptFailure>, Status> {
-        let unbuilt = [
-            ("delay", request.delay.is_some()),
-            ("dead_letter", request.dead_letter),
-            ("reason", !request.reason.is_empty()),
-        ];
-        if let Some((field, _)) = unbuilt.into_iter().find(|&(_, set)| set) {
-            return Err(Invalid::new(field, "this is not built yet; leave the field unset").into());
-        }
-        self.settle(caller, &request.queue, &request.receipts, Settlement::Nack).await
+        let what = retry::nack(&request)?;
+        self.settle(caller, &request.queue, &request.receipts, what).await
     }
 
     pub(super) async fn extend_all(

@@ -11,10 +11,13 @@ mod consume;
 mod handover;
 pub mod proto;
 mod publish;
+mod redrive;
+mod retry;
 mod settings;
 pub mod status;
 mod tokens;
 mod topics;
+mod update;
 mod watch;
 mod wire;
 

@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::tokens::TokenError;
 use crate::broker::BrokerError;
+use crate::types::SettingsError;
 
 /// The domain of all reasons.
 pub const DOMAIN: &str = "bbq.v1";
@@ -41,6 +42,16 @@ impl Invalid {
     }
 }
 
+impl From<SettingsError> for Invalid {
+    fn from(error: SettingsError) -> Self {
+        let problem = error.to_string();
+        match error {
+            SettingsError::NoLimit => Self::new("settings.overflow", problem),
+            SettingsError::AtMostOnce(field) => Self::new(format!("settings.{}", field.name()), problem),
+        }
+    }
+}
+
 impl From<Invalid> for Status {
     fn from(invalid: Invalid) -> Self {
         let Invalid { field, problem, over_limit } = invalid;
@@ -68,12 +79,29 @@ impl From<BrokerError> for Status {
                 let details = info("QUEUE_EXISTS", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::AlreadyExists, message, details)
             }
+            BrokerError::NotEmpty(queue, field) => {
+                let details = info("QUEUE_NOT_EMPTY", [("queue", queue.as_str()), ("field", field.name())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::Cycle(_) => {
+                Status::with_error_details(Code::FailedPrecondition, message, info("DEAD_LETTER_CYCLE", []))
+            }
+            BrokerError::InUse { queue, by } => {
+                let details = info("QUEUE_IN_USE", [("queue", queue.as_str()), ("by", by.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::Settings(error) => Invalid::from(error).into(),
+            BrokerError::Behind => unavailable("STORE_BEHIND", message),
             BrokerError::Full(queue, _) => {
                 let details = info("QUEUE_FULL", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::ResourceExhausted, message, details)
             }
             BrokerError::NoDeduplication(queue) => {
                 let details = info("DEDUPLICATION_OFF", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::NoPriorities(queue) => {
+                let details = info("PRIORITY_IN_FIFO", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::FailedPrecondition, message, details)
             }
             BrokerError::TooManyIds { limit } => {

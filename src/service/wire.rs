@@ -5,7 +5,10 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 use super::proto;
 use super::tokens::TokenRecord;
 use crate::broker::{Delivery, Depth, LeaseView, MessageState, Peeked, QueueView, Refused};
-use crate::types::{DeliveryMode, Durability, Duration, Holder, Overflow, ReceiptFailure, Timestamp};
+use crate::types::{
+    DeliveryMode, Durability, Duration, Holder, Ordering, Overflow, QueueSettings, ReceiptFailure,
+    RetryBackoff, Timestamp,
+};
 
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
     let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
@@ -52,7 +55,27 @@ pub(super) fn failures(refused: &[Refused], receipts: &[String]) -> Vec<proto::R
 
 pub(super) fn queue(view: &QueueView) -> proto::Queue {
     let QueueView { record, depth, consumers } = view;
-    let settings = &record.settings;
+    proto::Queue {
+        name: record.name.to_string(),
+        settings: Some(settings(&record.settings)),
+        created_at: Some(timestamp(record.created_at)),
+        stats: Some(proto::QueueStats {
+            ready: depth.ready,
+            delayed: depth.delayed,
+            leased: depth.leased,
+            dead: depth.dead,
+            bytes: depth.bytes,
+            consumers: *consumers,
+            oldest_published_at: None,
+        }),
+    }
+}
+
+fn settings(settings: &QueueSettings) -> proto::QueueSettings {
+    let ordering = match settings.ordering {
+        Ordering::Unordered => proto::Ordering::Unordered,
+        Ordering::Fifo => proto::Ordering::Fifo,
+    };
     let delivery = match settings.delivery {
         DeliveryMode::AtLeastOnce => proto::DeliveryMode::AtLeastOnce,
         DeliveryMode::AtMostOnce => proto::DeliveryMode::AtMostOnce,
@@ -65,43 +88,51 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
         Overflow::Reject => proto::Overflow::Reject,
         Overflow::DropOldest => proto::Overflow::DropOldest,
     };
-    proto::Queue {
-        name: record.name.to_string(),
-        settings: Some(proto::QueueSettings {
-            ordering: proto::Ordering::Unordered.into(),
-            delivery: delivery.into(),
-            durability: durability.into(),
-            lease_duration: Some(duration(settings.lease_duration)),
-            max_messages: settings.limits.messages,
-            max_bytes: settings.limits.bytes,
-            overflow: overflow.into(),
-            deduplication_window: (settings.deduplication_window.0 > 0)
-                .then(|| duration(settings.deduplication_window)),
-            ..Default::default()
-        }),
-        created_at: Some(timestamp(record.created_at)),
-        stats: Some(stats(*depth, *consumers)),
+    let backoff = |backoff: RetryBackoff| proto::RetryBackoff {
+        initial: Some(duration(backoff.initial)),
+        multiplier: f64::from(backoff.multiplier_thousandths) / 1000.0,
+        max: Some(duration(backoff.max)),
+    };
+    let dead_letter_queue = settings.dead_letter_queue.as_ref().map(ToString::to_string);
+    let window = settings.deduplication_window;
+    proto::QueueSettings {
+        ordering: ordering.into(),
+        delivery: delivery.into(),
+        durability: durability.into(),
+        lease_duration: Some(duration(settings.lease_duration)),
+        max_attempts: settings.max_attempts,
+        retry_backoff: settings.retry_backoff.map(backoff),
+        dead_letter_queue: dead_letter_queue.unwrap_or_default(),
+        max_messages: settings.limits.messages,
+        max_bytes: settings.limits.bytes,
+        overflow: overflow.into(),
+        deduplication_window: (window > Duration(0)).then(|| duration(window)),
+        single_active_consumer: settings.single_active_consumer,
+        paused: settings.paused,
+        ..Default::default()
     }
 }
 
 pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
     proto::QueueStats {
         ready: depth.ready,
-        delayed: 0,
+        delayed: depth.delayed,
         leased: depth.leased,
         bytes: depth.bytes,
         consumers,
         oldest_published_at: None,
+        dead: depth.dead,
     }
 }
 
 pub(super) fn peeked(peeked: Peeked) -> proto::PeekedMessage {
-    let Peeked { message, state, touch } = peeked;
+    let Peeked { message, state, touch, priority: _ } = peeked;
     let state = match state {
         MessageState::Ready => proto::MessageState::Ready,
         MessageState::Delayed => proto::MessageState::Delayed,
         MessageState::Leased => proto::MessageState::Leased,
         MessageState::Parked => proto::MessageState::Parked,
+        MessageState::Dead => proto::MessageState::Dead,
     };
     proto::PeekedMessage {
         sequence: message.sequence.0,

@@ -117,6 +117,12 @@ impl<'a> Input<'a> {
         self.range(count)
     }
 
+    /// Length-prefixed bytes, to be read by themselves.
+    pub(super) fn part(&mut self) -> Result<Input<'a>, Malformed> {
+        let range = self.sized()?;
+        Ok(Input::new(&self.bytes[range]))
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         let range = self.sized()?;
         std::str::from_utf8(&self.bytes[range]).map_err(|_| Malformed("a text is not UTF-8"))

@@ -1,6 +1,6 @@
 //! Journal entries: one batch of commands and the time at which they happen.
 //!
-//! | version: u8 = 1 | now: u64, big-endian | commands, until the end |
+//! | version: u8 = 2 | now: u64, big-endian | commands, until the end |
 //!
 //! A command is its tag, one byte, then its fields in the order of the type: numbers as varints, texts and contents with
 //! their length before them, lists with their count before them.
@@ -10,16 +10,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{
-    Attempt, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped, Durability, Duration,
-    Epoch, Facts, FactsByPlace, Holder, HolderId, Limits, Offer, Overflow, Pick, Priority, QueueId,
-    QueueSettings, Sequence, Timestamp,
+    Arrival, Attempt, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
+    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::journal::RECORD_HEADER_BYTES;
+use super::settings::{put_settings, settings};
 use super::{publication, topic};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
 
 /// An entry being filled. Its buffer begins with room for the journal's record header, so that nothing is copied later.
@@ -131,9 +131,11 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             start(7, Some(*queue));
             put_claims(out, claims);
         }
-        Command::Nack { queue, claims } => {
+        Command::Nack { queue, claims, retry, reason } => {
             start(8, Some(*queue));
             put_claims(out, claims);
+            put_retry(out, *retry);
+            put_bytes(out, reason.as_bytes());
         }
         Command::Extend { queue, claims, duration } => {
             start(9, Some(*queue));
@@ -148,6 +150,14 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         Command::Expire { limit } => {
             start(11, None);
             put_varint(out, u64::from(*limit));
+        }
+        Command::UpdateQueue { queue, settings } => {
+            start(12, Some(*queue));
+            put_settings(out, settings);
+        }
+        Command::Move { queue, which, messages } => {
+            start(13, Some(*queue));
+            put_moves(out, *which, messages);
         }
         Command::Topic(command) => topic::put_command(out, command),
         Command::PublishAll(publication) => {
@@ -191,7 +201,12 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             Command::Grant { queue, offers, picks }
         }
         7 => Command::Ack { queue: queue(input)?, claims: claims(input)? },
-        8 => Command::Nack { queue: queue(input)?, claims: claims(input)? },
+        8 => Command::Nack {
+            queue: queue(input)?,
+            claims: claims(input)?,
+            retry: retry(input)?,
+            reason: input.text()?.into(),
+        },
         9 => Command::Extend {
             queue: queue(input)?,
             claims: claims(input)?,
@@ -203,6 +218,13 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             counted: flag(input)?,
         },
         11 => Command::Expire { limit: input.varint_u32()? },
+        12 => Command::UpdateQueue { queue: queue(input)?, settings: settings(input)? },
+        13 => {
+            let queue = queue(input)?;
+            let which = if flag(input)? { Moving::Ready } else { Moving::Dead };
+            let messages = (0..input.count(4)?).map(|_| moved(input, payload)).collect::<Result<_, _>>()?;
+            Command::Move { queue, which, messages }
+        }
         tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
         44 => Command::PublishAll(publication::publication(input, payload)?),
         _ => return Err(Malformed("an entry holds a command that this program does not know")),
@@ -286,40 +308,54 @@ pub(super) fn name(input: &mut Input<'_>) -> Result<crate::types::QueueName, Mal
     input.text()?.parse().map_err(|_| Malformed("a queue name is not one"))
 }
 
-pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
-    let QueueSettings { delivery, durability, lease_duration, limits, deduplication_window } = settings;
-    let Limits { messages, bytes, overflow } = limits;
-    out.push(match delivery {
-        DeliveryMode::AtLeastOnce => 0,
-        DeliveryMode::AtMostOnce => 1,
-    });
-    out.push(match durability {
-        Durability::Synced => 0,
-        Durability::Buffered => 1,
-    });
-    put_varint(out, lease_duration.0);
-    put_varint(out, *messages);
-    put_varint(out, *bytes);
-    out.push(match overflow {
-        Overflow::Reject => 0,
-        Overflow::DropOldest => 1,
-    });
-    put_varint(out, deduplication_window.0);
+/// A retry is 0 for the queue's backoff, 1 and a delay, or 2 for never.
+fn put_retry(out: &mut Vec<u8>, retry: Retry) {
+    match retry {
+        Retry::Backoff => out.push(0),
+        Retry::After(delay) => {
+            out.push(1);
+            put_varint(out, delay.0);
+        }
+        Retry::Never => out.push(2),
+    }
 }
 
-pub(super) fn settings(input: &mut Input<'_>) -> Result<QueueSettings, Malformed> {
-    let delivery = if flag(input)? { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce };
-    let durability = if flag(input)? { Durability::Buffered } else { Durability::Synced };
-    let lease_duration = Duration(input.varint()?);
-    let (messages, bytes) = (input.varint()?, input.varint()?);
-    let overflow = if flag(input)? { Overflow::DropOldest } else { Overflow::Reject };
-    Ok(QueueSettings {
-        delivery,
-        durability,
-        lease_duration,
-        limits: Limits { messages, bytes, overflow },
-        deduplication_window: Duration(input.varint()?),
+fn retry(input: &mut Input<'_>) -> Result<Retry, Malformed> {
+    Ok(match input.u8()? {
+        0 => Retry::Backoff,
+        1 => Retry::After(Duration(input.varint()?)),
+        2 => Retry::Never,
+        _ => return Err(Malformed("a nack asks for something that this program does not know")),
     })
+}
+
+/// A move is 0 for what is dead, 1 for what is ready; then messages, each with 0 if it stays, or 1, a queue and a content.
+fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved]) {
+    out.push(match which {
+        Moving::Dead => 0,
+        Moving::Ready => 1,
+    });
+    put_varint(out, length(messages.len()));
+    for Moved { sequence, size, priority, to } in messages {
+        put_varint(out, sequence.0);
+        put_varint(out, u64::from(*size));
+        out.push(priority.number());
+        out.push(u8::from(to.is_some()));
+        if let Some(Arrival { queue, content }) = to {
+            put_varint(out, u64::from(queue.0));
+            put_bytes(out, &content.0);
+        }
+    }
+}
+
+fn moved(input: &mut Input<'_>, payload: &Bytes) -> Result<Moved, Malformed> {
+    let (sequence, size) = (Sequence(input.varint()?), input.varint_u32()?);
+    let priority = priority(input)?;
+    let arrival = |input: &mut Input<'_>| {
+        Ok(Arrival { queue: queue(input)?, content: Content(payload.slice(input.sized()?)) })
+    };
+    let to = if flag(input)? { Some(arrival(input)?) } else { None };
+    Ok(Moved { sequence, size, priority, to })
 }
 
 /// A holder is 1 for a stream or 2 for a Receive call, then its id.
@@ -333,15 +369,15 @@ pub(super) fn put_holder(out: &mut Vec<u8>, holder: Holder) {
 }
 
 fn holder(input: &mut Input<'_>) -> Result<Holder, Malformed> {
-    optional_holder(input)?.ok_or(Malformed("a holder is missing"))
+    let kind = input.u8()?;
+    holder_of(kind, input)
 }
 
-/// A holder, or a 0 where there is none.
-pub(super) fn optional_holder(input: &mut Input<'_>) -> Result<Option<Holder>, Malformed> {
-    Ok(match input.u8()? {
-        0 => None,
-        1 => Some(Holder::Stream(HolderId(input.varint()?))),
-        2 => Some(Holder::Receive(HolderId(input.varint()?))),
+/// A holder whose kind was read before.
+pub(super) fn holder_of(kind: u8, input: &mut Input<'_>) -> Result<Holder, Malformed> {
+    Ok(match kind {
+        1 => Holder::Stream(HolderId(input.varint()?)),
+        2 => Holder::Receive(HolderId(input.varint()?)),
         _ => return Err(Malformed("a holder is neither a stream nor a call")),
     })
 }

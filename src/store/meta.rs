@@ -1,18 +1,19 @@
 //! Values of the trees `meta`, `queues` and `sweeps`.
 //!
 //! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
-//! A row of `queues` is: version: u8 = 1, name as text, delivery: u8, durability: u8, then in varints: lease duration, created
-//! at, next sequence, remembered from, passed; then for each lane that was ever used, lowest priority first, until the end: priority
-//! u8, frontier, messages, bytes. A row of `sweeps` is the first sequence that stays: u64.
+//! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, next sequence,
+//! remembered from, passed; then for each lane that was ever used, lowest priority first, until the end: priority u8, frontier,
+//! messages, bytes. A row of `sweeps` is the first sequence that stays: u64.
 
 use crate::types::{
     EngineRecord, Epoch, LaneRecord, Lanes, LogId, Priority, QueueId, QueueRecord, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, put_bytes, put_varint};
-use super::entry;
+use super::{entry, settings};
 
 const VERSION: u8 = 1;
+const QUEUE_VERSION: u8 = 2;
 
 /// Key of the only row of `meta`.
 pub(super) const STATE: &[u8] = b"state";
@@ -30,7 +31,7 @@ pub(super) fn encode_state(applied: LogId, engine: EngineRecord) -> Vec<u8> {
 
 pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malformed> {
     let mut input = Input::new(value);
-    version(&mut input)?;
+    version(&mut input, VERSION)?;
     let applied = LogId { term: input.u64()?, index: input.u64()? };
     let next_queue = QueueId(input.u32()?);
     let engine = EngineRecord { next_queue, epoch: Epoch(input.u32()?), now: Timestamp(input.u64()?) };
@@ -39,10 +40,10 @@ pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malfor
 }
 
 pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
-    let QueueRecord { id: _, name, settings, created_at, next_sequence, lanes, .. } = record;
-    let mut out = vec![VERSION];
+    let QueueRecord { id: _, name, settings: how, created_at, next_sequence, lanes, .. } = record;
+    let mut out = vec![QUEUE_VERSION];
     put_bytes(&mut out, name.as_str().as_bytes());
-    entry::put_settings(&mut out, settings);
+    settings::put_settings(&mut out, how);
     for number in [created_at.0, next_sequence.0, record.remembered_from.0, lanes.passed.0] {
         put_varint(&mut out, number);
     }
@@ -69,9 +70,9 @@ fn lanes(input: &mut Input<'_>, passed: Sequence) -> Result<Lanes, Malformed> {
 pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
     let id = QueueId(Input::new(key).u32()?);
     let mut input = Input::new(value);
-    version(&mut input)?;
+    version(&mut input, QUEUE_VERSION)?;
     let name = entry::name(&mut input)?;
-    let settings = entry::settings(&mut input)?;
+    let settings = settings::settings(&mut input)?;
     let created_at = Timestamp(input.varint()?);
     let next_sequence = Sequence(input.varint()?);
     let remembered_from = Sequence(input.varint()?);
@@ -91,8 +92,8 @@ pub(super) fn decode_until(value: &[u8]) -> Result<Sequence, Malformed> {
     Ok(until)
 }
 
-fn version(input: &mut Input<'_>) -> Result<(), Malformed> {
-    if input.u8()? == VERSION {
+fn version(input: &mut Input<'_>, known: u8) -> Result<(), Malformed> {
+    if input.u8()? == known {
         Ok(())
     } else {
         Err(Malformed("it has a version that this program does not know"))
@@ -134,7 +135,7 @@ mod tests {
         let bytes = encode_queue(&record);
         assert_eq!(
             bytes,
-            [1, 3, b'a', b'/', b'b', 0, 0, 0xac, 2, 0, 0, 0, 0, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]
+            [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]
         );
         assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record.clone()));
         (0..bytes.len())

@@ -29,6 +29,7 @@ mod reader;
 mod record;
 mod recovery;
 mod remembered;
+mod settings;
 mod state;
 mod topic;
 

@@ -2,24 +2,27 @@
 //!
 //! Value of the `records` tree, or of one piece of it where one would pass 32 KiB:
 //!
-//! | checksum: u64 | version: u8 = 1 | pieces: u16 | consumers | touches |
+//! | checksum: u64 | version: u8 = 2 | pieces: u16 | consumers | touches |
 //!
 //! Both lists have a varint count before them. A consumer is three texts: name, peer, transport. A touch is, in varints:
-//! sequence less that of the chunk, attempt, uncounted, epoch, size; then 0, or 1 for a lease of a stream, 2 of a Receive
-//! call, and in varints the holder's id, the lease's epoch, since, deadline, duration, and which of the consumers it is.
-//! A message before its queue's frontier that is in no record is settled.
+//! sequence less that of the chunk, attempt, uncounted, epoch, size; then its state: 0 if it is ready; 1 for a lease of a
+//! stream, 2 of a Receive call, and in varints the holder's id, the lease's epoch, since, deadline, duration, and which of
+//! the consumers it is; 3 if it waits for a time, and that time as varint; 4 if it is dead, and why as text. A message
+//! before its queue's frontier that is in no record is settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::types::{Attempt, Consumer, Duration, Epoch, Lane, LaneId, Lease, Sequence, Timestamp, Touch};
+use crate::types::{
+    Attempt, Consumer, Duration, Epoch, Lane, LaneId, Lease, Sequence, Timestamp, Touch, TouchState,
+};
 
 use super::chunk::{VALUE_BYTES_MAX, checked, verified};
-use super::codec::{Input, Malformed, length, put_varint};
+use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::entry;
 use super::keys::ChunkKey;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 24;
 
 /// The touched messages of a chunk.
@@ -52,30 +55,39 @@ impl Piece {
     fn push(&mut self, first: Sequence, sequence: Sequence, touch: &Touch) -> bool {
         let mut bytes = Vec::new();
         let mut consumer = Vec::new();
-        let Touch { attempt, uncounted, epoch, size, lane: _, lease } = touch;
+        let Touch { attempt, uncounted, epoch, size, lane: _, state } = touch;
         put_varint(&mut bytes, sequence.0 - first.0);
         for number in [attempt.0, *uncounted, epoch.0, *size] {
             put_varint(&mut bytes, u64::from(number));
         }
-        if let Some(lease) = lease {
-            entry::put_holder(&mut bytes, lease.holder);
-            let Lease { holder: _, epoch, since, deadline, duration, consumer: who } = lease;
-            let known = self.known.get(who).copied();
-            let which = known.unwrap_or(length(self.known.len()));
-            for number in [u64::from(epoch.0), since.0, deadline.0, duration.0, which] {
-                put_varint(&mut bytes, number);
+        match state {
+            TouchState::Ready => bytes.push(0),
+            TouchState::Delayed { until } => {
+                bytes.push(3);
+                put_varint(&mut bytes, until.0);
             }
-            if known.is_none() {
-                entry::put_consumer(&mut consumer, who);
+            TouchState::Dead { reason } => {
+                bytes.push(4);
+                put_bytes(&mut bytes, reason.as_bytes());
             }
-        } else {
-            bytes.push(0);
+            TouchState::Leased(lease) => {
+                entry::put_holder(&mut bytes, lease.holder);
+                let Lease { holder: _, epoch, since, deadline, duration, consumer: who } = lease;
+                let known = self.known.get(who).copied();
+                let which = known.unwrap_or(length(self.known.len()));
+                for number in [u64::from(epoch.0), since.0, deadline.0, duration.0, which] {
+                    put_varint(&mut bytes, number);
+                }
+                if known.is_none() {
+                    entry::put_consumer(&mut consumer, who);
+                }
+            }
         }
         let total = HEADER_BYTES + self.consumers.len() + consumer.len() + self.touches.len() + bytes.len();
         if total > VALUE_BYTES_MAX && self.count > 0 {
             return false;
         }
-        if let Some(lease) = lease.as_ref().filter(|_| !consumer.is_empty()) {
+        if let Some(lease) = touch.lease().filter(|_| !consumer.is_empty()) {
             self.known.insert(lease.consumer.clone(), length(self.known.len()));
         }
         self.consumers.append(&mut consumer);
@@ -123,19 +135,28 @@ fn touch(input: &mut Input<'_>, lane: Lane, consumers: &[Arc<Consumer>]) -> Resu
         epoch: Epoch(input.varint_u32()?),
         size: input.varint_u32()?,
         lane,
-        lease: lease(input, consumers)?,
+        state: state(input, consumers)?,
     })
 }
 
-fn lease(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Option<Lease>, Malformed> {
-    let Some(holder) = entry::optional_holder(input)? else { return Ok(None) };
+fn state(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<TouchState, Malformed> {
+    Ok(match input.u8()? {
+        0 => TouchState::Ready,
+        3 => TouchState::Delayed { until: Timestamp(input.varint()?) },
+        4 => TouchState::Dead { reason: input.text()?.into() },
+        kind => TouchState::Leased(lease(kind, input, consumers)?),
+    })
+}
+
+fn lease(kind: u8, input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Lease, Malformed> {
+    let holder = entry::holder_of(kind, input)?;
     let epoch = Epoch(input.varint_u32()?);
     let since = Timestamp(input.varint()?);
     let deadline = Timestamp(input.varint()?);
     let duration = Duration(input.varint()?);
     let which = usize::try_from(input.varint()?).unwrap_or(usize::MAX);
     let consumer = consumers.get(which).ok_or(Malformed("a lease names no consumer"))?.clone();
-    Ok(Some(Lease { holder, epoch, since, deadline, duration, consumer }))
+    Ok(Lease { holder, epoch, since, deadline, duration, consumer })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub enum Change {
         /// The places of those that are in another lane than that of priority 0, ascending.
         lanes: Vec<(u32, Lane)>,
     },
-    /// A message was leased, its lease changed, or it was given back.
+    /// A message was leased, its lease changed, it was given back, or it waits for something else.
     Touched {
         /// Where.
         queue: QueueId,

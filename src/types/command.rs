@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, Priority,
-    QueueId, QueueName, QueueSettings, Receipt, Sequence, TopicName,
+    QueueId, QueueName, QueueSettings, Receipt, Retry, Sequence, TopicName,
 };
 
 /// Who takes messages, and on which terms.
@@ -54,6 +54,37 @@ pub struct Claim {
     pub attempt: Attempt,
     /// The epoch that granted it.
     pub epoch: Epoch,
+}
+
+/// Which messages a move takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moving {
+    /// Those that wait to be dead-lettered.
+    Dead,
+    /// Those that are ready.
+    Ready,
+}
+
+/// A message that is moved to another queue, or stepped over because the ones behind it are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The message.
+    pub sequence: Sequence,
+    /// Its size in bytes.
+    pub size: u32,
+    /// Its priority, which counts if it is untouched.
+    pub priority: Priority,
+    /// Where it arrives; none if it stays.
+    pub to: Option<Arrival>,
+}
+
+/// What a move stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Where.
+    pub queue: QueueId,
+    /// What.
+    pub content: Content,
 }
 
 /// Some messages of a publication that one queue gets.
@@ -151,12 +182,16 @@ pub enum Command {
         /// Which.
         claims: Vec<Claim>,
     },
-    /// Messages are to be tried again.
+    /// Messages are to be tried again, or never again.
     Nack {
         /// In which queue.
         queue: QueueId,
         /// Which.
         claims: Vec<Claim>,
+        /// When, or never.
+        retry: Retry,
+        /// Why, for those that are dead-lettered; may be empty.
+        reason: Arc<str>,
     },
     /// Leases are to last `duration` from now.
     Extend {
@@ -180,10 +215,26 @@ pub enum Command {
     Topic(TopicCommand),
     /// Messages are stored in several queues, all or none.
     PublishAll(Publication),
-    /// Leases whose deadline has come end, earliest first, at most `limit` of them.
+    /// Leases whose deadline has come end, and delays whose time has come, earliest first, at most `limit` of them.
     Expire {
         /// The most to end.
         limit: u32,
+    },
+    /// A queue gets other settings.
+    UpdateQueue {
+        /// Which.
+        queue: QueueId,
+        /// All of its settings from now on.
+        settings: QueueSettings,
+    },
+    /// Messages go from one queue to others, each settled there and stored here at once.
+    Move {
+        /// From where.
+        queue: QueueId,
+        /// Which of them.
+        which: Moving,
+        /// Which, in the order of the queue, and where to.
+        messages: Vec<Moved>,
     },
 }
 

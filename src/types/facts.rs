@@ -1,6 +1,6 @@
 //! What the engine knows of a message besides its size. Most messages have none of these, and cost nothing for it.
 
-use super::{Lane, Priority, Sequence};
+use super::{Priority, Sequence};
 
 /// A producer's id of a message, as a hash of 128 bits: the chance that two of a million differ and meet is 1 in 10^26.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,12 +36,6 @@ impl From<u128> for DeduplicationId {
 }
 
 impl Facts {
-    /// The lane that it goes into.
-    #[must_use]
-    pub fn lane(&self) -> Lane {
-        Lane::of(self.priority)
-    }
-
     /// Whether there is nothing to know.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -41,13 +41,13 @@ pub struct Lease {
     pub consumer: Arc<Consumer>,
 }
 
-/// The delivery state of a message that was leased at least once and is not settled. With a lease it is leased,
-/// without one it is ready again.
+/// The delivery state of a message that is not settled and no longer as it was published: it was leased at least once, it
+/// was stepped over, or it waits for its time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Touch {
-    /// The latest attempt; at least 1.
+    /// The latest attempt; 0 if it was never leased.
     pub attempt: Attempt,
-    /// How many of the attempts do not count towards `max_attempts`, because the server ended them.
+    /// How many of the attempts do not count towards `max_attempts`, because it was no consumer that ended them.
     pub uncounted: u32,
     /// The epoch of the latest attempt; part of its receipt.
     pub epoch: Epoch,
@@ -55,6 +55,54 @@ pub struct Touch {
     pub size: u32,
     /// The lane that it was published into.
     pub lane: Lane,
-    /// Who holds it, if anyone does.
-    pub lease: Option<Lease>,
+    /// Where it stands.
+    pub state: TouchState,
+}
+
+/// Where a touched message stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TouchState {
+    /// The next consumer gets it.
+    Ready,
+    /// It is not ready before its time.
+    Delayed {
+        /// Its time.
+        until: Timestamp,
+    },
+    /// A consumer holds it.
+    Leased(Lease),
+    /// Nobody gets it any more: it waits to be moved to the dead-letter queue.
+    Dead {
+        /// Why; at most 1 KiB.
+        reason: Arc<str>,
+    },
+}
+
+impl Touch {
+    /// Its lease, if a consumer holds it.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            TouchState::Leased(lease) => Some(lease),
+            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Dead { .. } => None,
+        }
+    }
+
+    /// Whether the next consumer gets it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match &self.state {
+            TouchState::Ready => true,
+            TouchState::Delayed { .. } | TouchState::Leased(_) | TouchState::Dead { .. } => false,
+        }
+    }
+
+    /// Whether it waits to be moved to the dead-letter queue.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        match &self.state {
+            TouchState::Dead { .. } => true,
+            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Leased(_) => false,
+        }
+    }
 }

@@ -15,25 +15,30 @@ mod message;
 mod name;
 mod queue;
 mod receipt;
+mod retry;
+mod settings;
 mod time;
 mod topic;
 
 pub use change::{Change, EngineRecord};
-pub use command::{Claim, Command, Copies, Dropped, Offer, Pick, Publication, TopicCommand};
+pub use command::{
+    Arrival, Claim, Command, Copies, Dropped, Moved, Moving, Offer, Pick, Publication, TopicCommand,
+};
 pub use dirty::Dirty;
 pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lane::{Lane, LaneId, Priority};
 pub use lanes::{LaneRecord, Lanes};
-pub use lease::{Consumer, Holder, Lease, Touch};
+pub use lease::{Consumer, Holder, Lease, Touch, TouchState};
 pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
 pub use queue::{
     DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
-    SettingsError,
 };
 pub use receipt::{Receipt, ReceiptFailure};
+pub use retry::{ATTEMPTS_USED_UP, NACKED, RETRY_DELAY_MAX, Retry, RetryBackoff};
+pub use settings::{Ordering, SettingsError, SettingsField};
 pub use time::{Duration, Timestamp};
 pub use topic::{
     Attributes, BINDINGS_MAX, Binding, BindingKey, PatternWord, RoutingError, RoutingKey, RoutingPattern,

@@ -1,6 +1,6 @@
 //! A queue's settings, and what is kept of a queue besides its messages.
 
-use super::{Duration, Lanes, Limits, QueueId, QueueName, Sequence, Timestamp};
+use super::{Duration, Lanes, Limits, Ordering, QueueId, QueueName, RetryBackoff, Sequence, Timestamp};
 
 /// How often a message may be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,37 +32,42 @@ pub const DEDUPLICATION_MAX: Duration = Duration::seconds(24 * 60 * 60);
 /// How a queue behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueSettings {
+    /// Which order it promises.
+    pub ordering: Ordering,
     /// How often a message may be delivered.
     pub delivery: DeliveryMode,
     /// What a confirmed publish has survived.
     pub durability: Durability,
     /// How long a lease lasts unless the consumer says otherwise: `LEASE_MIN` to `LEASE_MAX`.
     pub lease_duration: Duration,
+    /// After so many attempts that count a message is dead-lettered or dropped; 0 for no limit.
+    pub max_attempts: u32,
+    /// The delay before the next attempt.
+    pub retry_backoff: Option<RetryBackoff>,
+    /// The queue that takes what could not be handled, in the same namespace. It need not be there yet.
+    pub dead_letter_queue: Option<QueueName>,
     /// How much it may hold.
     pub limits: Limits,
     /// How long it remembers deduplication ids, up to `DEDUPLICATION_MAX`; zero for not at all.
     pub deduplication_window: Duration,
-}
-
-/// Why settings can't be had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
-    /// A lease is too short or too long.
-    #[error("{field} is {} ms; it must be 1 s to 12 h", .duration.0)]
-    Lease {
-        /// The field's name on the wire.
-        field: &'static str,
-        /// What was asked for.
-        duration: Duration,
-    },
+    /// One consumer at a time gets messages.
+    pub single_active_consumer: bool,
+    /// Publishes go in, nothing goes out.
+    pub paused: bool,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
         Self {
+            ordering: Ordering::default(),
             delivery: DeliveryMode::default(),
             durability: Durability::default(),
             lease_duration: Duration::seconds(30),
+            max_attempts: 0,
+            retry_backoff: None,
+            dead_letter_queue: None,
+            single_active_consumer: false,
+            paused: false,
             limits: Limits::default(),
             deduplication_window: Duration::default(),
         }

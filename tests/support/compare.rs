@@ -2,7 +2,8 @@
 
 use bbq::engine::Engine;
 use bbq::types::{
-    DeliveryMode, Durability, Duration, Holder, Lane, Limits, Overflow, Priority, QueueSettings, Sequence,
+    DeliveryMode, Durability, Duration, Holder, Lane, Limits, Ordering, Overflow, Priority, QueueSettings,
+    RetryBackoff, Sequence, TouchState,
 };
 
 use super::model::{Kind, Lease, Model, Settings, State};
@@ -20,7 +21,7 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
     for (id, expected) in alive {
         let queue = engine.named(&expected.name.parse().expect("a name")).expect("the queue is there");
         assert_eq!(queue.record().id.0 as usize, id, "ids");
-        assert_eq!(queue.record().settings, settings(expected.settings), "settings");
+        assert_eq!(queue.record().settings, settings(&expected.settings), "settings");
         assert_eq!(
             queue.record().next_sequence.0,
             expected.messages.len() as u64 + 1,
@@ -35,14 +36,22 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let untouched = touch.is_none() && queue.is_untouched(Lane::of(priority), sequence);
             assert!(touch_of.is_none_or(|lane| lane == Lane::of(priority)), "the lane of {label}");
             assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
-            let touched = matches!(message.state, State::Returned | State::Leased(_));
+            let touched = !matches!(message.state, State::Untouched | State::Gone);
             assert_eq!(touch.is_some(), touched, "{label} is touched");
             let Some(touch) = touch else { continue };
             assert_eq!(touch.attempt.0 as usize, message.attempts.len(), "attempts of {label}");
-            assert_eq!(Some(touch.epoch.0), message.attempts.last().copied(), "the epoch of {label}");
+            assert_eq!(touch.epoch.0, message.attempts.last().copied().unwrap_or(0), "the epoch of {label}");
             assert_eq!(touch.uncounted, message.uncounted, "attempts of {label} that do not count");
             assert_eq!(u64::from(touch.size), message.size, "the size of {label}");
-            let lease = touch.lease.as_ref().map(|lease| Lease {
+            let other = match &touch.state {
+                TouchState::Ready => State::Returned,
+                TouchState::Delayed { until } => State::Delayed(until.0 - start),
+                TouchState::Dead { reason } if &**reason == "nack" => State::Dead("nack"),
+                TouchState::Dead { .. } => State::Dead("max_attempts"),
+                TouchState::Leased(_) => message.state.clone(),
+            };
+            assert_eq!(other, message.state, "the state of {label}");
+            let lease = touch.lease().map(|lease| Lease {
                 by: lease.consumer.name.clone(),
                 kind: match lease.holder {
                     Holder::Stream(_) => Kind::Stream,
@@ -57,11 +66,22 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
     }
 }
 
-fn settings(settings: Settings) -> QueueSettings {
+fn settings(settings: &Settings) -> QueueSettings {
+    let backoff = |(initial, growth, max): (u64, u64, u64)| RetryBackoff {
+        initial: Duration(initial),
+        multiplier_thousandths: u32::try_from(growth * 1000).expect("it is small"),
+        max: Duration(max),
+    };
     QueueSettings {
+        ordering: if settings.fifo { Ordering::Fifo } else { Ordering::Unordered },
         delivery: if settings.at_most_once { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce },
         durability: if settings.buffered { Durability::Buffered } else { Durability::Synced },
         lease_duration: Duration(settings.lease_ms),
+        max_attempts: u32::try_from(settings.max_attempts).expect("it is small"),
+        retry_backoff: settings.backoff.map(backoff),
+        dead_letter_queue: settings.dead.as_ref().map(|name| name.parse().expect("a name")),
+        single_active_consumer: settings.single,
+        paused: settings.paused,
         limits: Limits {
             messages: settings.messages_max,
             bytes: settings.bytes_max,

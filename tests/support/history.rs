@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Ask, Claim, Coming, Kind, Model, Settings, State, list};
+use super::model::{Again, Ask, Claim, Coming, Kind, Model, Settings, State, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 26] = [
+const LINES: [(u32, Line); 29] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -52,6 +52,9 @@ const LINES: [(u32, Line); 26] = [
     (1, Line::Forget),
     (1, Line::Delete),
     (3, Line::Create),
+    (4, Line::Update),
+    (5, Line::Bury),
+    (3, Line::Redrive),
     (4, Line::Wait),
     (6, Line::Advance),
     (3, Line::Expire),
@@ -82,6 +85,9 @@ enum Line {
     Forget,
     Delete,
     Create,
+    Update,
+    Bury,
+    Redrive,
     Wait,
     Advance,
     Expire,
@@ -107,7 +113,9 @@ impl<K: Keep> History<K> {
     /// Runs `lines` lines; panics at the first that is not as the model says.
     pub fn run(mut self, lines: usize) -> String {
         for _ in 0..self.rng.random_range(1..=3) {
-            self.create();
+            while self.model.queues.is_empty() {
+                self.create();
+            }
         }
         if self.rng.random_bool(0.5) {
             self.topics();
@@ -135,7 +143,15 @@ impl<K: Keep> History<K> {
             Line::Dispatch => self.dispatch(),
             Line::Took => self.took(),
             Line::Ack => self.claim("ack", Ask::Ack),
-            Line::Nack => self.claim("nack", Ask::Nack),
+            Line::Nack => {
+                let ms = self.one(&[0, 1, 1000, 2500]);
+                let (verb, again) = match self.rng.random_range(0..6) {
+                    0 => (format!("nack after {}", time(ms)), Again::After(ms)),
+                    1 => ("nack dead".to_owned(), Again::Never),
+                    _ => ("nack".to_owned(), Again::Backoff),
+                };
+                self.claim(&verb, Ask::Nack(again));
+            }
             Line::Extend => {
                 let ms = self.lease_ms();
                 self.claim(&format!("extend {}", time(ms)), Ask::Extend(ms));
@@ -155,6 +171,9 @@ impl<K: Keep> History<K> {
             }
             Line::Delete => self.on_queue("delete", Model::delete),
             Line::Create => self.create(),
+            Line::Update => self.update(),
+            Line::Bury => self.on_queue("bury", Model::bury),
+            Line::Redrive => self.redrive(),
             Line::Wait => {
                 let ms = self.pass();
                 self.say(&format!("wait {}", time(ms)), "ok");
@@ -214,27 +233,82 @@ impl<K: Keep> History<K> {
 
     fn create(&mut self) {
         let name = self.one(&["q1", "q2", "q3"]);
-        let at_most_once = self.rng.random_ratio(1, 5);
-        let buffered = self.rng.random_ratio(1, 5);
-        let lease_ms = self.lease_ms();
         let limited = self.rng.random_ratio(1, 3);
         let settings = Settings {
-            at_most_once,
-            buffered,
-            lease_ms,
+            at_most_once: self.rng.random_ratio(1, 5),
+            buffered: self.rng.random_ratio(1, 5),
+            lease_ms: self.lease_ms(),
+            fifo: self.rng.random_ratio(1, 3),
+            single: self.rng.random_ratio(1, 6),
+            paused: self.rng.random_ratio(1, 12),
+            max_attempts: self.one(&[0, 0, 0, 1, 2, 3]),
+            backoff: self.backoff(),
+            dead: self.dead(),
             messages_max: if limited { self.rng.random_range(0..20) } else { 0 },
             bytes_max: if limited { self.rng.random_range(0..400) } else { 0 },
             drop_oldest: limited && self.rng.random_bool(0.5),
             window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
         };
-        let expected = self.model.create(name, settings);
-        let mut line = format!("queue {name} {}", time(lease_ms));
-        line.push_str(if at_most_once { " at-most-once" } else { "" });
-        line.push_str(if buffered { " buffered" } else { "" });
-        line.push_str(if settings.drop_oldest { " drop-oldest" } else { "" });
-        line.push_str(&format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max));
-        line.push_str(&format!(" dedup:{}", time(settings.window_ms)));
-        self.say(&line, &expected);
+        let expected = self.model.create(name, settings.clone());
+        self.say(&format!("queue {name}{}", settings_words(&settings)), &expected);
+    }
+
+    /// Changes one setting.
+    fn update(&mut self) {
+        let name = self.name();
+        let last = self.model.last(&name).expect("it was made");
+        let mut settings = self.model.queues[last].settings.clone();
+        let mut word = match self.rng.random_range(0..8) {
+            0 => {
+                settings.fifo = !settings.fifo;
+                if settings.fifo { "fifo" } else { "unordered" }.to_owned()
+            }
+            1 => {
+                settings.at_most_once = !settings.at_most_once;
+                if settings.at_most_once { "at-most-once" } else { "at-least-once" }.to_owned()
+            }
+            2 => {
+                settings.max_attempts = self.one(&[0, 1, 2]);
+                format!("tries:{}", settings.max_attempts)
+            }
+            3 => {
+                settings.backoff = self.backoff();
+                backoff_word(settings.backoff)
+            }
+            4 => {
+                settings.dead = self.dead();
+                format!("dead:{}", settings.dead.as_deref().unwrap_or_default())
+            }
+            _ => {
+                settings.paused = !settings.paused;
+                if settings.paused { "paused" } else { "resumed" }.to_owned()
+            }
+        };
+        if self.model.alive(&name).is_none() {
+            // Without a queue a script begins with the defaults.
+            word = "paused".to_owned();
+        }
+        let expected = self.model.update(&name, settings);
+        self.say(&format!("update {name} {word}"), &expected);
+    }
+
+    fn redrive(&mut self) {
+        let (queue, count) = (self.name(), self.batch());
+        let of = self.rng.random_bool(0.5).then(|| self.one(&["q1", "q2", "q3"]));
+        let expected = self.model.redrive(&queue, count, of);
+        let of = of.map_or(String::new(), |of| format!(" of {of}"));
+        self.say(&format!("redrive {queue} {count}{of}"), &expected);
+    }
+
+    fn backoff(&mut self) -> Option<(u64, u64, u64)> {
+        let (initial, growth, max) =
+            (self.one(&[1, 500, 1000]), self.one(&[1, 2, 3]), self.one(&[1000, 4000]));
+        self.rng.random_ratio(1, 4).then_some((initial, growth, max))
+    }
+
+    fn dead(&mut self) -> Option<String> {
+        let name = self.one(&["q1", "q2", "q3"]);
+        self.rng.random_ratio(1, 2).then(|| name.to_owned())
     }
 
     fn publish(&mut self) {
@@ -393,7 +467,8 @@ impl<K: Keep> History<K> {
         let it = sequence.checked_sub(1).and_then(|at| self.model.queues[queue].messages.get(at));
         let name = it.map_or(format!("{}/{sequence}", self.model.queues[queue].name), |it| it.label.clone());
         let given = it.and_then(|it| it.attempts.get(attempt.checked_sub(1)?));
-        let epoch = if given == Some(&epoch) { String::new() } else { format!("@{epoch}") };
+        let had = it.is_some_and(|it| !it.skipped.contains(&attempt));
+        let epoch = if given == Some(&epoch) && had { String::new() } else { format!("@{epoch}") };
         format!("{name}#{attempt}{epoch}")
     }
 
@@ -431,6 +506,44 @@ pub(super) fn words(coming: &[Coming]) -> String {
     let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
     let word = |one: &Coming| format!(" {}:{}{}{}", one.label, one.size, urgent(one.priority), id(&one.id));
     coming.iter().map(word).collect()
+}
+
+/// Settings, as a script writes them.
+fn settings_words(settings: &Settings) -> String {
+    let mut words = format!(" {}", time(settings.lease_ms));
+    let flags = [
+        (settings.at_most_once, "at-most-once"),
+        (settings.buffered, "buffered"),
+        (settings.fifo, "fifo"),
+        (settings.single, "single"),
+        (settings.paused, "paused"),
+        (settings.drop_oldest, "drop-oldest"),
+    ];
+    for (_, word) in flags.into_iter().filter(|&(set, _)| set) {
+        words += &format!(" {word}");
+    }
+    if settings.messages_max + settings.bytes_max > 0 {
+        words += &format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max);
+    }
+    if settings.window_ms > 0 {
+        words += &format!(" dedup:{}", time(settings.window_ms));
+    }
+    if settings.max_attempts > 0 {
+        words += &format!(" tries:{}", settings.max_attempts);
+    }
+    if settings.backoff.is_some() {
+        words += &format!(" {}", backoff_word(settings.backoff));
+    }
+    if let Some(dead) = &settings.dead {
+        words += &format!(" dead:{dead}");
+    }
+    words
+}
+
+fn backoff_word(backoff: Option<(u64, u64, u64)>) -> String {
+    let terms =
+        backoff.map(|(initial, growth, max)| format!("{}:{}:{}", time(initial), growth * 1000, time(max)));
+    format!("backoff:{}", terms.unwrap_or_default())
 }
 
 fn time(ms: u64) -> String {

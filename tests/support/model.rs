@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::order::Ending;
 use super::topics::Topic;
 
 /// All queues that ever were.
@@ -36,11 +37,19 @@ pub struct Queue {
     pub ids: Vec<(String, usize, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub at_most_once: bool,
     pub buffered: bool,
     pub lease_ms: u64,
+    pub fifo: bool,
+    pub single: bool,
+    pub paused: bool,
+    /// 0 for no limit.
+    pub max_attempts: usize,
+    /// The first delay, by how much each further one grows, and the longest.
+    pub backoff: Option<(u64, u64, u64)>,
+    pub dead: Option<String>,
     pub messages_max: u64,
     pub bytes_max: u64,
     pub drop_oldest: bool,
@@ -68,15 +77,23 @@ pub struct Message {
     pub attempts: Vec<u32>,
     /// Attempts that do not count.
     pub uncounted: u32,
+    /// Attempts that nobody had: the one before was taken back.
+    pub skipped: Vec<usize>,
+    /// The queue that it was moved from.
+    pub source: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Never leased.
     Untouched,
-    /// Leased, and given back.
+    /// Leased, and given back; or stepped over.
     Returned,
+    /// Not ready before this time.
+    Delayed(u64),
     Leased(Lease),
+    /// Waits for its dead-letter queue.
+    Dead(&'static str),
     Gone,
 }
 
@@ -118,8 +135,16 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug)]
 pub enum Ask {
     Ack,
-    Nack,
+    Nack(Again),
     Extend(u64),
+}
+
+/// When a consumer wants a message to be tried again.
+#[derive(Clone, Copy, Debug)]
+pub enum Again {
+    Backoff,
+    After(u64),
+    Never,
 }
 
 /// What a queue would store of what comes.
@@ -133,6 +158,12 @@ pub struct Taken {
 }
 
 impl Message {
+    /// One that was just stored.
+    pub fn new(label: String, size: u64, source: Option<String>) -> Self {
+        let (attempts, skipped) = (Vec::new(), Vec::new());
+        Self { label, size, priority: 0, state: State::Untouched, attempts, uncounted: 0, skipped, source }
+    }
+
     /// Whether it waits for its next consumer.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Untouched | State::Returned)
@@ -143,14 +174,23 @@ impl Message {
         self.state != State::Gone
     }
 
-    pub fn lease(&self) -> Option<&Lease> {
+    /// When something ends by itself.
+    pub fn deadline(&self) -> Option<u64> {
         match &self.state {
-            State::Leased(lease) => Some(lease),
-            State::Untouched | State::Returned | State::Gone => None,
+            State::Leased(lease) => Some(lease.deadline),
+            State::Delayed(until) => Some(*until),
+            State::Untouched | State::Returned | State::Dead(_) | State::Gone => None,
         }
     }
 
-    fn receipt(&self) -> String {
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            State::Leased(lease) => Some(lease),
+            State::Untouched | State::Returned | State::Delayed(_) | State::Dead(_) | State::Gone => None,
+        }
+    }
+
+    pub fn receipt(&self) -> String {
         format!("{}#{}", self.label, self.attempts.len())
     }
 }
@@ -195,6 +235,9 @@ impl Model {
             let same = self.queues[at].settings == settings;
             return if same { "exists" } else { "conflict" }.to_owned();
         }
+        if self.is_cycle(name, &settings) {
+            return "cycle".to_owned();
+        }
         self.queues.push(Queue {
             name: name.to_owned(),
             settings,
@@ -228,14 +271,8 @@ impl Model {
             if let Some(id) = id {
                 taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
             }
-            taken.new.push(Message {
-                label: label.clone(),
-                size: *size,
-                priority: *priority,
-                state: State::Untouched,
-                attempts: Vec::new(),
-                uncounted: 0,
-            });
+            let priority = if queue.settings.fifo { 0 } else { *priority };
+            taken.new.push(Message { priority, ..Message::new(label.clone(), *size, None) });
         }
         let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
@@ -280,6 +317,9 @@ impl Model {
         let mut granted = Vec::new();
         for &pick in picks {
             let first = queue.messages.get(pick).and_then(|it| queue.first_untouched(it.priority));
+            if !queue.may_go(pick, by, self.epoch) {
+                continue;
+            }
             let Some(message) = queue.messages.get_mut(pick) else { continue };
             if message.state != State::Returned && first != Some(pick) {
                 continue;
@@ -301,7 +341,14 @@ impl Model {
         if !self.queues[queue].alive {
             return "no-queue".to_owned();
         }
-        let results: Vec<_> = claims.iter().map(|claim| self.claim_one(queue, *claim, ask)).collect();
+        let mut order: Vec<_> = (0..claims.len()).collect();
+        if self.queues[queue].settings.fifo && matches!(ask, Ask::Nack(_)) {
+            order.sort_by_key(|&place| std::cmp::Reverse(claims[place].sequence));
+        }
+        let mut results = vec![""; claims.len()];
+        for place in order {
+            results[place] = self.claim_one(queue, claims[place], ask);
+        }
         if results.iter().all(|&result| result == "ok") { "ok".to_owned() } else { results.join(" ") }
     }
 
@@ -314,7 +361,7 @@ impl Model {
         if claim.attempt == 0 || claim.epoch > epoch || (message.state == State::Untouched && !passed) {
             return "unknown";
         }
-        if matches!(message.state, State::Gone | State::Untouched) {
+        if matches!(message.state, State::Gone | State::Dead(_) | State::Untouched) {
             return if matches!(ask, Ask::Ack) { "ok" } else { "gone" };
         }
         if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {
@@ -329,15 +376,15 @@ impl Model {
         let holds = message.lease().is_some_and(|lease| lease.deadline > now);
         match (ask, &mut message.state) {
             (Ask::Ack, _) => self.end(queue, at, State::Gone),
-            (Ask::Nack, _) if holds => self.end(queue, at, State::Returned),
+            (Ask::Nack(again), _) if holds => _ = self.give_back(queue, at, Ending::Nack(again)),
             (Ask::Extend(ms), State::Leased(lease)) if holds => lease.deadline = now + ms,
-            (Ask::Nack | Ask::Extend(_), _) => return "expired",
+            (Ask::Nack(_) | Ask::Extend(_), _) => return "expired",
         }
         "ok"
     }
 
     /// A message comes into another state; if it was leased in this epoch, its holder has credit again.
-    fn end(&mut self, queue: usize, at: usize, state: State) {
+    pub fn end(&mut self, queue: usize, at: usize, state: State) {
         let message = &mut self.queues[queue].messages[at];
         let granted = message.attempts.last().copied();
         if let State::Leased(lease) = std::mem::replace(&mut message.state, state)
@@ -359,12 +406,14 @@ impl Model {
     }
 
     fn release_where(&mut self, queue: usize, counted: bool, held: impl Fn(&Message) -> bool) -> String {
+        let mut ending = if counted { Ending::Release } else { Ending::Server };
         let mut released = 0;
         for at in 0..self.queues[queue].messages.len() {
             if self.queues[queue].alive && held(&self.queues[queue].messages[at]) {
-                self.end(queue, at, State::Returned);
-                self.queues[queue].messages[at].uncounted += u32::from(!counted);
-                released += 1;
+                released += self.give_back(queue, at, ending);
+                if self.queues[queue].settings.fifo {
+                    ending = Ending::Server;
+                }
             }
         }
         format!("{released} released")
@@ -373,11 +422,14 @@ impl Model {
     pub fn purge(&mut self, queue: &str) -> String {
         self.freed.clear();
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
-        let ready = self.queues[queue].ready();
-        for &at in &ready {
-            self.queues[queue].messages[at].state = State::Gone;
+        let mut gone = 0;
+        for message in self.queues[queue].messages.iter_mut().filter(|message| message.is_there()) {
+            if message.lease().is_none() {
+                message.state = State::Gone;
+                gone += 1;
+            }
         }
-        format!("{} gone", ready.len())
+        format!("{gone} gone")
     }
 
     pub fn delete(&mut self, queue: &str) -> String {
@@ -386,20 +438,25 @@ impl Model {
         if let Some(topic) = self.bound(queue) {
             return format!("bound to {topic}");
         }
+        let name = Some(self.queues[queue].name.clone());
+        if self.queues.iter().any(|other| other.alive && other.settings.dead == name) {
+            return "named".to_owned();
+        }
         self.queues[queue].alive = false;
         self.joined.retain(|joined| joined.queue != queue);
         format!("{} gone", self.queues[queue].messages.iter().filter(|message| message.is_there()).count())
     }
 
-    /// Ends the first `limit` of the leases that are due.
+    /// Ends the first `limit` of the leases and delays that are due.
     pub fn expire(&mut self, limit: usize) -> String {
         self.freed.clear();
-        let due: Vec<_> =
-            self.deadlines().into_iter().filter(|&(deadline, ..)| deadline <= self.now).collect();
-        for &(_, queue, at) in due.iter().take(limit) {
-            self.end(queue, at, State::Returned);
+        let mut expired = 0;
+        for _ in 0..limit {
+            let first = self.deadlines().first().copied();
+            let Some((_, queue, at)) = first.filter(|&(deadline, ..)| deadline <= self.now) else { break };
+            expired += self.time_out(queue, at);
         }
-        format!("{} expired", due.len().min(limit))
+        format!("{expired} expired")
     }
 
     /// A new epoch: streams are gone.
@@ -422,25 +479,35 @@ impl Model {
         let leased = messages.iter().filter(|message| message.lease().is_some()).count();
         let bytes =
             messages.iter().filter(|message| message.is_there()).map(|message| message.size).sum::<u64>();
-        format!("{ready} ready {leased} leased {bytes} bytes")
+        let mut text = format!("{ready} ready {leased} leased {bytes} bytes");
+        let delayed = messages.iter().filter(|message| matches!(message.state, State::Delayed(_))).count();
+        let dead = messages.iter().filter(|message| matches!(message.state, State::Dead(_))).count();
+        for (count, name) in [(delayed, "delayed"), (dead, "dead")] {
+            if count > 0 {
+                text += &format!(" {count} {name}");
+            }
+        }
+        text
     }
 
     pub fn ready(&self, queue: &str) -> String {
         let Some(queue) = self.alive(queue) else { return "none".to_owned() };
         let show = |message: &Message| match message.state {
             State::Untouched => message.label.clone(),
-            State::Returned | State::Leased(_) | State::Gone => message.receipt(),
+            State::Returned | State::Delayed(_) | State::Leased(_) | State::Dead(_) | State::Gone => {
+                message.receipt()
+            }
         };
         let messages = &self.queues[queue].messages;
-        list(&self.queues[queue].ready().into_iter().map(|at| show(&messages[at])).collect::<Vec<_>>())
+        list(&self.queues[queue].candidates().into_iter().map(|at| show(&messages[at])).collect::<Vec<_>>())
     }
 
-    /// Deadlines of all leases, earliest first.
+    /// Deadlines of all leases and ends of all delays, earliest first.
     pub fn deadlines(&self) -> BTreeSet<(u64, usize, usize)> {
         let mut deadlines = BTreeSet::new();
         for (id, queue) in self.queues.iter().enumerate().filter(|(_, queue)| queue.alive) {
             for (at, message) in queue.messages.iter().enumerate() {
-                deadlines.extend(message.lease().map(|lease| (lease.deadline, id, at)));
+                deadlines.extend(message.deadline().map(|deadline| (deadline, id, at)));
             }
         }
         deadlines
@@ -458,9 +525,11 @@ impl Model {
         let pairs = if reply == "none" { "" } else { reply };
         for pair in pairs.split_whitespace() {
             let (name, receipt) = pair.split_once(':').expect("stream:receipt");
-            let first = self.queues[at].ready()[0];
+            let first = self.queues[at].candidates()[0];
             let size = self.queues[at].messages[first].size;
             assert!(self.may_hold(at, name, size), "{name} has no credit for {receipt}");
+            let oldest = self.joined.iter().find(|joined| joined.queue == at).expect("someone joined");
+            assert!(!self.queues[at].settings.single || oldest.name == name, "{name} is not the oldest");
             let granted = self.grant(queue, &[first], None, name, Kind::Stream);
             assert_eq!(granted, receipt, "{name} got what was not next");
             if self.queues[at].settings.at_most_once {
@@ -468,10 +537,21 @@ impl Model {
                 joined.flying.push((self.queues[at].messages[first].label.clone(), size));
             }
         }
-        if let Some(&next) = self.queues[at].ready().first() {
-            let idle = self.joined.iter().find(|joined| joined.queue == at && self.held(joined).is_empty());
-            assert!(idle.is_none(), "{idle:?} goes without {}", self.queues[at].messages[next].label);
+        self.nobody_goes_without(at);
+    }
+
+    /// Whoever may get the next message and holds nothing has got it.
+    fn nobody_goes_without(&self, at: usize) {
+        let Queue { settings, messages, .. } = &self.queues[at];
+        let Some(&next) = self.queues[at].candidates().first() else { return };
+        let held = settings.fifo && messages.iter().any(|message| message.lease().is_some());
+        if settings.paused || held {
+            return;
         }
+        let mut here = self.joined.iter().filter(|joined| joined.queue == at);
+        let turn = if settings.single { 1 } else { usize::MAX };
+        let idle = here.by_ref().take(turn).find(|joined| self.held(joined).is_empty());
+        assert!(idle.is_none(), "{idle:?} goes without {}", messages[next].label);
     }
 
     fn may_hold(&self, queue: usize, name: &str, size: u64) -> bool {

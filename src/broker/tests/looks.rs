@@ -31,7 +31,7 @@ async fn pages_of_a_peek_join_without_gap_or_repetition() {
     let queue = rig.create(QueueSettings::default()).await;
     rig.publish(&queue, &["a", "b", "c", "d", "e", "f", "g"]).await;
     let taken = rig.receive(&queue, 4).await;
-    rig.settle(&queue, taken[1].receipt, Settlement::Nack).await;
+    rig.settle(&queue, taken[1].receipt, nack(crate::types::Retry::Backoff)).await;
     rig.settle(&queue, taken[2].receipt, Settlement::Ack).await;
     for count in 1..8 {
         assert_eq!(peeked(&rig, &queue, None, count).await.0, [1, 2, 4, 5, 6, 7]);

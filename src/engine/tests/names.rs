@@ -26,6 +26,8 @@ pub struct Published {
     pub content: Content,
     /// Where it went.
     pub lane: Lane,
+    /// The queue that it was moved from.
+    pub source: Option<String>,
 }
 
 impl Names {

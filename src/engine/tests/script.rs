@@ -1,9 +1,12 @@
 //! Scripts: what happens to queues, one command a line, and what must come of it after `->`.
 //!
 //! ```text
-//! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict
+//! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict, cycle
 //!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
 //!     [dedup:10s]                               so long it remembers ids
+//!     [fifo] [single] [paused]                  who gets what
+//!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
+//! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
 //! publish q a b:100 c:9=x d!5                   b of 100 bytes, c with the id x, d of priority 5
 //!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
@@ -19,22 +22,31 @@
 //! dispatch q                                    leases to who has credit        -> s:a#1 t:b#1, none
 //! took q s a                                    the transport took a for s: its credit returns
 //! ack a#1 b#1, nack a#1                         settle                          -> ok gone
+//! nack after 5s a#1, nack dead a#1              another attempt later, or none
+//! bury q                                        what is dead goes to its queue  -> a', none, no-target
+//! redrive q 2 [of p]                            back to where they came from    -> a'', none
 //! extend 10s a#1                                the lease ends in 10 s          -> expired
 //! release q s [uncounted]                       the stream s ended              -> 2 released
-//! purge q, delete q                                                             -> 3 gone
+//! purge q, delete q                                                             -> 3 gone, named
 //! advance 30s                                   time goes on; due leases end
 //! wait 30s                                      time goes on; nothing else happens
 //! expire 2                                      at most 2 due leases end        -> 1 expired
 //! restart                                       from what was kept              -> 1 released
-//! depth q                                                                       -> 1 ready 2 leased 3 bytes
+//! depth q                                       and if there are [4 delayed] [5 dead] -> 1 ready 2 leased 3 bytes
 //! ready q                                       in the order of delivery        -> a#2 b c
 //! uncounted a                                   attempts that do not count      -> 2
+//! why a                                         it is dead                      -> max_attempts, none
 //! deadline                                      of the first lease to end       -> 30s, none
 //! freed                                         credit, by the line before      -> s:1
 //! ```
 //!
 //! A receipt is `message#attempt`, with the epoch that granted it, or `message#attempt@epoch`. A message is its label or
 //! `queue/sequence`. Without `->` a line must succeed.
+
+#[path = "dead.rs"]
+mod dead;
+#[path = "settings.rs"]
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,12 +58,12 @@ use super::names::{Names, Published};
 use super::shadow::{Keep, Shadow, digest};
 use super::words::{list, show, time, word, words};
 use crate::engine::{
-    Created, Credit, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished,
+    Created, Credit, Dealer, Dispatch, Effects, Engine, Granted, Outcome, TopicOutcome, Unpublished, Updated,
 };
 use crate::types::{
-    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, DeliveryMode, Dropped,
-    Durability, Duration, Facts, FactsByPlace, Holder, Lane, LaneId, Offer, Overflow, Pick, Priority,
-    Publication, QueueId, QueueSettings, Sequence, Timestamp, TopicCommand,
+    Attributes, Binding, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Facts,
+    FactsByPlace, Holder, Lane, LaneId, Offer, Pick, Priority, Publication, QueueId, QueueSettings, Retry,
+    Sequence, Timestamp, TopicCommand,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -126,11 +138,6 @@ fn coming(words: &[&str]) -> Coming {
     coming
 }
 
-/// Where the message at a place goes.
-fn lane_of(facts: &[(u32, Facts)], place: u32) -> Lane {
-    facts.iter().find(|&&(at, _)| at == place).map_or(Lane::default(), |(_, facts)| facts.lane())
-}
-
 /// `+key=value`, some of them.
 fn attributes(words: &[&str]) -> Attributes {
     let pair = |word: &&str| {
@@ -182,6 +189,11 @@ impl<K: Keep> Script<K> {
     fn run(&mut self, words: &[&str]) -> Reply {
         match words {
             ["queue", queue, settings @ ..] => self.create(queue, settings),
+            ["update", queue, settings @ ..] => self.update(queue, settings),
+            ["bury", queue] => self.bury(queue),
+            ["redrive", queue, count] => self.redrive(queue, count, None),
+            ["redrive", queue, count, "of", source] => self.redrive(queue, count, Some(source)),
+            ["why", message] => self.why(message),
             ["publish", queue, messages @ ..] => self.publish(queue, messages),
             ["topic", topic] => self.tell(Command::Topic(TopicCommand::Create(topic.parse().expect(topic)))),
             ["drop", topic] => self.tell(Command::Topic(TopicCommand::Delete(topic.parse().expect(topic)))),
@@ -202,7 +214,9 @@ impl<K: Keep> Script<K> {
             ["dispatch", queue] => self.dispatch(queue),
             ["took", queue, name, message] => self.took(queue, name, message),
             ["ack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Ack { queue, claims }),
-            ["nack", receipts @ ..] => self.claim(receipts, |queue, claims| Command::Nack { queue, claims }),
+            ["nack", "after", delay, receipts @ ..] => self.nack(receipts, Retry::After(time(delay))),
+            ["nack", "dead", receipts @ ..] => self.nack(receipts, Retry::Never),
+            ["nack", receipts @ ..] => self.nack(receipts, Retry::Backoff),
             ["extend", duration, receipts @ ..] => {
                 let duration = time(duration);
                 self.claim(receipts, |queue, claims| Command::Extend { queue, claims, duration })
@@ -263,6 +277,10 @@ impl<K: Keep> Script<K> {
             Outcome::Dropped { messages } => plain(format!("{messages} gone")),
             Outcome::Created(Created::Existed(_)) => fact("exists"),
             Outcome::Created(Created::Conflict) => fact("conflict"),
+            Outcome::Updated(Updated::NotEmpty(_)) => fact("not-empty"),
+            Outcome::Created(Created::Cycle(_)) | Outcome::Updated(Updated::Cycle(_)) => fact("cycle"),
+            Outcome::Updated(Updated::Done) => plain("ok"),
+            Outcome::Named(_) => fact("named"),
             Outcome::Deleted { messages } | Outcome::Purged { messages } => plain(format!("{messages} gone")),
             Outcome::QueueBound { topic, .. } => fact(format!("bound to {topic}")),
             Outcome::Topic(outcome) => match outcome {
@@ -275,35 +293,35 @@ impl<K: Keep> Script<K> {
             },
             Outcome::Granted(_)
             | Outcome::Claimed(_)
+            | Outcome::Moved { .. }
             | Outcome::PublishedAll(_)
             | Outcome::Unpublished(_) => {
-                unreachable!("those who grant, claim and send apply themselves")
+                unreachable!("those who grant, claim, move and send apply themselves")
             }
         }
     }
 
     fn create(&mut self, name: &str, words: &[&str]) -> Reply {
         let mut settings = QueueSettings::default();
-        for word in words {
-            match *word {
-                "at-most-once" => settings.delivery = DeliveryMode::AtMostOnce,
-                "buffered" => settings.durability = Durability::Buffered,
-                "drop-oldest" => settings.limits.overflow = Overflow::DropOldest,
-                word => match word.split_once(':') {
-                    Some(("max", messages)) => settings.limits.messages = messages.parse().expect("how many"),
-                    Some(("bytes", bytes)) => settings.limits.bytes = bytes.parse().expect("how many"),
-                    Some(("dedup", window)) => settings.deduplication_window = time(window),
-                    Some(_) => panic!("not a setting: {word}"),
-                    None => settings.lease_duration = time(word),
-                },
-            }
-        }
+        settings::read(&mut settings, words);
         let next = self.engine.record().next_queue;
         let reply = self.tell(Command::CreateQueue { name: name.parse().expect(name), settings });
         if reply.plain {
             self.names.made(name, next);
         }
         reply
+    }
+
+    fn update(&mut self, name: &str, words: &[&str]) -> Reply {
+        let queue = self.names.queue(name);
+        let now = self.engine.queue(queue).map(|queue| queue.settings().clone());
+        let mut settings = now.unwrap_or_default();
+        settings::read(&mut settings, words);
+        self.tell(Command::UpdateQueue { queue, settings })
+    }
+
+    fn nack(&mut self, receipts: &[&str], retry: Retry) -> Reply {
+        self.claim(receipts, |queue, claims| Command::Nack { queue, claims, retry, reason: "".into() })
     }
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
@@ -313,7 +331,8 @@ impl<K: Keep> Script<K> {
             label: label.clone(),
             at: self.now,
             content: content.clone(),
-            lane: lane_of(&facts, place),
+            lane: self.lane_in(queue, &facts, place),
+            source: None,
         };
         let coming: Vec<_> = (0..).zip(labels.iter().zip(&messages)).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
@@ -338,7 +357,11 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let picks: Vec<_> = match words {
             [count] if count.parse::<usize>().is_ok() => {
-                self.candidates(id).take(count.parse().expect("a number")).collect()
+                let ready = self.ready_of(id).into_iter().map(|sequence| {
+                    let message = self.names.published_as(id, sequence).expect("a line published it");
+                    pick(sequence, message)
+                });
+                ready.take(count.parse().expect("a number")).collect()
             }
             labels => labels.iter().map(|word| self.pick(id, word)).collect(),
         };
@@ -399,8 +422,9 @@ impl<K: Keep> Script<K> {
                     continue;
                 }
                 stored.push(label.clone());
-                let lane = lane_of(&facts, u32::try_from(at).expect("a few"));
-                let message = Published { label, at: self.now, content: messages[at].clone(), lane };
+                let lane = self.lane_in(copies.queue, &facts, u32::try_from(at).expect("a few"));
+                let message =
+                    Published { label, at: self.now, content: messages[at].clone(), lane, source: None };
                 self.names.published(copies.queue, sequence, message);
             }
         }
@@ -439,6 +463,27 @@ impl<K: Keep> Script<K> {
         }
     }
 
+    /// Where the message at a place goes.
+    fn lane_in(&self, queue: QueueId, facts: &[(u32, Facts)], place: u32) -> Lane {
+        let priority = facts.iter().find(|&&(at, _)| at == place).map(|(_, facts)| facts.priority);
+        let queue = self.engine.queue(queue);
+        queue.map_or(Lane::default(), |queue| queue.lane_for(priority.unwrap_or_default()))
+    }
+
+    /// What is ready, in the order of delivery.
+    pub(super) fn ready_of(&self, id: QueueId) -> Vec<Sequence> {
+        let Some(queue) = self.engine.queue(id) else { return Vec::new() };
+        let mut ready = Vec::new();
+        for priority in queue.ready_priorities() {
+            ready.extend(queue.returned_of(priority));
+            let lane = Lane::of(priority);
+            let untouched = self.names.published_from(id, queue.lane(priority).frontier);
+            let here = untouched.filter(|&(at, it)| it.lane == lane && queue.is_untouched(lane, at));
+            ready.extend(here.map(|(sequence, _)| sequence));
+        }
+        ready
+    }
+
     /// What may be leased, in the order of delivery.
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
         self.engine.queue(id).into_iter().flat_map(move |queue| {
@@ -452,7 +497,9 @@ impl<K: Keep> Script<K> {
                 let untouched = untouched.filter(move |&(sequence, message)| {
                     message.lane == lane && queue.is_untouched(lane, sequence)
                 });
-                returned.chain(untouched.map(|(sequence, message)| pick(sequence, message)))
+                returned
+                    .chain(untouched.map(|(sequence, message)| pick(sequence, message)))
+                    .take_while(|pick| queue.barrier().is_none_or(|barrier| pick.sequence < barrier))
             })
         })
     }
@@ -516,8 +563,11 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let mut dispatch = self.dispatches.remove(&id).expect("someone joined");
         let mut grants = Vec::new();
+        let epoch = self.engine.record().epoch;
+        let mut dealer = self.engine.queue(id).map(|queue| Dealer::new(queue, epoch));
         for pick in self.candidates(id) {
-            let Some(holder) = dispatch.take(pick.size) else { break };
+            let taker = dealer.as_mut().and_then(|dealer| dealer.deal(&mut dispatch, pick.size));
+            let Some(holder) = taker else { break };
             grants.push((holder, pick));
         }
         self.dispatches.insert(id, dispatch);
@@ -587,7 +637,13 @@ impl<K: Keep> Script<K> {
     fn depth(&mut self, queue: &str) -> Reply {
         let depth = self.engine.queue(self.names.queue(queue)).map(crate::engine::Queue::depth);
         fact(depth.map_or("no-queue".to_owned(), |depth| {
-            format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes)
+            let mut text = format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes);
+            for (count, name) in [(depth.delayed, "delayed"), (depth.dead, "dead")] {
+                if count > 0 {
+                    text += &format!(" {count} {name}");
+                }
+            }
+            text
         }))
     }
 

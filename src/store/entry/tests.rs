@@ -1,3 +1,5 @@
+use crate::types::{Durability, QueueSettings};
+
 use super::*;
 use crate::types::{Copies, Publication, TopicCommand};
 
@@ -9,16 +11,15 @@ fn claim(sequence: u64) -> Claim {
 fn commands() -> Vec<Command> {
     let queue = QueueId(7);
     let settings = QueueSettings {
-        delivery: DeliveryMode::AtMostOnce,
         durability: Durability::Buffered,
         lease_duration: Duration(300),
-        limits: Limits { messages: 4, bytes: 5, overflow: Overflow::DropOldest },
-        deduplication_window: Duration(6),
+        ..QueueSettings::default()
     };
+    let arrival = Arrival { queue: QueueId(8), content: Content(Bytes::from_static(b"yo")) };
     let consumer = Consumer { name: "n".into(), peer: "p".into(), transport: "h3".into() };
     vec![
         Command::StartEpoch,
-        Command::CreateQueue { name: "a/b".parse().unwrap(), settings },
+        Command::CreateQueue { name: "a/b".parse().unwrap(), settings: settings.clone() },
         Command::DeleteQueue { queue },
         Command::PurgeQueue { queue },
         Command::Publish {
@@ -36,7 +37,12 @@ fn commands() -> Vec<Command> {
             picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0, priority: Priority::default() }],
         },
         Command::Ack { queue, claims: vec![claim(1), claim(2)] },
-        Command::Nack { queue, claims: vec![claim(u64::MAX)] },
+        Command::Nack {
+            queue,
+            claims: vec![claim(u64::MAX)],
+            retry: Retry::After(Duration(300)),
+            reason: "no".into(),
+        },
         Command::Extend { queue, claims: vec![claim(4)], duration: Duration(5) },
         Command::Release { queue, holder: HolderId(6), counted: true },
         Command::Expire { limit: 100 },
@@ -54,6 +60,15 @@ fn commands() -> Vec<Command> {
             queue,
             offers: Vec::new(),
             picks: vec![Pick { sequence: Sequence(3), size: 2, offer: 1, priority: Priority::MAX }],
+        },
+        Command::UpdateQueue { queue, settings },
+        Command::Move {
+            queue,
+            which: Moving::Ready,
+            messages: vec![
+                Moved { sequence: Sequence(1), size: 2, priority: Priority::MAX, to: None },
+                Moved { sequence: Sequence(2), size: 3, priority: Priority::default(), to: Some(arrival) },
+            ],
         },
         Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),
         Command::Topic(TopicCommand::Delete("t".parse().unwrap())),
@@ -87,16 +102,16 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 21] = [
-        &[1, 0, 0, 0, 0, 0, 0, 1, 2],
+    let golden: [&[u8]; 23] = [
+        &[2, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
-        &[2, 3, b'a', b'/', b'b', 1, 1, 0xac, 2, 4, 5, 1, 6],
+        &[2, 3, b'a', b'/', b'b', 5, 3, 1, 4, 0xac, 2],
         &[3, 7],
         &[4, 7],
         &[5, 7, 2, 2, b'h', b'i', 0],
         &[6, 7, 1, 2, 9, 0xe8, 7, 1, b'n', 1, b'p', 2, b'h', b'3', 1, 0xac, 2, 2, 0],
         &[7, 7, 2, 1, 2, 3, 2, 2, 3],
-        &[8, 7, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3],
+        &[8, 7, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 1, 0xac, 2, 2, b'n', b'o'],
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
@@ -104,6 +119,8 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[21, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
         &[23, 7, 0, 1, 3, 2, 1, 9],
+        &[12, 7, 5, 3, 1, 4, 0xac, 2],
+        &[13, 7, 1, 2, 1, 2, 9, 0, 2, 3, 0, 1, 8, 2, b'y', b'o'],
         &[40, 3, b'a', b'/', b't'],
         &[41, 1, b't'],
         &[42, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],
@@ -151,7 +168,7 @@ fn no_input_makes_decoding_panic() {
     for seed in 0..20_000_u64 {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..8).flat_map(random).collect();
-        let entry = [&[1, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 32][..], &bytes[1..]].concat();
+        let entry = [&[2, 0, 0, 0, 0, 0, 0, 0, 0, bytes[0] % 32][..], &bytes[1..]].concat();
         _ = decode(&entry.into());
     }
 }

@@ -1,4 +1,4 @@
-use crate::types::{Holder, HolderId};
+use crate::types::{Holder, HolderId, TouchState};
 
 use super::*;
 use crate::types::QueueId;
@@ -6,7 +6,11 @@ use crate::types::QueueId;
 const QUEUE: QueueId = QueueId(1);
 
 fn touch(attempt: u32, lease: Option<Lease>) -> Touch {
-    Touch { attempt: Attempt(attempt), uncounted: 1, epoch: Epoch(2), size: 3, lane: Lane::default(), lease }
+    with(attempt, lease.map_or(TouchState::Ready, TouchState::Leased))
+}
+
+fn with(attempt: u32, state: TouchState) -> Touch {
+    Touch { attempt: Attempt(attempt), uncounted: 1, epoch: Epoch(2), size: 3, lane: Lane::default(), state }
 }
 
 fn lease(consumer: &Arc<Consumer>) -> Lease {
@@ -38,15 +42,18 @@ fn a_record_has_known_bytes_and_reads_back() {
         (Sequence(10), touch(1, None)),
         (Sequence(12), touch(2, Some(lease(&consumer)))),
         (Sequence(13), touch(3, Some(lease(&consumer)))),
+        (Sequence(14), with(0, TouchState::Delayed { until: Timestamp(300) })),
+        (Sequence(15), with(4, TouchState::Dead { reason: "why".into() })),
     ]);
     let pieces = encode(Sequence(10), &touches);
     assert_eq!(pieces.len(), 1);
-    let golden: [&[u8]; 5] = [
-        &[1, 0, 1, 1, 1, b'n', 1, b'p', 2, b'h', b'3', 3],
+    let golden: [&[u8]; 6] = [
+        &[2, 0, 1, 1, 1, b'n', 1, b'p', 2, b'h', b'3', 5],
         &[0, 1, 1, 2, 3, 0],
         &[2, 2, 1, 2, 3, 1, 4, 5, 6, 7, 8, 0],
         &[3, 3, 1, 2, 3, 1, 4, 5, 6, 7, 8, 0],
-        &[],
+        &[4, 0, 1, 2, 3, 3, 0xac, 2],
+        &[5, 4, 1, 2, 3, 4, 3, b'w', b'h', b'y'],
     ];
     assert_eq!(pieces[0][8..], golden.concat());
     assert_eq!(read(Sequence(10), &pieces), touches);
@@ -90,7 +97,7 @@ fn no_input_makes_decoding_panic() {
     for seed in 0..20_000_u64 {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..6).flat_map(random).collect();
-        let body = [&[1, 0, 1, bytes[0] % 2, 0, 0, 0, bytes[1] % 4][..], &bytes].concat();
+        let body = [&[2, 0, 1, bytes[0] % 2, 0, 0, 0, bytes[1] % 4][..], &bytes].concat();
         _ = decode(&checked(&body, Sequence(1)), ChunkKey::new(QUEUE, Sequence(1)), &mut Touches::new());
         _ = decode(&bytes, ChunkKey::new(QUEUE, Sequence(1)), &mut Touches::new());
     }

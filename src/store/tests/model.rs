@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::store::{Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
-    Lane, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Sequence,
-    StoredMessage, Timestamp, Touch,
+    Lane, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry, Sequence,
+    StoredMessage, Timestamp, Touch, TouchState,
 };
 
 /// Small files, so that tests meet their ends.
@@ -105,10 +105,12 @@ impl Model {
                 return picks.iter().map(grant).collect();
             }
             Command::Ack { queue, claims } => return self.ack(*queue, claims),
-            Command::Nack { queue, claims } => return self.nack(*queue, claims),
+            Command::Nack { queue, claims, .. } => return self.nack(*queue, claims),
             Command::Extend { .. }
             | Command::Release { .. }
             | Command::Expire { .. }
+            | Command::UpdateQueue { .. }
+            | Command::Move { .. }
             | Command::Drop { .. }
             | Command::Forget { .. }
             | Command::Topic(_)
@@ -121,7 +123,7 @@ impl Model {
         let queue = self.queues.get_mut(&id).unwrap();
         let (from, until) = (frontier(&queue.record), queue.record.next_sequence);
         set_frontier(&mut queue.record, until);
-        let free = queue.touched.iter().filter(|(_, touch)| touch.lease.is_none());
+        let free = queue.touched.iter().filter(|(_, touch)| touch.is_ready());
         let free: Vec<Sequence> = free.map(|(sequence, _)| *sequence).collect();
         let mut changes = vec![Change::Purged { queue: id, lane: Lane::default(), from, until }];
         for sequence in free {
@@ -137,7 +139,8 @@ impl Model {
             set_frontier(&mut queue.record, sequence.next());
         }
         let attempt = Attempt(queue.touched.get(&sequence).map_or(1, |touch| touch.attempt.0 + 1));
-        let touch = Touch { epoch: lease.epoch, lease: Some(lease.clone()), ..touch(attempt.0) };
+        let touch =
+            Touch { epoch: lease.epoch, state: TouchState::Leased(lease.clone()), ..touch(attempt.0) };
         queue.touched.insert(sequence, touch.clone());
         Change::Touched { queue: id, sequence, touch }
     }
@@ -155,7 +158,7 @@ impl Model {
         let mut changes = Vec::new();
         for claim in claims {
             let touch = queue.touched.get_mut(&claim.sequence).unwrap();
-            touch.lease = None;
+            touch.state = TouchState::Ready;
             changes.push(Change::Touched { queue: id, sequence: claim.sequence, touch: touch.clone() });
         }
         changes
@@ -187,7 +190,9 @@ impl Model {
             }
             70..130 => self.grant_command(queue, pick(2, 60), index),
             130..180 => Command::Ack { queue, claims: some(pick(2, 50)) },
-            180..194 => Command::Nack { queue, claims: some(pick(2, 20)) },
+            180..194 => {
+                Command::Nack { queue, claims: some(pick(2, 20)), retry: Retry::Backoff, reason: "".into() }
+            }
             194..197 => Command::PurgeQueue { queue },
             197 => Command::DeleteQueue { queue },
             _ => create(),
@@ -197,7 +202,7 @@ impl Model {
     fn grant_command(&self, queue: QueueId, count: u64, index: u64) -> Command {
         let state = &self.queues[&queue];
         let free =
-            state.touched.iter().filter(|(_, touch)| touch.lease.is_none()).map(|(sequence, _)| *sequence);
+            state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
         let untouched = (frontier(&state.record).0..state.record.next_sequence.0).map(Sequence);
         let pick = |sequence: Sequence| {
             let offer = u32::try_from(sequence.0 % 2).unwrap();
@@ -398,7 +403,7 @@ pub(super) fn touch(attempt: u32) -> Touch {
         epoch: Epoch(1),
         size: 4,
         lane: Lane::default(),
-        lease: None,
+        state: TouchState::Ready,
     }
 }
 

@@ -1,0 +1,202 @@
+//! Attributes of a message that stays as it was encoded.
+//!
+//! A message is opaque bytes below the service, but what the server itself notes on it are entries of its map `attributes`,
+//! field 2, each a field of its own: `12 length (0a length key) (12 length value)`. So they are appended, and taken away
+//! again, without looking at anything else. Where a key occurs twice, the last one counts.
+
+use std::ops::Range;
+
+use crate::types::Content;
+
+/// The number and kind of `attributes`.
+const ATTRIBUTES: u64 = 2 << 3 | 2;
+const KEY: u64 = 1 << 3 | 2;
+const VALUE: u64 = 2 << 3 | 2;
+
+/// The message without the attributes whose keys begin with `prefix`, and with these instead.
+pub(crate) fn replace(content: &Content, prefix: &str, attributes: &[(String, String)]) -> Content {
+    let bytes = &content.0[..];
+    let mut out = Vec::with_capacity(bytes.len() + 128);
+    for field in Fields::of(bytes) {
+        let key = field.attribute(bytes).map(|(key, _)| key);
+        if !key.is_some_and(|key| key.starts_with(prefix.as_bytes())) {
+            out.extend_from_slice(&bytes[field.whole]);
+        }
+    }
+    for (key, value) in attributes {
+        let mut entry = Vec::new();
+        put_text(&mut entry, KEY, key);
+        put_text(&mut entry, VALUE, value);
+        put_varint(&mut out, ATTRIBUTES);
+        put_varint(&mut out, entry.len() as u64);
+        out.extend_from_slice(&entry);
+    }
+    Content(out.into())
+}
+
+/// The value of an attribute.
+pub(crate) fn value<'a>(content: &'a Content, key: &str) -> Option<&'a str> {
+    let bytes = &content.0[..];
+    let named = |field: Field| field.attribute(bytes).filter(|&(other, _)| other == key.as_bytes());
+    let (_, value) = Fields::of(bytes).filter_map(named).last()?;
+    std::str::from_utf8(value).ok()
+}
+
+/// A field: all of it, and what is in it if it has a length.
+struct Field {
+    tag: u64,
+    whole: Range<usize>,
+    inner: Option<Range<usize>>,
+}
+
+impl Field {
+    /// Its key and value, if it is an attribute.
+    fn attribute<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let entry = &bytes[self.inner.clone().filter(|_| self.tag == ATTRIBUTES)?];
+        let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+        for field in Fields::of(entry) {
+            match (field.tag, field.inner) {
+                (KEY, Some(inner)) => key = &entry[inner],
+                (VALUE, Some(inner)) => value = &entry[inner],
+                _ => {}
+            }
+        }
+        Some((key, value))
+    }
+}
+
+/// The fields of a message, one after the other. What can't be understood is one field to the end.
+struct Fields<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn varint(&self, at: &mut usize) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(*at)?;
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn field(&self) -> Option<Field> {
+        let mut at = self.at;
+        let tag = self.varint(&mut at)?;
+        let mut inner = None;
+        match tag & 7 {
+            0 => _ = self.varint(&mut at)?,
+            1 => at = at.checked_add(8)?,
+            2 => {
+                let length = usize::try_from(self.varint(&mut at)?).ok()?;
+                inner = Some(at..at.checked_add(length)?);
+                at += length;
+            }
+            5 => at = at.checked_add(4)?,
+            _ => return None,
+        }
+        (at <= self.bytes.len()).then_some(Field { tag, whole: self.at..at, inner })
+    }
+}
+
+impl Iterator for Fields<'_> {
+    type Item = Field;
+
+    fn next(&mut self) -> Option<Field> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let rest = Field { tag: 0, whole: self.at..self.bytes.len(), inner: None };
+        let field = self.field().unwrap_or(rest);
+        self.at = field.whole.end;
+        Some(field)
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, tag: u64, text: &str) {
+    put_varint(out, tag);
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use prost::Message as _;
+
+    use super::*;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Plain {
+        #[prost(bytes = "vec", tag = "1")]
+        body: Vec<u8>,
+        #[prost(btree_map = "string, string", tag = "2")]
+        attributes: BTreeMap<String, String>,
+        #[prost(fixed64, tag = "9")]
+        number: u64,
+        #[prost(fixed32, tag = "10")]
+        half: u32,
+        #[prost(uint64, tag = "300")]
+        last: u64,
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn plain(attributes: &[(&str, &str)]) -> Plain {
+        let attributes = pairs(attributes).into_iter().collect();
+        Plain { body: vec![0x12; 300], attributes, number: 7, half: 8, last: 300 }
+    }
+
+    fn content(message: &Plain) -> Content {
+        Content(message.encode_to_vec().into())
+    }
+
+    #[test]
+    fn attributes_are_added_replaced_and_taken_away() {
+        let long = "ä".repeat(512);
+        let with = replace(&content(&plain(&[("kind", "a")])), "bbq-", &pairs(&[("bbq-x", &long)]));
+        assert_eq!(Plain::decode(&with.0[..]).unwrap(), plain(&[("bbq-x", &long), ("kind", "a")]));
+        assert_eq!(value(&with, "bbq-x"), Some(long.as_str()));
+        assert_eq!((value(&with, "kind"), value(&with, "bbq-")), (Some("a"), None));
+        let again = replace(&with, "bbq-", &pairs(&[("bbq-x", "2"), ("bbq-y", "")]));
+        assert_eq!(
+            Plain::decode(&again.0[..]).unwrap(),
+            plain(&[("bbq-x", "2"), ("bbq-y", ""), ("kind", "a")])
+        );
+        let bare = replace(&again, "bbq-", &[]);
+        assert_eq!(Plain::decode(&bare.0[..]).unwrap(), plain(&[("kind", "a")]));
+    }
+
+    #[test]
+    fn the_last_of_two_counts_and_what_is_no_message_stays() {
+        let twice =
+            [&[0x12, 6, 0x0a, 1, b'k', 0x12, 1, b'1'][..], &[0x12, 6, 0x12, 1, b'2', 0x0a, 1, b'k']].concat();
+        assert_eq!(value(&Content(twice.into()), "k"), Some("2"));
+        for odd in [&[0x12, 0x7f][..], &[0x0b, 0x0c], &[0xff; 12], &[0x09, 1]] {
+            let content = Content(odd.to_vec().into());
+            assert_eq!(replace(&content, "bbq-", &[]), content);
+            assert_eq!(value(&content, "k"), None);
+        }
+        assert_eq!(replace(&Content(Vec::new().into()), "", &[]).size(), 0);
+    }
+}

@@ -1,0 +1,152 @@
+//! Retries and dead letters, end to end: delays, attempts, the dead-letter queue and the way back.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod support;
+
+use std::time::Duration;
+
+use bbq_client::{Client, Nack, proto};
+use serde_json::json;
+use support::raw::{Raw, refusal};
+use support::{Server, within};
+use tonic::Code;
+
+/// A queue that gives up after two attempts, and the queue that takes what it gave up.
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "dead"]).await.ok();
+    let create = ["queue", "create", "jobs", "--max-attempts", "2", "--dead-letter-queue", "dead"];
+    server.run(&create).await.ok();
+    server
+}
+
+async fn depth(client: &Client, queue: &str) -> proto::QueueStats {
+    client.get_queue(queue).await.unwrap().stats.unwrap()
+}
+
+/// Leases all that is ready and nacks it.
+async fn nack_all(client: &Client, queue: &str, how: &Nack) -> usize {
+    let held = within("receiving", client.receive(queue, 1000, Duration::ZERO, None)).await.unwrap();
+    let receipts: Vec<_> = held.iter().map(|delivery| delivery.receipt().to_owned()).collect();
+    if !receipts.is_empty() {
+        assert_eq!(client.nack(queue, &receipts, how).await.unwrap(), []);
+    }
+    receipts.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_too_often_is_dead_lettered_and_redriven() {
+    let server = server().await;
+    let client = server.client().await;
+    server.run(&["publish", "jobs", "--attr", "kind=a", "one", "two"]).await.ok();
+    assert_eq!(nack_all(&client, "jobs", &Nack::new()).await, 2);
+    assert_eq!(nack_all(&client, "jobs", &Nack::new()).await, 2);
+    assert_eq!((depth(&client, "jobs").await.ready, depth(&client, "jobs").await.dead), (0, 0));
+    let letters = server.run(&["peek", "dead", "--json"]).await.json();
+    assert_eq!(letters.len(), 2);
+    assert_eq!(
+        letters[1]["attributes"],
+        json!({
+            "kind": "a", "bbq-dead-letter-queue": "jobs", "bbq-dead-letter-reason": "max_attempts",
+            "bbq-dead-letter-attempts": "2", "bbq-dead-letter-sequence": "2",
+        })
+    );
+    assert_eq!(letters[1]["body"], "two");
+    let moved = server.run(&["redrive", "dead", "--count", "1", "--json"]).await.json();
+    assert_eq!(moved, [json!({"queue": "dead", "moved": 1})]);
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "jobs").await.ready), (1, 1));
+    let back = server.run(&["peek", "jobs", "--json"]).await.json().remove(0);
+    assert_eq!((&back["body"], &back["attributes"]), (&json!("one"), &json!({"kind": "a"})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_gives_up_with_a_reason_also_after_a_restart() {
+    let mut server = server().await;
+    server.run(&["publish", "jobs", "a", "b", "c"]).await.ok();
+    // Bodies are on disk after this.
+    assert!(server.stop().await.success());
+    let server = server.restart().await;
+    let client = server.client().await;
+    let poison = Nack::dead_letter("poison");
+    while depth(&client, "jobs").await.ready > 0 {
+        nack_all(&client, "jobs", &poison).await;
+    }
+    let letters = server.run(&["subscribe", "dead", "--count", "3", "--json"]).await.json();
+    let reasons = letters.iter().map(|letter| &letter["attributes"]["bbq-dead-letter-reason"]);
+    assert!(reasons.eq([&json!("poison"), &json!("poison"), &json!("poison")]), "{letters:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_death_and_burial_loses_nothing() {
+    let mut server = Server::start().await;
+    let create = ["queue", "create", "jobs", "--max-attempts", "1", "--dead-letter-queue", "dead"];
+    server.run(&create).await.ok();
+    server.run(&["publish", "jobs", "a", "b"]).await.ok();
+    let client = server.client().await;
+    assert_eq!(nack_all(&client, "jobs", &Nack::new()).await, 2);
+    assert_eq!(depth(&client, "jobs").await.dead, 2, "they wait for the queue");
+    let states = server.run(&["peek", "jobs", "--state", "dead", "--json"]).await.json();
+    assert_eq!(states.len(), 2);
+    server.kill().await;
+    let server = server.restart().await;
+    server.run(&["queue", "create", "dead"]).await.ok();
+    assert_eq!(server.run(&["subscribe", "dead", "--count", "2"]).await.ok(), "a\nb\n");
+    let client = server.client().await;
+    assert_eq!(depth(&client, "jobs").await.dead, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nacked_message_waits_for_its_time() {
+    let server = Server::start().await;
+    let create = ["queue", "create", "jobs", "--retry-initial", "1h", "--retry-multiplier", "2", "--json"];
+    let made = server.run(&create).await.json().remove(0);
+    let backoff = json!({"initial": "1h", "multiplier": 2.0, "max": "12h"});
+    assert_eq!(made["settings"]["retry_backoff"], backoff);
+    server.run(&["publish", "jobs", "a", "b"]).await.ok();
+    let client = server.client().await;
+    let held = client.receive("jobs", 2, Duration::ZERO, None).await.unwrap();
+    let receipt = |at: usize| [held[at].receipt().to_owned()];
+    client.nack("jobs", &receipt(0), &Nack::new()).await.unwrap();
+    client.nack("jobs", &receipt(1), &Nack::after(Duration::from_millis(1))).await.unwrap();
+    let again = server.run(&["subscribe", "jobs", "--count", "1", "--json"]).await.json().remove(0);
+    assert_eq!((&again["body"], &again["attempt"]), (&json!("b"), &json!(2)));
+    let stats = depth(&client, "jobs").await;
+    assert_eq!((stats.ready, stats.delayed, stats.leased), (0, 1, 0));
+    let delayed = server.run(&["peek", "jobs", "--state", "delayed", "--json"]).await.json();
+    assert_eq!(delayed[0]["body"], "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letter_queues_that_make_no_sense_are_refused() {
+    let server = server().await;
+    let why = server.run(&["queue", "update", "dead", "--dead-letter-queue", "jobs"]).await.refused();
+    assert!(why.contains("dead -> jobs -> dead"), "{why}");
+    let why = server.run(&["queue", "delete", "dead"]).await.refused();
+    assert!(why.contains("jobs") && why.contains("bbq queue update"), "{why}");
+    let mut raw = Raw::connect(&server).await;
+    let delete = proto::DeleteQueueRequest { name: "dead".to_owned() };
+    let (code, reason, ..) = refusal(raw.admin.delete_queue(delete).await);
+    assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "QUEUE_IN_USE"));
+    server.run(&["queue", "update", "jobs", "--dead-letter-queue", ""]).await.ok();
+    server.run(&["queue", "delete", "dead"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_takes_what_came_from_one_queue_and_leaves_the_rest() {
+    let server = server().await;
+    server.run(&["queue", "create", "other", "--dead-letter-queue", "dead"]).await.ok();
+    let client = server.client().await;
+    for n in 0..300 {
+        let queue = if n % 2 == 0 { "jobs" } else { "other" };
+        client.publish(queue, n.to_string()).await.unwrap();
+        nack_all(&client, queue, &Nack::dead_letter("")).await;
+    }
+    server.run(&["publish", "dead", "own"]).await.ok();
+    let moved = server.run(&["redrive", "dead", "--source", "other", "--json"]).await.json();
+    assert_eq!(moved[0]["moved"], 150);
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "other").await.ready), (151, 150));
+    let moved = server.run(&["redrive", "dead", "--target", "other", "--json"]).await.json();
+    assert_eq!(moved[0]["moved"], 151, "with a target, what came from nowhere goes too");
+    assert_eq!(depth(&client, "other").await.ready, 301);
+}

@@ -1,0 +1,162 @@
+//! Order and turns, end to end: FIFO under consumers that die, a single active consumer, a pause, settings in use.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bbq_client::{Client, Delivery, Nack, Subscription};
+use serde_json::json;
+use support::{Server, eventually, within};
+use tokio::sync::Mutex;
+
+const QUEUE: &str = "q";
+
+async fn subscribe(client: &Client, in_flight: u32) -> Subscription {
+    let builder = client.subscribe(QUEUE).max_in_flight(in_flight).auto_extend(false);
+    within("subscribing", builder.start()).await.unwrap()
+}
+
+async fn next(from: &mut Subscription) -> Delivery {
+    within("a delivery", from.next()).await.unwrap().unwrap()
+}
+
+fn number(delivery: &Delivery) -> usize {
+    std::str::from_utf8(delivery.body()).unwrap().parse().unwrap()
+}
+
+/// What counts is what was acked: in order, each once, whoever died in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifo_holds_while_consumers_die_and_the_server_is_killed() {
+    const MESSAGES: usize = 300;
+    let mut server = Server::start().await;
+    server.run(&["queue", "create", QUEUE, "--ordering", "fifo"]).await.ok();
+    let client = server.client().await;
+    client.publish_all(QUEUE, (0..MESSAGES).map(|n| n.to_string().into()).collect()).await.unwrap();
+    let acked = Arc::new(Mutex::new(Vec::new()));
+    for round in 0.. {
+        if acked.lock().await.len() == MESSAGES {
+            break;
+        }
+        let clients = [server.client().await, server.client().await, server.client().await];
+        let workers = clients.map(|client| tokio::spawn(work(client, round, MESSAGES, Arc::clone(&acked))));
+        for worker in workers {
+            within("a round", worker).await.unwrap();
+        }
+        if round % 4 == 3 {
+            server.kill().await;
+            server = server.restart().await;
+        }
+    }
+    let acked = acked.lock().await.clone();
+    assert_eq!(acked, (0..MESSAGES).collect::<Vec<_>>());
+}
+
+/// Takes some messages one after the other, acks most of them, and goes away with the rest.
+async fn work(client: Client, round: usize, messages: usize, acked: Arc<Mutex<Vec<usize>>>) {
+    let mut subscription = subscribe(&client, 7).await;
+    for step in 0..30 {
+        if acked.lock().await.len() == messages {
+            return;
+        }
+        let Ok(delivery) = tokio::time::timeout(Duration::from_millis(300), subscription.next()).await else {
+            return;
+        };
+        let delivery = delivery.unwrap().unwrap();
+        if (step + round) % 11 == 5 {
+            // Some fail: they come again before all that follow them.
+            let _ = delivery.nack_with(Nack::new()).await;
+            continue;
+        }
+        let n = number(&delivery);
+        // One ack at a time, so that they are noted in the order in which they counted.
+        let mut acked = acked.lock().await;
+        if within("an ack", delivery.ack()).await.is_ok() {
+            acked.push(n);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nack_takes_back_what_was_delivered_after_it() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", QUEUE, "--ordering", "fifo"]).await.ok();
+    server.run(&["publish", QUEUE, "0", "1", "2"]).await.ok();
+    let client = server.client().await;
+    let mut stream = subscribe(&client, 3).await;
+    let held = [next(&mut stream).await, next(&mut stream).await, next(&mut stream).await];
+    let [first, second, third] = held;
+    first.ack().await.unwrap();
+    second.nack_with(Nack::new()).await.unwrap();
+    let late = third.ack().await.unwrap_err();
+    assert!(late.to_string().contains("later attempt"), "{late}");
+    let again = [next(&mut stream).await, next(&mut stream).await];
+    assert_eq!(again.each_ref().map(number), [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_consumer_takes_over_when_the_active_one_leaves() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", QUEUE, "--single-active-consumer"]).await.ok();
+    let clients = [server.client().await, server.client().await];
+    let mut first = subscribe(&clients[0], 10).await;
+    let mut second = subscribe(&clients[1], 10).await;
+    server.run(&["publish", QUEUE, "0", "1"]).await.ok();
+    let held = [next(&mut first).await, next(&mut first).await];
+    for delivery in held {
+        delivery.ack().await.unwrap();
+    }
+    // The one that leaves holds nothing.
+    drop(first);
+    eventually("one consumer is left", async || {
+        let stats = clients[1].get_queue(QUEUE).await.unwrap().stats.unwrap();
+        (stats.consumers == 1).then_some(())
+    })
+    .await;
+    server.run(&["publish", QUEUE, "2"]).await.ok();
+    assert_eq!(number(&next(&mut second).await), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_queue_goes_on_where_it_was() {
+    let mut server = Server::start().await;
+    server.run(&["queue", "create", QUEUE]).await.ok();
+    server.run(&["queue", "pause", QUEUE]).await.ok();
+    server.run(&["publish", QUEUE, "0"]).await.ok();
+    let client = server.client().await;
+    assert_eq!(client.receive(QUEUE, 1, Duration::ZERO, None).await.unwrap().len(), 0);
+    server.kill().await;
+    let server = server.restart().await;
+    let shown = server.run(&["queue", "show", QUEUE, "--json"]).await.json().remove(0);
+    assert_eq!((&shown["settings"]["paused"], &shown["ready"]), (&json!(true), &json!(1)));
+    let client = server.client().await;
+    let mut waiting = subscribe(&client, 1).await;
+    server.run(&["queue", "resume", QUEUE]).await.ok();
+    assert_eq!(number(&next(&mut waiting).await), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_change_while_the_queue_is_in_use() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", QUEUE]).await.ok();
+    server.run(&["publish", QUEUE, "0"]).await.ok();
+    let update = ["queue", "update", QUEUE, "--max-attempts", "3", "--durability", "buffered", "--json"];
+    let changed = server.run(&update).await.json().remove(0);
+    assert_eq!(
+        (&changed["settings"]["max_attempts"], &changed["settings"]["durability"]),
+        (&json!(3), &json!("buffered"))
+    );
+    let why = server.run(&["queue", "update", QUEUE, "--ordering", "fifo"]).await.refused();
+    assert!(why.contains("ordering") && why.contains("drain or purge"), "{why}");
+    let why = server.run(&["queue", "update", QUEUE]).await.refused();
+    assert!(why.contains("nothing to change"), "{why}");
+    server.run(&["queue", "purge", QUEUE]).await.ok();
+    server.run(&["queue", "update", QUEUE, "--ordering", "fifo", "--max-attempts", "0"]).await.ok();
+    let shown = server.run(&["queue", "show", QUEUE, "--json"]).await.json().remove(0);
+    assert_eq!(
+        (&shown["settings"]["ordering"], shown["settings"].get("max_attempts")),
+        (&json!("fifo"), None)
+    );
+}
