@@ -28,10 +28,8 @@ async fn ready(raw: &mut Raw) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_not_built_says_so() {
     let (_server, raw) = server_with_queue().await;
-    let Raw { mut queues, mut admin } = raw;
-    let unbuilt = [
-        ("Transact", refusal(queues.transact(proto::TransactRequest::default()).await)),
-    ];
+    let Raw { mut queues, .. } = raw;
+    let unbuilt = [("Transact", refusal(queues.transact(proto::TransactRequest::default()).await))];
     for (name, (code, reason, _, message)) in unbuilt {
         assert_eq!((code, reason.as_str()), (Code::Unimplemented, "NOT_BUILT"), "{name}: {message}");
         assert!(message.starts_with(name) && message.contains("not built yet"), "{name}: {message}");

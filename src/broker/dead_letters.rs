@@ -13,7 +13,8 @@ use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue};
 use crate::store::{Lookup, Pressure};
 use crate::types::{
-    Arrival, Command, Content, LaneId, Moved, Moving, QueueId, QueueName, Sequence, StoredMessage, Touch, TouchState,
+    Arrival, Command, Content, LaneId, Moved, Moving, QueueId, QueueName, Sequence, StoredMessage, Touch,
+    TouchState,
 };
 
 /// What all attributes of a dead letter begin with.
@@ -147,7 +148,8 @@ impl Broker {
         let Some(queue) = self.engine.queue(id) else { return Ok(()) };
         let is_dead = |sequence| queue.touch(sequence).is_some_and(Touch::is_dead);
         let found = messages.first().is_some_and(|message| message.sequence == first);
-        if !found && is_dead(first) && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold) {
+        if !found && is_dead(first) && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold)
+        {
             return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
         }
         if let Some(target) = self.target(queue) {

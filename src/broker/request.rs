@@ -10,9 +10,9 @@ use super::topics::{TopicPublish, TopicRequest};
 use crate::engine::{Credit, Depth};
 use crate::store::{Backup, ReadError};
 use crate::types::{
-    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Priority, Published, QueueName, QueueRecord,
-    QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError, SettingsField,
-    StoredMessage, Timestamp, TopicName, Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Priority, Published, QueueName,
+    QueueRecord, QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError,
+    SettingsField, StoredMessage, Timestamp, TopicName, Touch,
 };
 
 /// Why the broker did not do what it was asked to.

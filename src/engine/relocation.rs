@@ -68,12 +68,7 @@ impl Engine {
     }
 
     /// A message keeps its priority, unless all of its new queue are of one.
-    fn arrive(
-        &mut self,
-        Arrival { queue: id, content }: Arrival,
-        priority: Priority,
-        effects: &mut Effects,
-    ) {
+    fn arrive(&mut self, Arrival { queue: id, content }: Arrival, priority: Priority, effects: &mut Effects) {
         let now = self.record.now;
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let lane = queue.lane_for(priority);

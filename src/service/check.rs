@@ -11,8 +11,8 @@ use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
     Content, DEDUPLICATION_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts, FactsByPlace,
-    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName, QueueSettings, Receipt,
-    ReceiptFailure,
+    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName, QueueSettings,
+    Receipt, ReceiptFailure,
 };
 
 /// The most attributes of a message.

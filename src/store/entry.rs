@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::types::{
     Arrival, Attempt, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
-    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence, Timestamp,
+    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence,
+    Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};

@@ -133,10 +133,7 @@ mod tests {
             remembered_from: Sequence(5),
         };
         let bytes = encode_queue(&record);
-        assert_eq!(
-            bytes,
-            [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]
-        );
+        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]);
         assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record.clone()));
         (0..bytes.len())
             .for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]) != Ok(record.clone())));

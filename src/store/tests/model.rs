@@ -201,8 +201,7 @@ impl Model {
 
     fn grant_command(&self, queue: QueueId, count: u64, index: u64) -> Command {
         let state = &self.queues[&queue];
-        let free =
-            state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
+        let free = state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
         let untouched = (frontier(&state.record).0..state.record.next_sequence.0).map(Sequence);
         let pick = |sequence: Sequence| {
             let offer = u32::try_from(sequence.0 % 2).unwrap();
