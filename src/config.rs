@@ -23,7 +23,7 @@ use crate::transport::h2::H2Settings;
 use crate::transport::h3::H3Settings;
 use crate::transport::quic::QuicSettings;
 
-pub use load::{ConfigError, Override, load};
+pub use load::{ConfigError, Override, load, read_toml};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

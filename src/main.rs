@@ -1,11 +1,11 @@
 //! The `bbq` binary: parse, run, and say how it ended.
 //!
 //! Exit code 0 is success, also when whoever read the output had enough; 1 is a failure, told in one line on standard
-//! error; 2 is a command line that makes no sense.
+//! error; 2 is a command line that makes no sense; 3 is a dry run that found something to change.
 
 use std::process::ExitCode;
 
-use bbq::cli::{Cli, OutputClosed};
+use bbq::cli::{Cli, Differs, OutputClosed};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -26,6 +26,9 @@ fn main() -> ExitCode {
 fn report(error: &anyhow::Error) -> ExitCode {
     if error.is::<OutputClosed>() {
         return ExitCode::SUCCESS;
+    }
+    if error.is::<Differs>() {
+        return ExitCode::from(3);
     }
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         usage.exit();

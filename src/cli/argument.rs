@@ -10,6 +10,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "give a number and a unit, such as 500ms, 30s, 5m, 1h or 7d".to_owned())
 }
 
+/// The same in a file.
+pub(super) fn duration_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(from)?;
+    duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
 /// `KEY=VALUE`.
 pub(super) fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

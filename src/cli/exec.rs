@@ -31,6 +31,8 @@ async fn run(command: &str, variables: Vec<(String, String)>, body: &[u8]) -> Re
         .arg(command)
         .envs(variables)
         .stdin(Stdio::piped())
+        // Ctrl-C is for us: what runs ends in its own time.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .context("sh can't be run")?;

@@ -3,10 +3,12 @@
 //! Everything but `serve` is a client like any other and goes through `bbq-client`. What a script may read goes to
 //! standard output, one JSON object a line with `--json`; everything else goes to standard error.
 
+mod apply;
 mod argument;
 mod backup;
 mod bench;
 mod connection;
+mod declaration;
 mod exec;
 mod inspect;
 mod output;
@@ -16,8 +18,11 @@ mod queue;
 mod receive;
 mod record;
 mod redrive;
+mod running;
 mod serve;
+mod settings;
 mod settle;
+mod settling;
 mod subscribe;
 mod table;
 mod token;
@@ -29,6 +34,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+pub use apply::Differs;
 pub use output::OutputClosed;
 
 /// BBQ, a durable message queue over gRPC on HTTP/3.
@@ -93,6 +99,8 @@ enum Command {
     /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Make queues, topics and bindings what a file declares
+    Apply(apply::Apply),
     /// Copy everything that a running server has into a file
     Backup(backup::Backup),
     /// Make a data directory from such a file
@@ -119,6 +127,7 @@ impl Cli {
             Command::Leases(command) => command.run(global).await,
             Command::Redrive(command) => command.run(global).await,
             Command::Token(command) => command.run(global).await,
+            Command::Apply(command) => command.run(global).await,
             Command::Backup(command) => command.run(global).await,
             Command::Restore(command) => command.run(global).await,
             Command::Bench(command) => command.run(global).await,

@@ -1,18 +1,19 @@
 //! `bbq queue create|show|list|watch|update|pause|resume|delete|purge`.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use bbq_client::{Client, proto};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::argument::{duration, wire};
 use super::connection::with_client;
+use super::declaration::Declaration;
 use super::output::Output;
-use super::record::{object, wire_length, wire_time, word};
+use super::record::{object, wire_time};
+use super::settings::{Settings, settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Queue {
@@ -58,7 +59,11 @@ pub(super) enum Queue {
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// 1 to 128 letters, digits, '.', '_' and '-', optionally NAMESPACE/NAME
+    #[arg(required_unless_present = "from", default_value = "", hide_default_value = true)]
     name: String,
+    /// Make all queues that a file declares, see `bbq apply`; one that is there with other settings is an error
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "Settings"])]
+    from: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -71,83 +76,6 @@ pub(super) struct Update {
     settings: Settings,
 }
 
-#[derive(Debug, Args)]
-struct Settings {
-    /// Which order the queue promises
-    #[arg(long, value_enum)]
-    ordering: Option<Ordering>,
-    /// How often a message may be delivered
-    #[arg(long, value_enum)]
-    delivery: Option<Delivery>,
-    /// What a confirmed publish has survived: a power cut, or a kill of the server
-    #[arg(long, value_enum)]
-    durability: Option<Durability>,
-    /// How long a lease lasts, 1s to 12h [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    lease_duration: Option<Duration>,
-    /// Dead-letter or drop a message after so many attempts; 0 for no limit
-    #[arg(long, value_name = "COUNT")]
-    max_attempts: Option<u32>,
-    /// The delay before the second attempt; 0s for none [default: none]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    retry_initial: Option<Duration>,
-    /// By how much each further delay grows
-    #[arg(long, value_name = "FACTOR", requires = "retry_initial")]
-    retry_multiplier: Option<f64>,
-    /// No delay is longer than this
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "retry_initial")]
-    retry_max: Option<Duration>,
-    /// The queue that takes what could not be handled; '' for none
-    #[arg(long, value_name = "QUEUE")]
-    dead_letter_queue: Option<String>,
-    /// How long a message may wait
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    time_to_live: Option<Duration>,
-    /// The most messages the queue may hold; 0 for no limit
-    #[arg(long, value_name = "COUNT")]
-    max_messages: Option<u64>,
-    /// The most bytes the queue may hold; 0 for no limit
-    #[arg(long, value_name = "BYTES")]
-    max_bytes: Option<u64>,
-    /// What happens to a publish beyond a limit
-    #[arg(long, value_enum)]
-    overflow: Option<Overflow>,
-    /// For how long deduplication ids are remembered, at most 24h
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    deduplication_window: Option<Duration>,
-    /// One consumer at a time; the others wait for their turn
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    single_active_consumer: Option<bool>,
-    /// Publishes go in, nothing goes out
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    paused: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Ordering {
-    Unordered,
-    Fifo,
-    ByKey,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Delivery {
-    AtLeastOnce,
-    AtMostOnce,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Durability {
-    Synced,
-    Buffered,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Overflow {
-    Reject,
-    DropOldest,
-}
-
 impl Queue {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         if let Self::Watch(watch) = self {
@@ -155,7 +83,15 @@ impl Queue {
         }
         let mut output = Output::new(global);
         with_client(global, async |client| match self {
-            Self::Create(Create { name, settings }) => {
+            Self::Create(Create { from: Some(file), .. }) => {
+                for queue in Declaration::read(&file)?.queues {
+                    let name = queue.name;
+                    let queue = client.create_queue(&name, queue.settings).await?;
+                    output.record(format_args!("queue {name} is there"), &json(&queue))?;
+                }
+                Ok(())
+            }
+            Self::Create(Create { name, settings, from: None }) => {
                 let queue = client.create_queue(&name, settings.into()).await?;
                 output.record(format_args!("queue {name} is there"), &json(&queue))
             }
@@ -202,119 +138,6 @@ async fn update(client: &Client, name: &str, settings: Settings, output: &mut Ou
     }
     let queue = client.update_queue(name, settings.into(), mask).await?;
     output.record(format_args!("queue {name} is changed"), &json(&queue))
-}
-
-impl Settings {
-    /// The names of those that were given.
-    fn named(&self) -> Vec<String> {
-        let given = [
-            ("ordering", self.ordering.is_some()),
-            ("delivery", self.delivery.is_some()),
-            ("durability", self.durability.is_some()),
-            ("lease_duration", self.lease_duration.is_some()),
-            ("max_attempts", self.max_attempts.is_some()),
-            ("retry_backoff", self.retry_initial.is_some()),
-            ("dead_letter_queue", self.dead_letter_queue.is_some()),
-            ("time_to_live", self.time_to_live.is_some()),
-            ("max_messages", self.max_messages.is_some()),
-            ("max_bytes", self.max_bytes.is_some()),
-            ("overflow", self.overflow.is_some()),
-            ("deduplication_window", self.deduplication_window.is_some()),
-            ("single_active_consumer", self.single_active_consumer.is_some()),
-            ("paused", self.paused.is_some()),
-        ];
-        given.into_iter().filter(|&(_, given)| given).map(|(name, _)| name.to_owned()).collect()
-    }
-}
-
-impl From<Settings> for proto::QueueSettings {
-    fn from(settings: Settings) -> Self {
-        let ordering = match settings.ordering {
-            None => proto::Ordering::Unspecified,
-            Some(Ordering::Unordered) => proto::Ordering::Unordered,
-            Some(Ordering::Fifo) => proto::Ordering::Fifo,
-            Some(Ordering::ByKey) => proto::Ordering::ByKey,
-        };
-        let delivery = match settings.delivery {
-            None => proto::DeliveryMode::Unspecified,
-            Some(Delivery::AtLeastOnce) => proto::DeliveryMode::AtLeastOnce,
-            Some(Delivery::AtMostOnce) => proto::DeliveryMode::AtMostOnce,
-        };
-        let durability = match settings.durability {
-            None => proto::Durability::Unspecified,
-            Some(Durability::Synced) => proto::Durability::Synced,
-            Some(Durability::Buffered) => proto::Durability::Buffered,
-        };
-        let overflow = match settings.overflow {
-            None => proto::Overflow::Unspecified,
-            Some(Overflow::Reject) => proto::Overflow::Reject,
-            Some(Overflow::DropOldest) => proto::Overflow::DropOldest,
-        };
-        let retry_initial = settings.retry_initial.filter(|initial| !initial.is_zero());
-        let retry_backoff = retry_initial.map(|initial| proto::RetryBackoff {
-            initial: Some(wire(initial)),
-            multiplier: settings.retry_multiplier.unwrap_or(1.0),
-            max: settings.retry_max.map(wire),
-        });
-        Self {
-            ordering: ordering.into(),
-            delivery: delivery.into(),
-            durability: durability.into(),
-            lease_duration: settings.lease_duration.map(wire),
-            max_attempts: settings.max_attempts.unwrap_or_default(),
-            retry_backoff,
-            dead_letter_queue: settings.dead_letter_queue.unwrap_or_default(),
-            time_to_live: settings.time_to_live.map(wire),
-            max_messages: settings.max_messages.unwrap_or_default(),
-            max_bytes: settings.max_bytes.unwrap_or_default(),
-            overflow: overflow.into(),
-            deduplication_window: settings.deduplication_window.map(wire),
-            single_active_consumer: settings.single_active_consumer.unwrap_or_default(),
-            paused: settings.paused.unwrap_or_default(),
-        }
-    }
-}
-
-/// The settings that are set, by their names.
-fn settings(settings: &proto::QueueSettings) -> serde_json::Map<String, Value> {
-    let count = |count: u64| if count == 0 { Value::Null } else { count.into() };
-    let choice = |name: &str, prefix| match word(name, prefix).as_str() {
-        "unspecified" => Value::Null,
-        word => word.into(),
-    };
-    let flag = |flag: bool| if flag { Value::Bool(true) } else { Value::Null };
-    let queue = settings.dead_letter_queue.as_str();
-    let backoff = settings.retry_backoff.as_ref().map(|backoff| {
-        let RetryTexts { initial, max } = RetryTexts::of(backoff);
-        object([("initial", initial.into()), ("multiplier", backoff.multiplier.into()), ("max", max.into())])
-    });
-    object([
-        ("ordering", choice(settings.ordering().as_str_name(), "ORDERING_")),
-        ("delivery", choice(settings.delivery().as_str_name(), "DELIVERY_MODE_")),
-        ("durability", choice(settings.durability().as_str_name(), "DURABILITY_")),
-        ("lease_duration", wire_length(settings.lease_duration).into()),
-        ("max_attempts", count(settings.max_attempts.into())),
-        ("retry_backoff", backoff.into()),
-        ("dead_letter_queue", if queue.is_empty() { Value::Null } else { queue.into() }),
-        ("time_to_live", wire_length(settings.time_to_live).into()),
-        ("max_messages", count(settings.max_messages)),
-        ("max_bytes", count(settings.max_bytes)),
-        ("overflow", choice(settings.overflow().as_str_name(), "OVERFLOW_")),
-        ("deduplication_window", wire_length(settings.deduplication_window).into()),
-        ("single_active_consumer", flag(settings.single_active_consumer)),
-        ("paused", flag(settings.paused)),
-    ])
-}
-
-struct RetryTexts {
-    initial: Option<String>,
-    max: Option<String>,
-}
-
-impl RetryTexts {
-    fn of(backoff: &proto::RetryBackoff) -> Self {
-        Self { initial: wire_length(backoff.initial), max: wire_length(backoff.max) }
-    }
 }
 
 fn json(queue: &proto::Queue) -> Value {

@@ -11,18 +11,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bbq_client::{Client, Delivery, Error, Settlement, Subscription};
+use bbq_client::{Client, Delivery, Error, Subscription};
 use clap::Args;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::argument::duration;
 use super::connection::{stop_signal, with_client};
-use super::exec::exec;
 use super::output::Output;
-use super::record::{self, object};
+use super::record;
+use super::running::Running;
+use super::settling::Settling;
 
 /// How long one Receive waits; the next one follows.
 const WAIT: Duration = Duration::from_secs(20);
@@ -48,7 +47,11 @@ pub(super) struct Subscribe {
     /// Run a command for each message, its body on standard input; exit code 0 settles it, else it is given back
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
-    /// The most messages held unsettled [default: 100; with --exec 1]
+    /// With --exec, how many commands run at once
+    #[arg(long, value_name = "COUNT", requires = "exec", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    parallel: u32,
+    /// The most messages held unsettled [default: 100; with --exec as many as run at once]
     #[arg(long, value_name = "COUNT")]
     max_in_flight: Option<u32>,
     /// How long each lease lasts, 1s to 12h; extended as long as needed [default: the queue's setting]
@@ -72,13 +75,6 @@ struct Polls {
     /// The most messages of one call.
     batch: u64,
     taken: VecDeque<Delivery>,
-}
-
-/// How a command's end is told.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Acked,
-    Nacked,
 }
 
 impl Subscribe {
@@ -116,32 +112,50 @@ impl Subscribe {
         // Nothing is settled, so no more than the credit ever comes.
         let wanted = self.count.filter(|_| self.no_ack).map(|count| count.clamp(1, IN_FLIGHT_MAX));
         let wanted = wanted.and_then(|count| u32::try_from(count).ok());
-        self.max_in_flight.or(wanted).or(self.exec.as_ref().map(|_| 1))
+        self.max_in_flight.or(wanted).or(self.exec.as_ref().map(|_| self.parallel))
     }
 
-    /// Takes messages until there were enough or `stop` is cancelled, then waits for the settlements.
+    /// Takes messages until there were enough or `stop` is cancelled, then waits for commands and settlements.
     async fn take(&self, mut source: Source, stop: &CancellationToken, output: &mut Output) -> Result<()> {
         let settling = Settling::start();
         let mut held = Vec::new();
         let mut missing = self.count;
-        let taken = loop {
-            if missing == Some(0) {
-                break Ok(());
+        let mut running = Running::new(self.parallel, source.lease());
+        let mut taken = Ok(());
+        'taking: while missing != Some(0) {
+            // It must not be dropped while a command ends: what a Receive has taken would stay with its lease.
+            let next = source.next(missing);
+            tokio::pin!(next);
+            let delivery = loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break 'taking,
+                    Some(ended) = running.ended(), if !running.is_empty() => {
+                        taken = ended.settle(&settling, output);
+                        if taken.is_err() {
+                            break 'taking;
+                        }
+                    }
+                    delivery = &mut next, if running.has_room() => break delivery,
+                }
+            };
+            taken = match (delivery, &self.exec) {
+                (Err(error), _) => Err(error.into()),
+                (Ok(delivery), Some(command)) => {
+                    running.start(command, delivery);
+                    Ok(())
+                }
+                (Ok(delivery), None) => self.print(delivery, &settling, &mut held, output),
+            };
+            if taken.is_err() {
+                break;
             }
-            let delivery = tokio::select! {
-                biased;
-                () = stop.cancelled() => break Ok(()),
-                delivery = source.next(missing) => delivery,
-            };
-            let delivery = match delivery {
-                Ok(delivery) => delivery,
-                Err(error) => break Err(error.into()),
-            };
             missing = missing.map(|missing| missing - 1);
-            if let Err(error) = self.handle(delivery, &source, &settling, &mut held, output).await {
-                break Err(error);
-            }
-        };
+        }
+        // What is already running ends in its own time; its message is settled then.
+        while let Some(ended) = running.ended().await {
+            taken = taken.and(ended.settle(&settling, output));
+        }
         source.give_back(&settling);
         let failed = settling.finish().await;
         if let Source::Stream(subscription) = source {
@@ -155,17 +169,13 @@ impl Subscribe {
         }
     }
 
-    async fn handle(
+    fn print(
         &self,
         delivery: Delivery,
-        source: &Source,
         settling: &Settling,
         held: &mut Vec<Delivery>,
         output: &mut Output,
     ) -> Result<()> {
-        if let Some(command) = &self.exec {
-            return self.run_for(command, delivery, source, settling, output).await;
-        }
         let printed = output.message(delivery.body(), || record::delivery(&delivery));
         if let Err(error) = printed {
             settling.send(delivery.nack());
@@ -178,71 +188,17 @@ impl Subscribe {
         }
         Ok(())
     }
-
-    async fn run_for(
-        &self,
-        command: &str,
-        delivery: Delivery,
-        source: &Source,
-        settling: &Settling,
-        output: &mut Output,
-    ) -> Result<()> {
-        let status = match working(exec(command, &delivery), &delivery, source).await {
-            Ok(status) => status,
-            Err(error) => {
-                settling.send(delivery.nack());
-                return Err(error);
-            }
-        };
-        let verdict = if status.success() { Verdict::Acked } else { Verdict::Nacked };
-        let json = object([
-            ("queue", delivery.queue().into()),
-            ("sequence", delivery.sequence().into()),
-            ("attempt", delivery.attempt().into()),
-            ("outcome", verdict.word().into()),
-            ("exit_code", status.code().into()),
-        ]);
-        match verdict {
-            Verdict::Acked => settling.send(delivery.ack()),
-            Verdict::Nacked => {
-                eprintln!("message {}: the command ended with {status}, given back", delivery.sequence());
-                settling.send(delivery.nack());
-            }
-        }
-        output.note(&json.into())
-    }
-}
-
-/// Waits for the command's end and, where nobody else does, keeps the lease meanwhile.
-async fn working<T>(command: impl Future<Output = T>, delivery: &Delivery, source: &Source) -> T {
-    let lease = match source {
-        Source::Polls(Polls { lease: Some(lease), .. }) if !delivery.receipt().is_empty() => *lease,
-        Source::Polls(_) | Source::Stream(_) => return command.await,
-    };
-    tokio::pin!(command);
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut command => return ended,
-            () = tokio::time::sleep(lease / 2) => {
-                if let Err(error) = delivery.extend(lease).await {
-                    tracing::warn!(%error, sequence = delivery.sequence(), "the lease was not extended");
-                }
-            }
-        }
-    }
-}
-
-impl Verdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Acked => "acked",
-            Self::Nacked => "nacked",
-        }
-    }
 }
 
 impl Source {
+    /// The lease that has to be kept while a command runs; a stream's leases keep themselves.
+    fn lease(&self) -> Option<Duration> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Polls(polls) => polls.lease,
+        }
+    }
+
     /// The next delivery; `missing` is how many are wanted. Dropped early, it may leave messages to their leases.
     async fn next(&mut self, missing: Option<u64>) -> Result<Delivery, Error> {
         match self {
@@ -278,40 +234,5 @@ impl Polls {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-/// Waits for settlements beside everything else, and tells of those that failed.
-struct Settling {
-    settlements: mpsc::UnboundedSender<Settlement>,
-    task: JoinHandle<u64>,
-}
-
-impl Settling {
-    fn start() -> Self {
-        // Bounded by the deliveries in flight, which are bounded by credit.
-        let (settlements, mut inbox) = mpsc::unbounded_channel::<Settlement>();
-        let task = tokio::spawn(async move {
-            let mut failed = 0;
-            while let Some(settlement) = inbox.recv().await {
-                if let Err(error) = settlement.await {
-                    eprintln!("warning: {error}");
-                    failed += 1;
-                }
-            }
-            failed
-        });
-        Self { settlements, task }
-    }
-
-    fn send(&self, settlement: Settlement) {
-        // The task lives until `finish`.
-        self.settlements.send(settlement).ok();
-    }
-
-    /// How many settlements failed, once all are answered.
-    async fn finish(self) -> u64 {
-        drop(self.settlements);
-        self.task.await.unwrap_or_default()
     }
 }

@@ -112,6 +112,14 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Confi
     combine(read(file)?, variables, overrides)
 }
 
+/// Reads a file of some other kind, with errors like those of the configuration. Blocks.
+pub fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let read = fs::read_to_string(path);
+    let text = read.map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+    let source = Source { name: path.display().to_string(), data: Figment::from(Toml::string(&text)) };
+    source.data.extract().map_err(|error| explain(&source, &error))
+}
+
 fn read(file: Option<&Path>) -> Result<Option<(String, String)>, ConfigError> {
     let path = file.unwrap_or(Path::new(FILE));
     match fs::read_to_string(path) {

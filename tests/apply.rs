@@ -1,0 +1,149 @@
+//! `bbq apply` and `bbq queue create --from`: what a file declares is there, and a second time nothing happens.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Server;
+use support::command::Cli;
+use tempfile::TempDir;
+
+const FILE: &str = r#"
+[queues.jobs]
+lease_duration = "90s"
+max_messages = 1000
+
+[queues."team/mail"]
+delivery = "at-most-once"
+durability = "buffered"
+
+[topics.orders]
+bindings = [{ queue = "jobs", pattern = "eu.#" }, { queue = "jobs", attributes = { kind = "order" } }]
+"#;
+
+fn file(text: &str) -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queues.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+/// The name of each step, what it is, and whether it was done.
+fn actions(steps: &[Value]) -> Vec<(&str, &str, bool)> {
+    let text = |value| Value::as_str(value).unwrap();
+    steps
+        .iter()
+        .map(|step| (text(&step["name"]), text(&step["action"]), step["done"].as_bool().unwrap()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_applied_once_and_then_there_is_nothing_to_do() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "other"]).await.ok();
+    let (_directory, path) = file(FILE);
+    let expected = ["jobs", "team/mail", "orders", "orders to jobs", "orders to jobs"];
+
+    let dry = server.run(&["apply", "-f", &path, "--dry-run", "--json"]).await;
+    assert_eq!((dry.code, dry.stderr.as_str()), (Some(3), ""), "{dry:?}");
+    let steps: Vec<Value> = dry.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(actions(&steps), expected.map(|name| (name, "create", false)));
+    assert_eq!(steps[0]["changes"]["max_messages"], json!({"from": null, "to": 1000}));
+    assert_eq!(server.run(&["queue", "list", "--json"]).await.json().len(), 1, "a dry run makes nothing");
+
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), expected.map(|name| (name, "create", true)));
+    let jobs = server.run(&["queue", "show", "jobs", "--json"]).await.json().remove(0);
+    assert_eq!(
+        (&jobs["settings"]["lease_duration"], &jobs["settings"]["max_messages"]),
+        (&json!("1m 30s"), &json!(1000))
+    );
+
+    for words in [&["apply", "-f", &path, "--json"][..], &["apply", "-f", &path, "--dry-run", "--json"]] {
+        let steps = server.run(words).await.json();
+        assert_eq!(actions(&steps), expected.map(|name| (name, "none", false)));
+    }
+    let text = server.run(&["apply", "--file", &path]).await.ok();
+    assert!(text.starts_with("= queue jobs\n"), "{text}");
+    assert_eq!(server.run(&["queue", "list", "--json"]).await.json().len(), 3, "what is not named stays");
+    server.run(&["publish", "--topic", "orders", "--routing-key", "eu.x", "order"]).await.ok();
+    let jobs = server.run(&["queue", "show", "jobs", "--json"]).await.json().remove(0);
+    assert_eq!(jobs["ready"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_what_differs() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "jobs", "--lease-duration", "30s"]).await.ok();
+    let (_directory, path) = file("[queues.jobs]\nlease_duration = \"2m\"\n");
+    let dry = server.run(&["apply", "-f", &path, "--dry-run"]).await;
+    assert_eq!(dry.code, Some(3), "{dry:?}");
+    assert_eq!(dry.stdout, "~ queue jobs\n    lease_duration: 30s -> 2m\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_created_from_a_file() {
+    let server = Server::start().await;
+    let (_directory, path) = file(FILE);
+    for _ in 0..2 {
+        let made = server.run(&["queue", "create", "--from", &path, "--json"]).await.json();
+        let names: Vec<_> = made.iter().map(|queue| queue["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["jobs", "team/mail"]);
+    }
+    let (_other, changed) = file("[queues.jobs]\nlease_duration = \"2m\"\n");
+    let refused = server.run(&["queue", "create", "--from", &changed]).await.refused();
+    assert!(refused.contains("other settings"), "{refused}");
+    for words in [
+        &["queue", "create"][..],
+        &["queue", "create", "x", "--from", &path],
+        &["queue", "create", "--from", &path, "--paused"],
+    ] {
+        let output = Cli::new(words).run().await;
+        assert_eq!(output.code, Some(2), "{words:?}: {output:?}");
+    }
+}
+
+/// What is wrong with a file is known before anything is changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_mistake_changes_nothing() {
+    let server = Server::start().await;
+    let (_directory, path) = file("[queues.a]\n[queues.b]\nmax_mesages = 5\n");
+    let refused = server.run(&["apply", "-f", &path]).await.refused();
+    assert!(
+        refused.contains("did you mean `queues.b.max_messages`?") && refused.contains(&path),
+        "{refused}"
+    );
+    let (_other, bad) = file("[queues.\"a b\"]\n");
+    let refused = server.run(&["apply", "-f", &bad]).await.refused();
+    assert!(refused.contains("a b"), "{refused}");
+    assert!(server.run(&["apply", "-f", "/no/such/file"]).await.refused().contains("/no/such/file"));
+    assert_eq!(server.run(&["queue", "list", "--json"]).await.json(), [] as [Value; 0]);
+}
+
+/// Dead-letter queues come first, what differs is changed in use, and what the file does not name stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_in_use_is_changed_to_what_the_file_says() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "a", "--lease-duration", "45s", "--max-attempts", "9"]).await.ok();
+    server.run(&["publish", "a", "kept"]).await.ok();
+    let declared = r#"
+        [queues.a]
+        max_attempts = 3
+        retry_initial = "2s"
+        dead_letter_queue = "z"
+        time_to_live = "0s"
+        [queues.z]
+    "#;
+    let (_directory, path) = file(declared);
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("z", "create", true), ("a", "update", true)]);
+    assert_eq!(steps[1]["changes"]["max_attempts"], json!({"from": 9, "to": 3}));
+    let a = server.run(&["queue", "show", "a", "--json"]).await.json().remove(0);
+    let settings = &a["settings"];
+    assert_eq!((&settings["max_attempts"], &settings["dead_letter_queue"]), (&json!(3), &json!("z")));
+    assert_eq!((&settings["lease_duration"], &a["ready"]), (&json!("45s"), &json!(1)));
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("z", "none", false), ("a", "none", false)]);
+}

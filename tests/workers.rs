@@ -1,0 +1,152 @@
+//! `bbq subscribe --exec`: how many commands run at once, and how they end.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::process::Process;
+use support::{Server, eventually, within};
+use tempfile::TempDir;
+
+/// Commands that tell when they have begun and go on when they are let go.
+struct Gate {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+impl Gate {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gate");
+        assert!(tokio::process::Command::new("mkfifo").arg(&path).status().await.unwrap().success());
+        Self { _directory: directory, path }
+    }
+
+    fn command(&self, end: &str) -> String {
+        format!("echo begun $BBQ_SEQUENCE $BBQ_ATTR_KIND; cat {} > /dev/null; {end}", self.path.display())
+    }
+
+    /// Lets go all commands that wait.
+    async fn open(&self) {
+        let path = self.path.clone();
+        let open = move |path: &Path| std::fs::OpenOptions::new().write(true).open(path).map(drop);
+        within("a command that waits", tokio::task::spawn_blocking(move || open(&path)))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+async fn server_with(messages: &[&str]) -> Server {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    server.run(&[&["publish", "q", "--attr", "kind=x"], messages].concat()).await.ok();
+    server
+}
+
+async fn until_counts(server: &Server, ready: u64, leased: u64) {
+    let client = server.client().await;
+    eventually(&format!("{ready} ready, {leased} leased"), async || {
+        let stats = client.get_queue("q").await.unwrap().stats.unwrap();
+        (stats.ready == ready && stats.leased == leased).then_some(())
+    })
+    .await;
+}
+
+fn begun(worker: &Process) -> usize {
+    worker.stdout.now().lines().filter(|line| line.starts_with("begun ") && line.ends_with(" x")).count()
+}
+
+/// Each waits for the others, so that only all together can end.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_commands_run_at_once_as_were_asked_for() {
+    for source in [&["--count", "3"][..], &[]] {
+        let server = server_with(&["a", "b", "c"]).await;
+        let gate = Gate::new().await;
+        let command = gate.command("exit 0");
+        let words = [&["subscribe", "q", "--json", "--parallel", "3", "--exec", &command], source].concat();
+        let mut worker = server.cli(&words).spawn();
+        worker.stdout.lines(3).await;
+        assert_eq!(begun(&worker), 3);
+        until_counts(&server, 0, 3).await;
+        gate.open().await;
+        until_counts(&server, 0, 0).await;
+        if source.is_empty() {
+            worker.signal(Signal::TERM);
+        }
+        assert_eq!(worker.ended().await.code(), Some(0));
+        let outcomes = worker.stdout.now();
+        let outcomes = outcomes.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        assert!(outcomes.clone().all(|outcome| outcome["outcome"] == json!("acked")));
+        assert_eq!(outcomes.count(), 3);
+    }
+}
+
+/// What runs is not cut, what it does counts, and the rest is there for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_lets_commands_end_and_gives_the_rest_back() {
+    let server = server_with(&["a", "b", "c", "d"]).await;
+    let gate = Gate::new().await;
+    // One succeeds and one does not.
+    let command = gate.command("test $BBQ_SEQUENCE -eq 1");
+    let mut worker = server.cli(&["subscribe", "q", "--parallel", "2", "--exec", &command]).spawn();
+    worker.stdout.lines(2).await;
+    until_counts(&server, 2, 2).await;
+    worker.signal(Signal::INT);
+    // Nothing more begins, and both still hold their messages.
+    until_counts(&server, 2, 2).await;
+    gate.open().await;
+    assert_eq!(worker.ended().await.code(), Some(0));
+    assert_eq!(begun(&worker), 2);
+    until_counts(&server, 3, 0).await;
+    let rest = server.run(&["peek", "q", "--json"]).await.json();
+    let sequences = rest.iter().map(|message| &message["sequence"]).collect::<Vec<_>>();
+    assert_eq!(sequences, [&json!(2), &json!(3), &json!(4)], "one was acked");
+}
+
+/// A command that takes longer than its lease keeps its message.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_extended_while_commands_run() {
+    for source in [&["--count", "2"][..], &[]] {
+        let server = server_with(&["a", "b"]).await;
+        let gate = Gate::new().await;
+        let command = gate.command("exit 0");
+        let words = ["subscribe", "q", "--lease-duration", "1s", "--parallel", "2", "--exec", &command];
+        let mut worker = server.cli(&[&words, source].concat()).spawn();
+        worker.stdout.lines(2).await;
+        let leases = async || server.run(&["leases", "q", "--json"]).await.json();
+        let first = leases().await;
+        // Past the end that both leases had at first, by the server's own account.
+        eventually("both leases end later", async || {
+            let later = leases().await;
+            let moved = |n: usize| {
+                later.get(n)?["expires_at"].as_str()?.gt(first[n]["expires_at"].as_str()?).then_some(())
+            };
+            assert_eq!(later.len(), 2, "{later:?}");
+            assert!(later.iter().all(|lease| lease["attempt"] == json!(1)), "{later:?}");
+            moved(0).and(moved(1))
+        })
+        .await;
+        gate.open().await;
+        until_counts(&server, 0, 0).await;
+        worker.signal(Signal::TERM);
+        assert!(matches!(worker.ended().await.code(), Some(0)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_needs_a_command_and_a_sensible_number() {
+    for words in [
+        &["--parallel", "2"][..],
+        &["--exec", "x", "--parallel", "0"],
+        &["--exec", "x", "--parallel", "1001"],
+    ] {
+        let output = support::command::Cli::new(&[&["subscribe", "q"], words].concat()).run().await;
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.stderr.contains("--parallel") || output.stderr.contains("--exec"), "{output:?}");
+    }
+}
