@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bbq::store::{Opened, Store, StoreEvent, StoreOptions, open};
 use bbq::types::{
-    Attempt, Change, Command, Content, EngineRecord, Epoch, LogId, QueueId, QueueRecord, QueueSettings,
-    Sequence, Timestamp, Touch, TouchState,
+    Attempt, Change, Command, Content, EngineRecord, Epoch, Lane, Lanes, LogId, Priority, QueueId,
+    QueueRecord, QueueSettings, Sequence, Timestamp, Touch, TouchState,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -84,14 +84,15 @@ struct Run {
 impl Run {
     fn checkpoint_if(&mut self, wanted: bool) {
         if wanted && !self.store.checkpoint_running() {
+            let mut lanes = Lanes::default();
+            lanes.of_mut(Priority::default()).frontier = self.frontier;
             let record = QueueRecord {
                 id: QUEUE,
                 name: "q".parse().expect("a name"),
                 settings: QueueSettings::default(),
                 created_at: Timestamp(1),
-                frontier: self.frontier,
+                lanes,
                 next_sequence: self.next,
-                untouched_bytes: 0,
                 remembered_from: Sequence(1),
             };
             self.store.begin_checkpoint(self.last, EngineRecord::default(), [record].into_iter().collect());
@@ -147,8 +148,13 @@ fn backlog(path: &Path, messages: u64, size: usize) {
     while run.next < end {
         let first = run.next;
         run.next = first.plus(BATCH);
-        let stored =
-            Change::Stored { queue: QUEUE, first, published_at: Timestamp(1), messages: contents.clone() };
+        let stored = Change::Stored {
+            queue: QUEUE,
+            first,
+            published_at: Timestamp(1),
+            messages: contents.clone(),
+            lanes: Vec::new(),
+        };
         run.entry(
             &Command::Publish { queue: QUEUE, messages: contents.clone(), facts: Vec::new() },
             vec![stored],
@@ -169,7 +175,7 @@ fn backlog(path: &Path, messages: u64, size: usize) {
     let reader = run.store.reader();
     let mut at = begin;
     while at < next {
-        let found = reader.untouched(QUEUE, at, 1000, 1 << 20).expect("it reads");
+        let found = reader.untouched(QUEUE, (at, next), 1000, 1 << 20).expect("it reads");
         at = found.last().expect("every message is there").sequence.next();
     }
     report("read cold", messages, started.elapsed(), &[]);
@@ -179,11 +185,17 @@ fn backlog(path: &Path, messages: u64, size: usize) {
         let from = run.frontier;
         run.frontier = from.plus(BATCH);
         let sequences = (from.0..run.frontier.0).map(Sequence);
-        let touch =
-            Touch { attempt: Attempt(1), uncounted: 0, epoch: Epoch(1), size: 256, state: TouchState::Ready };
+        let touch = Touch {
+            attempt: Attempt(1),
+            uncounted: 0,
+            epoch: Epoch(1),
+            size: 256,
+            lane: Lane::default(),
+            state: TouchState::Ready,
+        };
         let leased = |sequence| Change::Touched { queue: QUEUE, sequence, touch: touch.clone() };
         run.entry(&Command::StartEpoch, sequences.clone().map(leased).collect());
-        let settled = |sequence| Change::Settled { queue: QUEUE, sequence };
+        let settled = |sequence| Change::Settled { queue: QUEUE, lane: Lane::default(), sequence };
         run.entry(&Command::StartEpoch, sequences.map(settled).collect());
     }
     run.settle();

@@ -149,8 +149,7 @@ async fn a_setting_that_is_not_built_is_refused_by_the_command_too() {
         &["1 s to 12 h"],
     );
     for (flags, field) in [
-        (&["--priority", "3"][..], "priority"),
-        (&["--delay", "1m"], "delay"),
+        (&["--delay", "1m"][..], "delay"),
         (&["--time-to-live", "1m"], "time_to_live"),
         (&["--ordering-key", "k"], "ordering_key"),
     ] {

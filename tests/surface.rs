@@ -66,7 +66,7 @@ async fn a_message_with_a_field_that_is_not_built_is_refused_by_place() {
     let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
     for (field, message) in [
         ("ordering_key", Message { ordering_key: "k".to_owned(), ..Default::default() }),
-        ("priority", Message { priority: 1, ..Default::default() }),
+        ("priority", Message { priority: 10, ..Default::default() }),
         ("delay", Message { delay: second, ..Default::default() }),
         ("time_to_live", Message { time_to_live: second, ..Default::default() }),
         ("deduplication_id", Message { deduplication_id: "d".repeat(257), ..Default::default() }),

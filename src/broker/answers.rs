@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::consumers::{Consumer, Line};
 use super::outbox::{Answer, Departure};
 use super::peek;
-use super::read_ahead::Loaded;
+use super::read_ahead::{Kind, Loaded};
 use super::request::{
     Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
@@ -16,7 +16,7 @@ use super::task::{Broker, Stopped};
 use crate::engine::{Created, Engine, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
-    Claim, Command, Holder, HolderId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
+    Claim, Command, Holder, HolderId, LaneId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
 };
 
 impl Broker {
@@ -75,6 +75,10 @@ impl Broker {
                 let watch = self.board.watch(batch.now, Arc::clone(&self.stopped));
                 Departure::Watching(Answer::new(reply, watch.ok_or(BrokerError::Draining)))
             }
+            Request::Oldest { queue, reply } => match self.named(&queue) {
+                Ok(queue) => Departure::Peek(self.oldest(queue, reply)),
+                Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
+            },
             Request::Peek { queue, window, state, bytes, reply } => match self.named(&queue) {
                 Ok(queue) => Departure::Peek(self.peek(queue, &window, state, bytes, reply)),
                 Err(error) => Departure::Peeked(Answer::new(reply, Err(error))),
@@ -122,15 +126,21 @@ impl Broker {
     /// Takes what was read. What is ready and in no overlay is on disk; if it is not, something confirmed is lost, and to
     /// go on would hide it.
     fn on_loaded(&mut self, loaded: Loaded) -> Result<(), Stopped> {
-        let Loaded { queue: id, first, messages } = loaded;
+        let Loaded { queue: id, lane, first, kind, messages } = loaded;
         let messages = messages.map_err(|error| Stopped(error.into()))?;
-        let found = messages.first().is_some_and(|message| message.sequence == first);
-        let ready = self.engine.queue(id).is_some_and(|queue| queue.is_ready(first));
-        if !found && ready && matches!(self.store.lookup(id, first), Lookup::Cold) {
+        let found = match kind {
+            Kind::Returned => messages.first().is_some_and(|message| message.sequence == first),
+            Kind::Untouched => !messages.is_empty(),
+        };
+        let ready = self.engine.queue(id).is_some_and(|queue| match kind {
+            Kind::Returned => queue.is_ready(lane, first),
+            Kind::Untouched => queue.is_untouched(lane, first),
+        });
+        if !found && ready && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold) {
             return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
         }
         if let Some(counter) = self.consumers.counter_mut(id) {
-            counter.ahead.finished(messages);
+            counter.ahead.finished(lane, first, kind, messages);
             self.restless.insert(id);
         }
         Ok(())

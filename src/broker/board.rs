@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::consumers::Consumers;
 use super::request::BrokerError;
 use crate::engine::{Depth, Engine, Queue};
-use crate::store::{Lookup, Store};
-use crate::types::{QueueId, QueueName, Timestamp};
+use crate::store::Store;
+use crate::types::{Lane, LaneId, QueueId, QueueName, Timestamp};
 
 /// The least time between the beginnings of two passes: the shortest interval of a watcher.
 const SPACING: StdDuration = StdDuration::from_millis(100);
@@ -208,11 +208,7 @@ impl BoardMaker {
 
 fn row(queue: &Queue, store: &Store, consumers: &Consumers, tallies: &Tallies) -> Row {
     let record = queue.record();
-    let untouched = queue.untouched();
-    let oldest = match store.lookup(record.id, untouched.start) {
-        Lookup::Hot(message) if !untouched.is_empty() => Some(message.published_at),
-        Lookup::Hot(_) | Lookup::Cold | Lookup::Gone => None,
-    };
+    let oldest = oldest(queue, store);
     let consumers = consumers.counter(record.id).map_or(0, |counter| counter.dispatch.len() as u64);
     Row {
         id: record.id,
@@ -223,4 +219,18 @@ fn row(queue: &Queue, store: &Store, consumers: &Consumers, tallies: &Tallies) -
         oldest,
         tally: tallies.get(record.id),
     }
+}
+
+/// When the oldest message that is untouched was published, if it is in memory.
+fn oldest(queue: &Queue, store: &Store) -> Option<Timestamp> {
+    let mut oldest = None;
+    for (priority, lane) in queue.record().lanes.waiting() {
+        let id = LaneId::new(queue.record().id, Lane::of(priority));
+        if lane.frontier < store.cold_until(id) {
+            return None;
+        }
+        let first = store.hot_from(id, lane.frontier).next()?;
+        oldest = oldest.into_iter().chain([(first.sequence, first.published_at)]).min();
+    }
+    oldest.map(|(_, at)| at)
 }

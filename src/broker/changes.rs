@@ -7,7 +7,7 @@ use super::task::Broker;
 use crate::engine::{Outcome, Updated};
 use crate::store::Pressure;
 use crate::types::{
-    Arrival, Command, Content, Moved, Moving, QueueName, QueueSettings, Sequence, SettingsField,
+    Arrival, Command, Content, Moved, Moving, Priority, QueueName, QueueSettings, Sequence, SettingsField,
 };
 
 /// Some settings and their new values.
@@ -26,6 +26,8 @@ pub struct Relocation {
     pub sequence: Sequence,
     /// Its size in bytes.
     pub size: u32,
+    /// Its priority.
+    pub priority: Priority,
     /// Where to, and what is stored there; none if it stays while others behind it go.
     pub to: Option<(QueueName, Content)>,
 }
@@ -64,7 +66,7 @@ impl Broker {
             return Err(BrokerError::Behind);
         }
         let mut moves = Vec::with_capacity(messages.len());
-        for Relocation { sequence, size, to } in messages {
+        for Relocation { sequence, size, priority, to } in messages {
             let to = match to {
                 Some((target, content)) => {
                     let target = found(&self.engine, &target)?;
@@ -72,7 +74,7 @@ impl Broker {
                 }
                 None => None,
             };
-            moves.push(Moved { sequence, size, to });
+            moves.push(Moved { sequence, size, priority, to });
         }
         match self.act(batch, Command::Move { queue, which: Moving::Ready, messages: moves }) {
             Outcome::Moved { messages } => {

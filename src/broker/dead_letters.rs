@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use super::attributes;
 use super::batch::Batch;
-use super::read_ahead::Loaded;
+use super::read_ahead::{Kind, Loaded};
 use super::request::Notice;
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue};
 use crate::store::{Lookup, Pressure};
 use crate::types::{
-    Arrival, Command, Content, Moved, Moving, QueueId, QueueName, Sequence, StoredMessage, Touch, TouchState,
+    Arrival, Command, Content, LaneId, Moved, Moving, QueueId, QueueName, Sequence, StoredMessage, Touch,
+    TouchState,
 };
 
 /// What all attributes of a dead letter begin with.
@@ -66,19 +67,23 @@ impl Broker {
             self.warn_of_missing(id);
             return false;
         };
-        let (mut letters, mut cold) = (Vec::new(), Vec::new());
+        let (mut letters, mut cold, mut lane) = (Vec::new(), Vec::new(), None);
         let (mut bytes, mut cold_bytes) = (batch.bytes(), 0);
         for sequence in queue.dead() {
             if bytes >= self.settings.entry_bytes || cold.len() >= READ_MAX {
                 break;
             }
-            let size = queue.touch(sequence).map_or(0, |touch| usize::try_from(touch.size).unwrap_or(0));
-            match self.store.lookup(id, sequence) {
+            let Some(touch) = queue.touch(sequence) else { continue };
+            let size = usize::try_from(touch.size).unwrap_or(0);
+            match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
                 Lookup::Hot(message) => {
                     bytes += size;
                     letters.push(letter(queue, &message, target));
                 }
+                // One lane at a time.
+                Lookup::Cold if lane.is_some_and(|lane| lane != touch.lane) => break,
                 Lookup::Cold if cold.is_empty() || cold_bytes + size <= self.settings.read_ahead_bytes => {
+                    lane = Some(touch.lane);
                     cold_bytes += size;
                     cold.push(sequence);
                 }
@@ -89,8 +94,11 @@ impl Broker {
         if !letters.is_empty() {
             self.post(batch, id, letters);
         }
-        if !cold.is_empty() && !self.dead_letters.reading && matches!(self.store.pressure(), Pressure::None) {
-            self.read_dead(id, cold);
+        if let Some(lane) = lane
+            && !self.dead_letters.reading
+            && matches!(self.store.pressure(), Pressure::None)
+        {
+            self.read_dead(LaneId::new(id, lane), cold);
         }
         self.engine.queue(id).is_some_and(|queue| queue.dead().next().is_some())
     }
@@ -109,11 +117,11 @@ impl Broker {
         }
     }
 
-    fn read_dead(&mut self, queue: QueueId, sequences: Vec<Sequence>) {
+    fn read_dead(&mut self, of: LaneId, sequences: Vec<Sequence>) {
         self.dead_letters.reading = true;
         let (reader, notices) = (self.store.reader(), self.notices.clone());
         let first = sequences.first().copied().unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || reader.messages(queue, &sequences));
+        let read = tokio::task::spawn_blocking(move || reader.messages(of, &sequences));
         tokio::spawn(async move {
             let messages = match read.await {
                 Ok(Ok(found)) => Ok(found.into_iter().flatten().collect()),
@@ -121,7 +129,13 @@ impl Broker {
                 Err(failed) => Err(format!("the reader failed: {failed}")),
             };
             // If the broker is gone, the next start goes on.
-            let _ = notices.send(Notice::DeadRead(Loaded { queue, first, messages }));
+            let _ = notices.send(Notice::DeadRead(Loaded {
+                queue: of.queue,
+                lane: of.lane,
+                first,
+                kind: Kind::Returned,
+                messages,
+            }));
         });
     }
 
@@ -129,12 +143,13 @@ impl Broker {
     /// on would hide it.
     pub(super) fn on_dead_read(&mut self, batch: &mut Batch, loaded: Loaded) -> Result<(), Stopped> {
         self.dead_letters.reading = false;
-        let Loaded { queue: id, first, messages } = loaded;
+        let Loaded { queue: id, lane, first, messages, .. } = loaded;
         let messages = messages.map_err(|error| Stopped(error.into()))?;
         let Some(queue) = self.engine.queue(id) else { return Ok(()) };
         let is_dead = |sequence| queue.touch(sequence).is_some_and(Touch::is_dead);
         let found = messages.first().is_some_and(|message| message.sequence == first);
-        if !found && is_dead(first) && matches!(self.store.lookup(id, first), Lookup::Cold) {
+        if !found && is_dead(first) && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold)
+        {
             return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
         }
         if let Some(target) = self.target(queue) {
@@ -193,7 +208,8 @@ fn letter(queue: &Queue, message: &StoredMessage, target: QueueId) -> Moved {
     ];
     let notes = notes.map(|(key, value)| (format!("{PREFIX}{key}"), value));
     let to = Arrival { queue: target, content: attributes::replace(content, PREFIX, &notes) };
-    Moved { sequence: *sequence, size: content.size(), to: Some(to) }
+    let priority = touch.map(|touch| touch.lane.priority()).unwrap_or_default();
+    Moved { sequence: *sequence, size: content.size(), priority, to: Some(to) }
 }
 
 /// A dead letter as it was before it died, and the queue that gave it up, if there was one.

@@ -6,13 +6,15 @@ use super::batch::Batch;
 use super::consumers::{Counter, Line};
 use super::gauges;
 use super::outbox::{Answer, Departure};
-use super::read_ahead::Wanted;
+use super::read_ahead::{ReadAhead, Wanted};
 use super::request::{Delivery, Feed};
 use super::task::Broker;
+use super::walk::{self, Go, Step};
 use crate::engine::{Dealer, Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
 use crate::types::{
-    Attempt, Command, Epoch, HolderId, Offer, Pick, QueueId, Receipt, Sequence, StoredMessage,
+    Attempt, Command, Epoch, HolderId, Lane, LaneId, Offer, Pick, Priority, QueueId, Receipt, Sequence,
+    StoredMessage, Touch,
 };
 
 /// The most messages that one pass hands out, so that an entry stays small.
@@ -146,9 +148,11 @@ impl Broker {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         if counter.ahead.bytes() > 0 {
-            counter.ahead.forget_before(queue.untouched().start, |sequence| {
-                queue.touch(sequence).is_some_and(crate::types::Touch::is_ready)
-            });
+            let first = |lane: Lane| match lane.is_delayed() {
+                true => Sequence(u64::MAX),
+                false => queue.lane(lane.priority()).frontier,
+            };
+            counter.ahead.forget(first, |sequence| queue.touch(sequence).is_some_and(Touch::is_ready));
         }
         if counter.ahead.is_loading() || (!cold && counter.ahead.bytes() == 0) {
             return;
@@ -170,63 +174,88 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> De
     let mut deal = Deal::default();
     let Counter { dispatch, ahead, .. } = counter;
     let mut dealer = Dealer::new(queue, epoch);
-    for sequence in queue.candidates() {
-        if deal.picks.len() >= PICKS_MAX || !dealer.hungry(dispatch) {
+    let barrier = queue.barrier();
+    for priority in queue.ready_priorities() {
+        let go = walk::through((store, queue, priority), ahead, |step| {
+            if deal.picks.len() >= PICKS_MAX || !dealer.hungry(dispatch) {
+                return Go::Stop;
+            }
+            let Step::Ready(lane, message) = step else {
+                deal.cold = true;
+                return Go::Stop;
+            };
+            if barrier.is_some_and(|barrier| message.sequence >= barrier) {
+                return Go::Stop;
+            }
+            let size = message.content.size();
+            let Some(holder) = dealer.deal(dispatch, size) else { return Go::Stop };
+            deal.give(holder, lane, size, message);
+            Go::On
+        });
+        if go == Go::Stop {
             break;
         }
-        let message = match store.lookup(queue.record().id, sequence) {
-            Lookup::Hot(message) => message,
-            Lookup::Cold => match ahead.get(sequence) {
-                Some(message) => message.clone(),
-                None => {
-                    deal.cold = true;
-                    break;
-                }
-            },
-            Lookup::Gone => unreachable!("a ready message is in the store"),
-        };
-        let size = message.content.size();
-        let Some(holder) = dealer.deal(dispatch, size) else { break };
-        ahead.take(sequence);
-        deal.give(holder, sequence, size, message);
     }
     deal
 }
 
 impl Deal {
-    fn give(&mut self, holder: HolderId, sequence: Sequence, size: u32, message: StoredMessage) {
+    fn give(&mut self, holder: HolderId, lane: Lane, size: u32, message: StoredMessage) {
         let next = u32::try_from(self.takers.len()).expect("no more takers than picks");
         let offer = *self.places.entry(holder).or_insert(next);
         if offer == next {
             self.takers.push(holder);
         }
-        self.picks.push(Pick { sequence, size, offer });
+        let (sequence, priority) = (message.sequence, lane.priority());
+        self.picks.push(Pick { sequence, size, offer, priority });
         self.messages.push(message);
     }
 }
 
 /// What to read next, if anything that will be needed is on disk.
 fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Option<Wanted> {
-    let id = queue.record().id;
-    let is_cold = |sequence: Sequence| {
-        matches!(store.lookup(id, sequence), Lookup::Cold) && counter.ahead.get(sequence).is_none()
-    };
-    let mut size = 0;
-    let room = |sequence: &Sequence| {
-        size += queue.touch(*sequence).map_or(0, |touch| usize::try_from(touch.size).unwrap_or(usize::MAX));
-        size <= bytes
-    };
-    let mut cold = queue.returned().filter(|&sequence| is_cold(sequence)).take(RETURNED_MAX).peekable();
-    if let Some(&first) = cold.peek() {
-        // One in any case, however large.
-        let fitting: Vec<_> = cold.take_while(room).collect();
-        return Some(Wanted::Returned(if fitting.is_empty() { vec![first] } else { fitting }));
+    let Counter { ahead, dispatch, streams, .. } = counter;
+    for priority in queue.ready_priorities() {
+        if let Some(returned) = wanted_returned(store, queue, ahead, priority, bytes) {
+            return Some(returned);
+        }
+        if let Some(from) = walk::unread(store, queue, priority, ahead) {
+            let lane = Lane::of(priority);
+            let until = store.cold_until(LaneId::new(queue.record().id, lane));
+            // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it.
+            let messages = if *streams > 0 { READ_MAX } else { dispatch.free_messages().min(READ_MAX) };
+            return Some(Wanted::Untouched { lane, from, until, messages, bytes });
+        }
     }
-    drop(cold);
-    let untouched = queue.untouched();
-    let from = counter.ahead.end_of_run(untouched.start);
-    // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it.
-    let messages =
-        if counter.streams > 0 { READ_MAX } else { counter.dispatch.free_messages().min(READ_MAX) };
-    (from < untouched.end && is_cold(from)).then_some(Wanted::Untouched { from, messages, bytes })
+    None
+}
+
+/// Of one priority, what came back and is on disk: the first, and its neighbours in its lane.
+fn wanted_returned(
+    store: &Store,
+    queue: &Queue,
+    ahead: &ReadAhead,
+    priority: Priority,
+    bytes: usize,
+) -> Option<Wanted> {
+    let id = queue.record().id;
+    let touches = queue.returned_of(priority).filter_map(|sequence| Some((sequence, queue.touch(sequence)?)));
+    let mut cold = touches
+        .filter(|&(sequence, touch)| {
+            matches!(store.lookup(LaneId::new(id, touch.lane), sequence), Lookup::Cold)
+                && ahead.get(touch.lane, sequence).is_none()
+        })
+        .peekable();
+    let lane = cold.peek()?.1.lane;
+    let mut size = 0;
+    let mut sequences = Vec::new();
+    for (sequence, touch) in cold.take_while(|(_, touch)| touch.lane == lane).take(RETURNED_MAX) {
+        size += usize::try_from(touch.size).unwrap_or(usize::MAX);
+        // One in any case, however large.
+        if size > bytes && !sequences.is_empty() {
+            break;
+        }
+        sequences.push(sequence);
+    }
+    Some(Wanted::Returned { lane, sequences })
 }

@@ -194,6 +194,15 @@ impl Handle {
         self.ask(|reply| Request::Peek { queue, window, state, bytes, reply }).await
     }
 
+    /// Shows the first message that was never leased, if there is one.
+    ///
+    /// # Errors
+    /// If there is no such queue, the message can't be read, or the broker has stopped.
+    pub async fn oldest(&self, queue: QueueName) -> Result<Option<Peeked>, BrokerError> {
+        let page = self.ask(|reply| Request::Oldest { queue, reply }).await?;
+        Ok(page.items.into_iter().next())
+    }
+
     /// Lists leases by sequence. A page may be shorter than asked for, even empty, and not be the last.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ mod settings;
 mod task;
 mod topics;
 mod transactions;
+mod walk;
 
 pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;

@@ -11,7 +11,7 @@ use super::request::{
 use super::topics::{TopicResult, TopicView};
 use super::transactions::TransactionResult;
 use crate::store::{Backup, ReadError};
-use crate::types::{Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
+use crate::types::{Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
 pub(super) struct Answer<T> {
@@ -56,8 +56,14 @@ impl<T> Answer<T> {
 /// A peek whose bodies are still to be read from disk, by a reader of its own.
 pub(super) struct PeekJob {
     pub(super) reply: Reply<Page<Peeked, Sequence>>,
+    /// What is known to be wanted, by sequence; may be more than that.
     pub(super) found: Vec<Found>,
-    pub(super) next: Option<Sequence>,
+    /// Untouched messages of lanes, from where to where, that are on disk.
+    pub(super) cold: Vec<(LaneId, Sequence, Sequence)>,
+    /// How many are wanted.
+    pub(super) count: usize,
+    /// What is touched was looked at up to here.
+    pub(super) horizon: Sequence,
     pub(super) queue: QueueId,
     /// How much all of it may be.
     pub(super) bytes: usize,
@@ -66,6 +72,7 @@ pub(super) struct PeekJob {
 /// A message that a peek is to show.
 pub(super) struct Found {
     pub(super) sequence: Sequence,
+    pub(super) lane: Lane,
     pub(super) state: MessageState,
     pub(super) touch: Option<Touch>,
     pub(super) message: Option<StoredMessage>,

@@ -5,13 +5,12 @@ use super::request::{BrokerError, LeaseView, MessageState, Page, Peeked, Reply, 
 use super::task::Broker;
 use crate::engine::Queue;
 use crate::store::{Lookup, ReadError, Reader};
-use crate::types::{QueueId, Sequence, StoredMessage, Touch, TouchState};
-
-/// How many messages one step reads: no more than these are in memory beyond the bound.
-const STEP: usize = 8;
+use crate::types::{Lane, LaneId, Sequence, Touch, TouchState};
 
 /// The most touched messages that one look passes over, so that a search for rare ones does not hold up the broker.
 const LOOK_MAX: usize = 16_384;
+/// Behind every message.
+const END: Sequence = Sequence(u64::MAX);
 
 impl MessageState {
     /// Where a touched message stands. Untouched ones are ready.
@@ -35,28 +34,51 @@ impl Broker {
         reply: Reply<Page<Peeked, Sequence>>,
     ) -> PeekJob {
         let id = queue.record().id;
-        let message = |sequence| match self.store.lookup(id, sequence) {
-            Lookup::Hot(message) => Some(message),
-            Lookup::Cold | Lookup::Gone => None,
-        };
-        let Page { items: mut found, mut next } = touched(queue, window, |sequence, touch| {
+        let Page { items: found, next } = touched(queue, window, |sequence, touch| {
             let its = MessageState::of(touch);
             let wanted = state.is_none_or(|state| state == its);
-            let touch = Some(touch.clone());
-            wanted.then(|| Found { sequence, state: its, touch, message: message(sequence) })
+            wanted.then(|| {
+                let message = match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
+                    Lookup::Hot(message) => Some(message),
+                    Lookup::Cold | Lookup::Gone => None,
+                };
+                Found { sequence, lane: touch.lane, state: its, touch: Some(touch.clone()), message }
+            })
         });
-        let untouched = queue.untouched();
-        let first = untouched.start.max(window.from);
-        if next.is_none() && first < untouched.end && state.is_none_or(|state| state == MessageState::Ready) {
-            let room = (window.count - found.len()) as u64;
-            let end = untouched.end.min(first.plus(room));
-            found.extend((first.0..end.0).map(Sequence).map(|sequence| {
-                let message = message(sequence);
-                Found { sequence, state: MessageState::Ready, touch: None, message }
-            }));
-            next = (end < untouched.end).then_some(end);
+        let (cold, count, horizon) = (Vec::new(), window.count, next.unwrap_or(END));
+        let mut job = PeekJob { reply, found, cold, count, horizon, queue: id, bytes };
+        if state.is_none_or(|state| state == MessageState::Ready) {
+            self.add_untouched(queue, window.from, &mut job);
         }
-        PeekJob { reply, found, next, queue: id, bytes }
+        job
+    }
+
+    /// A look at the first message that was never leased.
+    pub(super) fn oldest(&self, queue: &Queue, reply: Reply<Page<Peeked, Sequence>>) -> PeekJob {
+        let (found, cold, queue_id) = (Vec::new(), Vec::new(), queue.record().id);
+        let mut job = PeekJob { reply, found, cold, count: 1, horizon: END, queue: queue_id, bytes: 1 };
+        self.add_untouched(queue, Sequence(0), &mut job);
+        job
+    }
+
+    /// Adds as many messages of each lane that are in memory as may be shown, and says what to read of it.
+    fn add_untouched(&self, queue: &Queue, from: Sequence, job: &mut PeekJob) {
+        for (priority, record) in queue.record().lanes.waiting() {
+            let lane = Lane::of(priority);
+            let (id, from) = (LaneId::new(job.queue, lane), record.frontier.max(from));
+            let until = self.store.cold_until(id);
+            if from < until {
+                job.cold.push((id, from, until));
+            }
+            let hot = self.store.hot_from(id, from).take(job.count.saturating_add(1));
+            job.found.extend(hot.map(|message| Found {
+                sequence: message.sequence,
+                lane,
+                state: MessageState::Ready,
+                touch: None,
+                message: Some(message),
+            }));
+        }
     }
 }
 
@@ -86,39 +108,60 @@ fn touched<T>(
 
 impl PeekJob {
     /// Reads the bodies that are on disk and answers. Returns at once.
-    pub(super) fn start(self, reader: Reader) {
+    pub(super) fn start(mut self, reader: Reader) {
         tokio::task::spawn_blocking(move || {
-            let page = page(&reader, self.queue, self.found, self.next, self.bytes).map_err(|error| {
+            let page = self.gather(&reader).and_then(|next| page(&reader, &mut self, next));
+            let page = page.map_err(|error| {
                 tracing::error!(%error, "messages could not be read for a peek");
                 BrokerError::Read
             });
             Answer::new(self.reply, page).send();
         });
     }
+
+    /// Adds what is on disk of the lanes; says where the next page begins, if there is one. What lies at or past the horizon was not
+    /// looked at in full.
+    fn gather(&mut self, reader: &Reader) -> Result<Option<Sequence>, ReadError> {
+        for (lane, from, until) in std::mem::take(&mut self.cold) {
+            let messages = reader.untouched(lane, (from, until), self.count.saturating_add(1), self.bytes)?;
+            let Some(last) = messages.last().map(|message| message.sequence) else { continue };
+            if last.next() < until {
+                self.horizon = self.horizon.min(last.next());
+            }
+            self.found.extend(messages.into_iter().map(|message| Found {
+                sequence: message.sequence,
+                lane: lane.lane,
+                state: MessageState::Ready,
+                touch: None,
+                message: Some(message),
+            }));
+        }
+        self.found.sort_by_key(|found| found.sequence);
+        let end = self.found.partition_point(|found| found.sequence < self.horizon).min(self.count);
+        let next = self.found.get(end).map_or(self.horizon, |found| found.sequence.min(self.horizon));
+        self.found.truncate(end);
+        Ok((next < END).then_some(next))
+    }
 }
 
 /// As much as fits. What is gone by now is left out.
 fn page(
     reader: &Reader,
-    queue: QueueId,
-    mut found: Vec<Found>,
+    job: &mut PeekJob,
     next: Option<Sequence>,
-    bytes_max: usize,
 ) -> Result<Page<Peeked, Sequence>, ReadError> {
     let (mut items, mut bytes) = (Vec::new(), 0);
-    for step in found.chunks_mut(STEP) {
-        let cold: Vec<_> =
-            step.iter().filter(|found| found.message.is_none()).map(|found| found.sequence).collect();
-        let mut read = if cold.is_empty() { Vec::new() } else { reader.messages(queue, &cold)? }.into_iter();
-        for Found { sequence, state, touch, message } in step {
-            let message: Option<StoredMessage> = message.take().or_else(|| read.next().flatten());
-            let Some(message) = message else { continue };
-            bytes += message.content.0.len();
-            if bytes > bytes_max && !items.is_empty() {
-                return Ok(Page { items, next: Some(*sequence) });
-            }
-            items.push(Peeked { message, state: *state, touch: touch.take() });
+    for Found { sequence, lane, state, touch, message } in &mut job.found {
+        let message = match message.take() {
+            Some(message) => Some(message),
+            None => reader.messages(LaneId::new(job.queue, *lane), &[*sequence])?.pop().flatten(),
+        };
+        let Some(message) = message else { continue };
+        bytes += message.content.0.len();
+        if bytes > job.bytes && !items.is_empty() {
+            return Ok(Page { items, next: Some(*sequence) });
         }
+        items.push(Peeked { priority: lane.priority(), message, state: *state, touch: touch.take() });
     }
     Ok(Page { items, next })
 }

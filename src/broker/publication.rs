@@ -90,8 +90,8 @@ impl Broker {
                     }
                 }
                 Room::After(picks) => drops.push((record.id, picks)),
-                Room::Unknown(from, count) => {
-                    self.read_sizes(record.id, from, count);
+                Room::Unknown(lane, from, count) => {
+                    self.read_sizes(lane, from, count);
                     return Err(Unready::Sizes(record.id));
                 }
             }

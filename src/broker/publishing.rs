@@ -10,8 +10,9 @@ use super::outbox::{Answer, Departure};
 use super::request::{Arrival, BrokerError, Notice, Publish};
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue, Sifted};
-use crate::store::Lookup;
-use crate::types::{Command, Dropped, Durability, Excess, Overflow, QueueId, Sequence};
+use crate::types::{
+    Command, Dropped, Durability, Excess, Lane, LaneId, Overflow, Priority, QueueId, Sequence,
+};
 
 /// The most messages that one publish makes go.
 const DROPS_MAX: usize = 65_536;
@@ -23,13 +24,20 @@ const SIZES_MIN: usize = 512;
 pub(super) struct Parked {
     waiting: HashMap<QueueId, VecDeque<Arrival>>,
     /// Sizes of messages that are next to go.
-    sizes: HashMap<QueueId, BTreeMap<Sequence, u32>>,
+    sizes: HashMap<LaneId, Known>,
     count: usize,
+}
+
+/// The sizes of all untouched messages of a lane from one up to, but not including, another.
+struct Known {
+    from: Sequence,
+    until: Sequence,
+    sizes: BTreeMap<Sequence, u32>,
 }
 
 /// Sizes that were read.
 pub(super) struct Sized {
-    queue: QueueId,
+    lane: LaneId,
     from: Sequence,
     sizes: Result<Vec<(Sequence, u32)>, String>,
 }
@@ -40,8 +48,8 @@ pub(super) enum Room {
     Settled,
     /// These have to go first.
     After(Vec<Dropped>),
-    /// The size of this message is on disk, and about so many more are needed.
-    Unknown(Sequence, usize),
+    /// The sizes of this lane from here on are on disk, and about so many are needed.
+    Unknown(LaneId, Sequence, usize),
 }
 
 impl Parked {
@@ -53,6 +61,20 @@ impl Parked {
     /// How many publishes wait.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Adds sizes of a lane from `from` on to what is known.
+    fn learn(&mut self, lane: LaneId, from: Sequence, sizes: Vec<(Sequence, u32)>) {
+        let until = sizes.last().map_or(from, |&(last, _)| last.next());
+        match self.sizes.get_mut(&lane) {
+            Some(known) if known.until == from => {
+                known.until = until;
+                known.sizes.extend(sizes);
+            }
+            Some(_) | None => {
+                self.sizes.insert(lane, Known { from, until, sizes: sizes.into_iter().collect() });
+            }
+        }
     }
 }
 
@@ -111,8 +133,8 @@ impl Broker {
             match self.room(queue, messages, bytes) {
                 Room::Settled => {}
                 Room::After(picks) => self.drop_oldest(batch, id, picks),
-                Room::Unknown(from, count) => {
-                    self.read_sizes(id, from, count);
+                Room::Unknown(lane, from, count) => {
+                    self.read_sizes(lane, from, count);
                     return Some(publish);
                 }
             }
@@ -145,6 +167,9 @@ impl Broker {
     /// Whether the server has room for what a publish wants it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
         let Publish { queue: name, messages, facts, .. } = publish;
+        if queue.in_order() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
+            return Err(BrokerError::NoPriorities(name.clone()));
+        }
         let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
         if !with_id {
             return Ok(());
@@ -161,73 +186,85 @@ impl Broker {
         Ok(())
     }
 
-    /// What has to go, oldest first, so that so much more fits. Nothing, if it can't be made to fit.
+    /// What has to go so that so much more fits, the least urgent first, and of these the oldest. Nothing, if it can't be made to
+    /// fit.
     pub(super) fn room(&self, queue: &Queue, messages: u64, bytes: u64) -> Room {
-        let mut excess = queue.excess(messages, bytes);
+        let excess = queue.excess(messages, bytes);
         if excess.is_none() || !queue.record().settings.limits.excess(messages, bytes).is_none() {
             return Room::Settled;
         }
-        let mut picks = Vec::new();
-        let untouched = queue.untouched();
-        for sequence in queue.returned().chain((untouched.start.0..untouched.end.0).map(Sequence)) {
-            if excess.is_none() || picks.len() >= DROPS_MAX {
-                return Room::After(picks);
+        let mut making = Making { picks: Vec::new(), excess };
+        for priority in queue.ready_priorities().rev() {
+            for sequence in queue.returned_of(priority) {
+                let size = queue.touch(sequence).map_or(0, |touch| touch.size);
+                if making.is_enough_with(sequence, size, priority) {
+                    return Room::After(making.picks);
+                }
             }
-            let Some(size) = self.size(queue, sequence) else {
-                let Excess { messages, .. } = excess;
-                let count = usize::try_from(messages).unwrap_or(DROPS_MAX).clamp(SIZES_MIN, DROPS_MAX);
-                return Room::Unknown(sequence, count);
+            match self.untouched_room(queue, priority, &mut making) {
+                Some(Room::After(_)) => return Room::After(making.picks),
+                Some(unknown) => return unknown,
+                None => {}
+            }
+        }
+        Room::Settled
+    }
+
+    /// The same for what is untouched of one priority; `None` if that is not enough.
+    fn untouched_room(&self, queue: &Queue, priority: Priority, making: &mut Making) -> Option<Room> {
+        let record = queue.lane(priority);
+        let lane = LaneId::new(queue.record().id, Lane::of(priority));
+        let (mut from, cold_until) = (record.frontier, self.store.cold_until(lane));
+        while record.messages > 0 && from < cold_until {
+            let known =
+                self.parked.sizes.get(&lane).filter(|known| (known.from..known.until).contains(&from));
+            let Some((&sequence, &size)) = known.and_then(|known| known.sizes.range(from..).next()) else {
+                let messages = usize::try_from(making.excess.messages).unwrap_or(DROPS_MAX);
+                return Some(Room::Unknown(lane, from, messages.clamp(SIZES_MIN, DROPS_MAX)));
             };
-            picks.push(Dropped { sequence, size });
-            excess = excess.less(size);
+            if making.is_enough_with(sequence, size, priority) {
+                return Some(Room::After(Vec::new()));
+            }
+            from = sequence.next();
         }
-        if excess.is_none() { Room::After(picks) } else { Room::Settled }
+        if record.messages > 0 {
+            for message in self.store.hot_from(lane, from) {
+                if making.is_enough_with(message.sequence, message.content.size(), priority) {
+                    return Some(Room::After(Vec::new()));
+                }
+            }
+        }
+        None
     }
 
-    /// The size of a message that is ready, if it is not on disk only.
-    fn size(&self, queue: &Queue, sequence: Sequence) -> Option<u32> {
-        let id = queue.record().id;
-        if let Some(touch) = queue.touch(sequence) {
-            return Some(touch.size);
-        }
-        if let Some(&size) = self.parked.sizes.get(&id).and_then(|sizes| sizes.get(&sequence)) {
-            return Some(size);
-        }
-        match self.store.lookup(id, sequence) {
-            Lookup::Hot(message) => Some(message.content.size()),
-            Lookup::Cold | Lookup::Gone => None,
-        }
-    }
-
-    pub(super) fn read_sizes(&self, queue: QueueId, from: Sequence, count: usize) {
+    pub(super) fn read_sizes(&self, lane: LaneId, from: Sequence, count: usize) {
         let (reader, notices) = (self.store.reader(), self.notices.clone());
-        let read = tokio::task::spawn_blocking(move || reader.sizes(queue, from, count));
+        let until = self.store.cold_until(lane);
+        let read = tokio::task::spawn_blocking(move || reader.sizes(lane, (from, until), count));
         tokio::spawn(async move {
             let sizes = match read.await {
                 Ok(sizes) => sizes.map_err(|error| error.to_string()),
                 Err(failed) => Err(format!("the reader failed: {failed}")),
             };
             // If the broker is gone, nobody wants it.
-            let _ = notices.send(Notice::Sized(Sized { queue, from, sizes }));
+            let _ = notices.send(Notice::Sized(Sized { lane, from, sizes }));
         });
     }
 
     /// Takes sizes that were read, and goes on with what waited for them.
     pub(super) fn on_sized(&mut self, batch: &mut Batch, sized: Sized) -> Result<(), Stopped> {
-        let Sized { queue: id, from, sizes } = sized;
+        let Sized { lane, from, sizes } = sized;
         let sizes = sizes.map_err(|error| Stopped(error.into()))?;
-        let frontier = self.engine.queue(id).map(|queue| queue.untouched().start);
-        if sizes.is_empty() && frontier.is_some_and(|frontier| frontier <= from) {
-            return Err(Stopped(format!("message {from} of queue {} is in no state file", id.0).into()));
+        let queue = self.engine.queue(lane.queue);
+        if sizes.is_empty() && queue.is_some_and(|queue| queue.is_untouched(lane.lane, from)) {
+            return Err(Stopped(
+                format!("message {from} of queue {} is in no state file", lane.queue.0).into(),
+            ));
         }
-        match frontier {
-            Some(frontier) => {
-                let known = self.parked.sizes.entry(id).or_default();
-                known.extend(sizes);
-                *known = known.split_off(&frontier);
-            }
-            None => _ = self.parked.sizes.remove(&id),
+        if queue.is_some() {
+            self.parked.learn(lane, from, sizes);
         }
+        let id = lane.queue;
         while let Some(arrival) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
             match self.retry(batch, id, arrival) {
                 Some((still, arrival)) if still == id => {
@@ -242,13 +279,29 @@ impl Broker {
             }
         }
         self.parked.waiting.remove(&id);
-        let frontier = self.engine.queue(id).map(|queue| queue.untouched().start);
-        if let (Some(frontier), Some(known)) = (frontier, self.parked.sizes.get_mut(&id)) {
-            *known = known.split_off(&frontier);
-            if known.is_empty() {
-                self.parked.sizes.remove(&id);
-            }
-        }
+        let engine = &self.engine;
+        self.parked.sizes.retain(|lane, known| {
+            let Some(queue) = engine.queue(lane.queue) else { return false };
+            let frontier = queue.lane(lane.lane.priority()).frontier;
+            known.sizes = known.sizes.split_off(&frontier);
+            !known.sizes.is_empty()
+        });
         Ok(())
+    }
+}
+
+/// Room in the making.
+struct Making {
+    picks: Vec<Dropped>,
+    /// What is still too much.
+    excess: Excess,
+}
+
+impl Making {
+    /// Takes one more message; whether it is the last that is needed, or that may go at once.
+    fn is_enough_with(&mut self, sequence: Sequence, size: u32, priority: Priority) -> bool {
+        self.picks.push(Dropped { sequence, size, priority });
+        self.excess = self.excess.less(size);
+        self.excess.is_none() || self.picks.len() >= DROPS_MAX
     }
 }

@@ -3,22 +3,25 @@
 //! One read at a time for a queue. What was fetched and is no longer wanted (acked late, purged) is dropped when it is
 //! met.
 //!
-//! Always true: the shared total is what all queues have fetched, and what is being fetched for them.
+//! Always true: what was read of a lane has no gap in it; the shared total is what all queues have fetched, and what is being fetched for them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::request::Notice;
 use crate::store::Reader;
-use crate::types::{QueueId, Sequence, StoredMessage};
+use crate::types::{Lane, LaneId, QueueId, Sequence, StoredMessage};
 
 /// Bytes that all queues together have fetched or are fetching.
 pub(super) type Total = Arc<AtomicUsize>;
 
 /// What was fetched for one queue.
 pub(super) struct ReadAhead {
-    fetched: BTreeMap<Sequence, StoredMessage>,
+    fetched: BTreeMap<(Lane, Sequence), StoredMessage>,
+    /// From where to where everything untouched of a lane was fetched.
+    runs: BTreeMap<Lane, Range<Sequence>>,
     bytes: usize,
     /// What the read that is running may bring.
     reserved: Option<usize>,
@@ -28,35 +31,57 @@ pub(super) struct ReadAhead {
 /// What to fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// These messages, which were leased before; at least one.
-    Returned(Vec<Sequence>),
-    /// Messages that were never leased, from here on.
-    Untouched { from: Sequence, messages: usize, bytes: usize },
+    /// These messages of a lane, which were leased before; at least one.
+    Returned { lane: Lane, sequences: Vec<Sequence> },
+    /// Messages of a lane that were never leased, from here on, as far as checkpoints have stored them.
+    Untouched { lane: Lane, from: Sequence, until: Sequence, messages: usize, bytes: usize },
 }
 
 /// What came of it.
 pub(super) struct Loaded {
     pub(super) queue: QueueId,
+    pub(super) lane: Lane,
     /// The first message that was wanted.
     pub(super) first: Sequence,
+    pub(super) kind: Kind,
     pub(super) messages: Result<Vec<StoredMessage>, String>,
+}
+
+/// What kind of messages was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Returned,
+    Untouched,
 }
 
 impl ReadAhead {
     pub(super) fn new(total: Total) -> Self {
-        Self { fetched: BTreeMap::new(), bytes: 0, reserved: None, total }
+        Self { fetched: BTreeMap::new(), runs: BTreeMap::new(), bytes: 0, reserved: None, total }
     }
 
     /// Takes a message that was fetched.
-    pub(super) fn take(&mut self, sequence: Sequence) -> Option<StoredMessage> {
-        let message = self.fetched.remove(&sequence)?;
+    pub(super) fn take(&mut self, lane: Lane, sequence: Sequence) -> Option<StoredMessage> {
+        if self.bytes == 0 {
+            return None;
+        }
+        let message = self.fetched.remove(&(lane, sequence))?;
         self.count(self.bytes - message.content.0.len());
+        // Should it be wanted again, it has to be read again.
+        if let Some(run) = self.runs.get_mut(&lane).filter(|run| run.contains(&sequence)) {
+            run.start = sequence.next();
+        }
         Some(message)
     }
 
     /// Looks at a message that was fetched.
-    pub(super) fn get(&self, sequence: Sequence) -> Option<&StoredMessage> {
-        self.fetched.get(&sequence)
+    pub(super) fn get(&self, lane: Lane, sequence: Sequence) -> Option<&StoredMessage> {
+        self.fetched.get(&(lane, sequence))
+    }
+
+    /// The first untouched message of a lane from `from` on, if it was fetched.
+    pub(super) fn next(&self, lane: Lane, from: Sequence) -> Option<&StoredMessage> {
+        let run = self.runs.get(&lane).filter(|run| run.contains(&from))?;
+        self.fetched.range((lane, from)..(lane, run.end)).next().map(|(_, message)| message)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -67,16 +92,9 @@ impl ReadAhead {
         self.reserved.is_some()
     }
 
-    /// The first message after `from` that was not fetched, if everything from `from` up to it was.
-    pub(super) fn end_of_run(&self, from: Sequence) -> Sequence {
-        let mut end = from;
-        for &sequence in self.fetched.range(from..).map(|(sequence, _)| sequence) {
-            if sequence != end {
-                break;
-            }
-            end = end.next();
-        }
-        end
+    /// Where what was fetched of a lane ends, if everything from `from` up to there was; else `from`.
+    pub(super) fn end_of_run(&self, lane: Lane, from: Sequence) -> Sequence {
+        self.runs.get(&lane).filter(|run| run.contains(&from)).map_or(from, |run| run.end)
     }
 
     /// A read has begun that brings about so many bytes.
@@ -85,21 +103,31 @@ impl ReadAhead {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn finished(&mut self, messages: Vec<StoredMessage>) {
+    /// A read of a lane from `first` on has ended.
+    pub(super) fn finished(&mut self, lane: Lane, first: Sequence, kind: Kind, messages: Vec<StoredMessage>) {
         self.give_up_reserve();
+        if let (Kind::Untouched, Some(last)) = (kind, messages.last()) {
+            let end = last.sequence.next();
+            match self.runs.get_mut(&lane) {
+                Some(run) if run.end == first && run.start <= first => run.end = end,
+                Some(_) | None => _ = self.runs.insert(lane, first..end),
+            }
+        }
         for message in messages {
             let size = message.content.0.len();
-            let old = self.fetched.insert(message.sequence, message);
+            let old = self.fetched.insert((lane, message.sequence), message);
             self.count(self.bytes + size - old.map_or(0, |old| old.content.0.len()));
         }
     }
 
-    /// Forgets what lies before `first` but for what is in `keep`.
-    pub(super) fn forget_before(&mut self, first: Sequence, keep: impl Fn(Sequence) -> bool) {
-        let stale: Vec<_> = self.fetched.range(..first).map(|(&sequence, _)| sequence).collect();
-        for sequence in stale {
-            if !keep(sequence) {
-                self.take(sequence);
+    /// Forgets what is no longer wanted: what was fetched of a lane before `first` of it, but for what is in `keep`.
+    pub(super) fn forget(&mut self, first: impl Fn(Lane) -> Sequence, keep: impl Fn(Sequence) -> bool) {
+        for lane in Lane::all() {
+            let range = (lane, Sequence(0))..(lane, first(lane));
+            let stale = self.fetched.range(range).map(|(&(_, sequence), _)| sequence);
+            let stale: Vec<_> = stale.filter(|&sequence| !keep(sequence)).collect();
+            for sequence in stale {
+                self.take(lane, sequence);
             }
         }
     }
@@ -130,28 +158,28 @@ impl Wanted {
         queue: QueueId,
         notices: tokio::sync::mpsc::UnboundedSender<Notice>,
     ) {
-        let first = self.first();
+        let (lane, first, kind) = match &self {
+            Self::Returned { lane, sequences } => {
+                (*lane, sequences.first().copied().unwrap_or_default(), Kind::Returned)
+            }
+            Self::Untouched { lane, from, .. } => (*lane, *from, Kind::Untouched),
+        };
         let read = tokio::task::spawn_blocking(move || self.read(&reader, queue));
         tokio::spawn(async move {
             let messages = read.await.unwrap_or_else(|failed| Err(format!("the reader failed: {failed}")));
             // If the broker is gone, nobody wants it.
-            let _ = notices.send(Notice::Loaded(Loaded { queue, first, messages }));
+            let _ = notices.send(Notice::Loaded(Loaded { queue, lane, first, kind, messages }));
         });
-    }
-
-    fn first(&self) -> Sequence {
-        match self {
-            Self::Returned(sequences) => sequences.first().copied().unwrap_or_default(),
-            Self::Untouched { from, .. } => *from,
-        }
     }
 
     fn read(&self, reader: &Reader, queue: QueueId) -> Result<Vec<StoredMessage>, String> {
         let messages = match self {
-            Self::Returned(sequences) => {
-                reader.messages(queue, sequences).map(|found| found.into_iter().flatten().collect())
+            Self::Returned { lane, sequences } => reader
+                .messages(LaneId::new(queue, *lane), sequences)
+                .map(|found| found.into_iter().flatten().collect()),
+            Self::Untouched { lane, from, until, messages, bytes } => {
+                reader.untouched(LaneId::new(queue, *lane), (*from, *until), *messages, *bytes)
             }
-            Self::Untouched { from, messages, bytes } => reader.untouched(queue, *from, *messages, *bytes),
         };
         messages.map_err(|error| error.to_string())
     }

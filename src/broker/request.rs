@@ -11,9 +11,9 @@ use super::transactions::Transacting;
 use crate::engine::{Credit, Depth};
 use crate::store::{Backup, ReadError};
 use crate::types::{
-    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Published, QueueName, QueueRecord,
-    QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError, SettingsField,
-    StoredMessage, Timestamp, TopicName, Touch,
+    Consumer, Content, Duration, FactsByPlace, Full, HolderId, Lease, Priority, Published, QueueName,
+    QueueRecord, QueueSettings, Receipt, ReceiptFailure, Retry, RoutingPattern, Sequence, SettingsError,
+    SettingsField, StoredMessage, Timestamp, TopicName, Touch,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -62,6 +62,9 @@ pub enum BrokerError {
         "queue {0} has no deduplication_window, so that a deduplication_id has no effect: set one, or leave the id unset"
     )]
     NoDeduplication(QueueName),
+    /// A message has a priority, where all go in one order.
+    #[error("queue {0} is FIFO, where a priority has no effect: leave it at 0, or use an UNORDERED queue")]
+    NoPriorities(QueueName),
     /// The server remembers as many ids as it may.
     #[error(
         "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \
@@ -253,6 +256,8 @@ pub struct QueueView {
 /// A message as it lies in its queue.
 #[derive(Clone, Debug)]
 pub struct Peeked {
+    /// Its priority.
+    pub priority: Priority,
     /// The message.
     pub message: StoredMessage,
     /// Where it stands.
@@ -375,6 +380,11 @@ pub(super) enum Request {
         window: Window<String>,
         prefix: String,
         reply: Reply<Page<QueueView, QueueName>>,
+    },
+    /// The first message that was never leased.
+    Oldest {
+        queue: QueueName,
+        reply: Reply<Page<Peeked, Sequence>>,
     },
     Peek {
         queue: QueueName,

@@ -13,8 +13,8 @@ mod looks;
 use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
-    Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, QueueName,
-    QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
+    Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, Priority,
+    QueueName, QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
 };
 
 mod dead_letters;
@@ -396,7 +396,7 @@ async fn ids_are_remembered_across_a_restart_and_no_more_than_there_may_be() {
     let settings = || Settings { deduplication_ids_max: 3, ..Settings::default() };
     let publish = async |rig: &Rig, queue: &QueueName, ids: &[u128]| {
         let messages = ids.iter().map(|_| Content(Bytes::from_static(b"m"))).collect();
-        let facts = |id: &u128| Facts { deduplication: Some((*id).into()) };
+        let facts = |id: &u128| Facts { deduplication: Some((*id).into()), ..Facts::default() };
         let facts = (0..).zip(ids.iter().map(facts)).collect();
         let published = rig.handle.publish(queue.clone(), messages, facts).await?;
         Ok::<_, BrokerError>(
@@ -428,5 +428,68 @@ async fn ids_are_remembered_across_a_restart_and_no_more_than_there_may_be() {
     let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
     let plain = rig.create(QueueSettings::default()).await;
     assert_eq!(publish(&rig, &plain, &[3]).await, Err(BrokerError::NoDeduplication(plain.clone())));
+    rig.stop().await;
+}
+
+/// A publish of messages with priorities.
+async fn publish_urgent(rig: &Rig, queue: &QueueName, messages: &[(&str, u32)]) {
+    let contents =
+        messages.iter().map(|(body, _)| Content(Bytes::copy_from_slice(body.as_bytes()))).collect();
+    let facts = |&(_, priority): &(&str, u32)| Facts {
+        priority: Priority::new(priority).unwrap(),
+        ..Facts::default()
+    };
+    let facts = (0..).zip(messages.iter().map(facts)).filter(|(_, facts)| !facts.is_none()).collect();
+    rig.handle.publish(queue.clone(), contents, facts).await.unwrap();
+}
+
+/// Lanes lie on disk and in memory; what is urgent goes first wherever it is.
+#[tokio::test]
+async fn what_is_urgent_goes_first_from_memory_and_from_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = || Settings { read_ahead_bytes: 64, ..Settings::default() };
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    let queue = rig.create(QueueSettings::default()).await;
+    let bodies: Vec<String> = (0..300).map(|n| format!("{}-{n:03}", n % 3)).collect();
+    let messages: Vec<_> = (0..).zip(&bodies).map(|(n, body)| (body.as_str(), n % 3)).collect();
+    publish_urgent(&rig, &queue, &messages).await;
+    let first = rig.receive(&queue, 2).await;
+    assert_eq!(first.iter().map(summary).collect::<Vec<_>>(), pairs(&["2-002", "2-005"], 1));
+    rig.stop().await;
+
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), settings());
+    publish_urgent(&rig, &queue, &[("3-hot", 3), ("2-hot", 2), ("0-hot", 0)]).await;
+    assert_eq!(rig.settle(&queue, first[1].receipt, nack(Retry::Backoff)).await, None);
+    let mut stream = rig.subscribe(&queue, 1000).await;
+    let got: Vec<_> = next(&mut stream, 302).await;
+    let mut expected = vec![("3-hot".to_owned(), 1), ("2-005".to_owned(), 2)];
+    for urgency in (0..3).rev() {
+        let of = bodies.iter().filter(|body| body.starts_with(&urgency.to_string()));
+        let of = of.filter(|body| !["2-002", "2-005"].contains(&body.as_str()));
+        expected.extend(of.map(|body| (body.clone(), 1)));
+        if urgency != 1 {
+            expected.push((format!("{urgency}-hot"), 1));
+        }
+    }
+    assert_eq!(got, expected);
+    rig.stop().await;
+}
+
+/// The least urgent go first, wherever they are.
+#[tokio::test]
+async fn room_is_made_from_the_least_urgent() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(limited(4, 0, Overflow::DropOldest)).await;
+    publish_urgent(&rig, &queue, &[("a", 9), ("b", 0), ("c", 5), ("d", 0)]).await;
+    rig.stop().await;
+    let rig = Rig::open(dir.path());
+    publish_urgent(&rig, &queue, &[("e", 0)]).await;
+    publish_urgent(&rig, &queue, &[("f", 1), ("g", 0), ("h", 0)]).await;
+    let window = Window { from: Sequence(0), count: 10 };
+    let page = rig.handle.peek(queue.clone(), window, None, 1 << 20).await.unwrap();
+    let bodies: Vec<_> = page.items.iter().map(|peeked| peeked.message.content.0.clone()).collect();
+    assert_eq!(bodies, ["a", "f", "g", "h"]);
+    assert_eq!(page.next, None);
     rig.stop().await;
 }

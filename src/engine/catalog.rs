@@ -4,7 +4,7 @@
 
 use super::outcome::{Created, Effects, Outcome, Updated};
 use super::{Engine, Queue};
-use crate::types::{Change, QueueId, QueueName, QueueRecord, QueueSettings, Sequence, Timestamp};
+use crate::types::{Change, Lanes, QueueId, QueueName, QueueRecord, QueueSettings, Sequence, Timestamp};
 
 impl Engine {
     pub(super) fn create(&mut self, name: QueueName, settings: QueueSettings, now: Timestamp) -> Outcome {
@@ -29,9 +29,8 @@ impl Engine {
                 name,
                 settings,
                 created_at: now,
-                frontier: Sequence(1),
+                lanes: Lanes::default(),
                 next_sequence: Sequence(1),
-                untouched_bytes: 0,
                 remembered_from: Sequence(1),
             }),
         );

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use super::{Engine, Outcome, Queue};
-use crate::types::{Content, DeduplicationId, Duration, Facts, QueueId, Sequence, Timestamp};
+use crate::types::{Content, DeduplicationId, Duration, Facts, Lane, QueueId, Sequence, Timestamp};
 
 /// The ids that one queue remembers. Each takes 60 to 120 bytes, depending on how full the tables are.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Sifted {
     pub duplicates: Vec<(u32, Sequence)>,
     /// Ids to remember, and of which message.
     pub new: Vec<(Sequence, DeduplicationId)>,
+    /// Of those that are to be stored, the places of those in another lane than that of priority 0.
+    pub lanes: Vec<(u32, Lane)>,
 }
 
 impl Remembered {
@@ -101,28 +103,35 @@ impl Queue {
     /// What a publish at `now` comes to, message by message.
     pub(super) fn sift(&self, messages: &[Content], facts: &[(u32, Facts)], now: Timestamp) -> Sifted {
         let window = self.record().settings.deduplication_window;
-        let next = self.untouched().end;
+        let next = self.next_sequence();
         let mut sifted = Sifted {
             messages: messages.len() as u64,
             bytes: messages.iter().map(|content| u64::from(content.size())).sum(),
             duplicates: Vec::new(),
             new: Vec::new(),
+            lanes: Vec::new(),
         };
         let mut here: HashMap<DeduplicationId, Sequence> = HashMap::new();
-        for &(place, Facts { deduplication }) in facts {
-            let content = usize::try_from(place).ok().and_then(|place| messages.get(place));
-            let (Some(content), Some(id)) = (content, deduplication) else { continue };
-            if window == Duration::default() {
+        for &(place, facts) in facts {
+            let Some(content) = usize::try_from(place).ok().and_then(|place| messages.get(place)) else {
                 continue;
-            }
-            if let Some(first) = self.remembered.find(id, window, now).or_else(|| here.get(&id).copied()) {
-                sifted.duplicates.push((place, first));
-                sifted.messages -= 1;
-                sifted.bytes -= u64::from(content.size());
-            } else {
-                let sequence = next.plus(u64::from(place) - sifted.duplicates.len() as u64);
+            };
+            let stored = place.saturating_sub(u32::try_from(sifted.duplicates.len()).unwrap_or(place));
+            if let Some(id) = facts.deduplication.filter(|_| window > Duration::default()) {
+                let known = self.remembered.find(id, window, now).or_else(|| here.get(&id).copied());
+                if let Some(first) = known {
+                    sifted.duplicates.push((place, first));
+                    sifted.messages -= 1;
+                    sifted.bytes -= u64::from(content.size());
+                    continue;
+                }
+                let sequence = next.plus(u64::from(stored));
                 here.insert(id, sequence);
                 sifted.new.push((sequence, id));
+            }
+            let lane = self.lane_for(facts.priority);
+            if lane != Lane::default() {
+                sifted.lanes.push((stored, lane));
             }
         }
         sifted
@@ -134,7 +143,7 @@ impl Queue {
         let count = self.remembered.forget(window, now, limit);
         if count > 0 {
             let first = self.remembered.order.front().map(|&(sequence, ..)| sequence);
-            self.forgotten_before(first.unwrap_or(self.untouched().end));
+            self.forgotten_before(first.unwrap_or(self.next_sequence()));
         }
         count
     }

@@ -4,7 +4,7 @@
 //! The same commands give the same state, bit for bit.
 //!
 //! Always true:
-//! - a message is in exactly one of untouched (at or past the frontier), returned, delayed, leased, dead, gone;
+//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, delayed, leased, dead, gone;
 //! - a timer stands if and only if its message is leased or delayed;
 //! - dead-letter queues form no circle;
 //! - a holder is known if and only if it holds something;

@@ -5,7 +5,7 @@
 
 use super::settle::holder_key;
 use super::{Among, Dispatch, Queue};
-use crate::types::{Epoch, HolderId, Lease, Sequence};
+use crate::types::{Epoch, HolderId, Lease, Priority, Sequence};
 
 /// Who may get the next message of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +71,18 @@ impl Queue {
         }
     }
 
-    /// What is ready, in the order of delivery.
-    pub fn ready(&self) -> impl Iterator<Item = Sequence> {
-        let untouched = self.untouched();
-        self.returned().chain((untouched.start.0..untouched.end.0).map(Sequence))
+    /// In a FIFO queue, the first message that waits for its time: those behind it wait, too.
+    #[must_use]
+    pub fn barrier(&self) -> Option<Sequence> {
+        self.delayed().next().filter(|_| self.in_order())
     }
 
-    /// What may be granted, one after the other, in the order of delivery.
-    pub fn candidates(&self) -> impl Iterator<Item = Sequence> {
-        let first_delayed = self.delayed().next().filter(|_| self.in_order());
-        self.ready().take_while(move |&sequence| first_delayed.is_none_or(|delayed| sequence < delayed))
+    /// In a FIFO queue, where all is of one priority and without gaps, the message that goes next.
+    fn first(&self) -> Option<Sequence> {
+        let lane = self.lane(Priority::default());
+        let returned = self.returned().map(|(_, sequence)| sequence).next();
+        let first = returned.or((lane.messages > 0).then_some(lane.frontier))?;
+        self.barrier().is_none_or(|barrier| first < barrier).then_some(first)
     }
 
     /// Whether a message may be granted for this lease now.
@@ -89,7 +91,7 @@ impl Queue {
             return false;
         }
         !self.in_order()
-            || (self.candidates().next() == Some(sequence)
+            || (self.first() == Some(sequence)
                 && self.holder().is_none_or(|holder| holder == holder_key(lease)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::duplicate::Sifted;
 use super::{Effects, Engine, Outcome, Queue};
-use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Published, QueueId, Touch};
+use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Lane, Published, QueueId};
 
 /// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
 const FORGET: usize = 16;
@@ -11,8 +11,12 @@ impl Queue {
     /// By how much so many messages and bytes more would be over the queue's limits.
     #[must_use]
     pub fn excess(&self, messages: u64, bytes: u64) -> Excess {
+        let limits = self.record().settings.limits;
+        if limits.messages == 0 && limits.bytes == 0 {
+            return Excess::default();
+        }
         let depth = self.depth();
-        self.record().settings.limits.excess(depth.messages() + messages, depth.bytes + bytes)
+        limits.excess(depth.messages() + messages, depth.bytes + bytes)
     }
 
     /// Why so many messages and bytes more don't fit, if they don't.
@@ -49,7 +53,7 @@ impl Engine {
     ) -> Outcome {
         let now = self.record.now;
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let Sifted { messages: count, bytes, duplicates, new } = queue.sift(&messages, facts, now);
+        let Sifted { messages: count, bytes, duplicates, new, lanes } = queue.sift(&messages, facts, now);
         if count > 0
             && let Some(full) = queue.full(count, bytes)
         {
@@ -66,14 +70,14 @@ impl Engine {
             self.remembered -= queue.forget(now, new.len() + FORGET);
             self.remembered += new.len();
         }
-        let first = queue.publish(&messages);
+        let first = queue.publish(&messages, &lanes);
         for (sequence, deduplication) in new {
             queue.remembered.insert(sequence, now, deduplication);
             effects.changes.push(Change::Remembered { queue: id, sequence, id: deduplication, at: now });
         }
         self.dirty.insert(id);
         if !messages.is_empty() {
-            effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
+            effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages, lanes });
         }
         Outcome::Published(Published { first, duplicates })
     }
@@ -82,15 +86,17 @@ impl Engine {
     pub(super) fn drop_messages(&mut self, id: QueueId, picks: &[Dropped], effects: &mut Effects) -> Outcome {
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
         let mut messages = 0;
-        for &Dropped { sequence, size } in picks {
-            if queue.is_next(sequence) {
-                queue.advance(size);
-            } else if queue.touch(sequence).is_some_and(Touch::is_ready) {
+        for &Dropped { sequence, size, priority } in picks {
+            let lane = if queue.is_next(priority, sequence) {
+                queue.advance(priority, sequence, size);
+                Lane::of(priority)
+            } else if let Some(lane) = queue.touch(sequence).filter(|it| it.is_ready()).map(|it| it.lane) {
                 queue.remove(sequence);
+                lane
             } else {
                 continue;
-            }
-            effects.changes.push(Change::Settled { queue: id, sequence });
+            };
+            effects.changes.push(Change::Settled { queue: id, lane, sequence });
             messages += 1;
         }
         self.dirty.insert(id);

@@ -1,29 +1,33 @@
 //! One queue: what was never leased, what is leased, what came back, what waits for its time, what is dead.
 //!
-//! Untouched messages are two numbers, the frontier and the next sequence. Only messages that were leased and are not
+//! Untouched messages are a few numbers for each lane, the frontier among them. Only messages that were leased and are not
 //! settled, or that wait for their time, have an entry.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::ops::Range;
 
 use super::duplicate::Remembered;
 use super::outcome::Effects;
 use crate::types::{
-    Change, Content, DeliveryMode, Holder, Ordering, QueueRecord, QueueSettings, Sequence, Touch, TouchState,
+    Change, Content, DeliveryMode, Holder, Lane, LaneRecord, Ordering, Priority, QueueRecord, QueueSettings,
+    Sequence, Touch, TouchState,
 };
+
+/// Where a touched message stands in the order of delivery.
+type Key = (Reverse<Priority>, Sequence);
 
 /// One queue's state.
 #[derive(Debug)]
 pub struct Queue {
     record: QueueRecord,
     touched: BTreeMap<Sequence, Touch>,
-    /// The touched messages that are ready.
-    returned: BTreeSet<Sequence>,
-    delayed: BTreeSet<Sequence>,
-    dead: BTreeSet<Sequence>,
+    /// The touched messages that are ready, the most urgent first; so are the other sets.
+    returned: BTreeSet<Key>,
+    delayed: BTreeSet<Key>,
+    dead: BTreeSet<Key>,
     /// Those that are leased, in a FIFO queue; elsewhere nobody asks.
-    leased: BTreeSet<Sequence>,
+    leased: BTreeSet<Key>,
     touched_bytes: u64,
     pub(super) remembered: Remembered,
 }
@@ -97,11 +101,11 @@ impl Queue {
         let [touched, returned, delayed, dead] =
             [self.touched.len(), self.returned.len(), self.delayed.len(), self.dead.len()].map(|n| n as u64);
         Depth {
-            ready: self.record.next_sequence.0 - self.record.frontier.0 + returned,
+            ready: self.record.lanes.messages() + returned,
             delayed,
             leased: touched - returned - delayed - dead,
             dead,
-            bytes: self.record.untouched_bytes + self.touched_bytes,
+            bytes: self.record.lanes.bytes() + self.touched_bytes,
         }
     }
 
@@ -127,36 +131,70 @@ impl Queue {
         self.touched.get(&sequence)
     }
 
-    /// What is ready and touched, in the order of delivery. It goes before what is untouched.
-    pub fn returned(&self) -> impl Iterator<Item = Sequence> {
-        self.returned.iter().copied()
+    /// What is ready and was leased before, in the order of delivery. That of a priority goes before what is untouched of it.
+    pub fn returned(&self) -> impl DoubleEndedIterator<Item = (Priority, Sequence)> {
+        self.returned.iter().map(|&(Reverse(priority), sequence)| (priority, sequence))
     }
 
-    /// What waits for its time, by sequence.
+    /// That of one priority.
+    pub fn returned_of(&self, priority: Priority) -> impl Iterator<Item = Sequence> {
+        let of = Reverse(priority);
+        self.returned.range((of, Sequence(0))..=(of, Sequence(u64::MAX))).map(|&(_, sequence)| sequence)
+    }
+
+    /// What waits for its time, by sequence within a priority.
     pub fn delayed(&self) -> impl Iterator<Item = Sequence> {
-        self.delayed.iter().copied()
+        self.delayed.iter().map(|&(_, sequence)| sequence)
     }
 
-    /// What waits to be moved to the dead-letter queue, by sequence.
+    /// What waits to be moved to the dead-letter queue, by sequence within a priority.
     pub fn dead(&self) -> impl Iterator<Item = Sequence> {
-        self.dead.iter().copied()
+        self.dead.iter().map(|&(_, sequence)| sequence)
     }
 
-    /// In a FIFO queue, what is leased, by sequence from `first` on; elsewhere nothing.
+    /// In a FIFO queue, where all is of one priority, what is leased, by sequence from `first` on; elsewhere nothing.
     pub(super) fn leased_from(&self, first: Sequence) -> impl Iterator<Item = Sequence> {
-        self.leased.range(first..).copied()
+        self.leased.range((Reverse(Priority::default()), first)..).map(|&(_, sequence)| sequence)
     }
 
-    /// What is ready and untouched.
-    #[must_use]
-    pub fn untouched(&self) -> Range<Sequence> {
-        self.record.frontier..self.record.next_sequence
+    /// The priorities of what is ready, the most urgent first.
+    pub fn ready_priorities(&self) -> impl DoubleEndedIterator<Item = Priority> {
+        let none_returned = self.returned.is_empty();
+        self.record.lanes.descending().filter_map(move |(priority, lane)| {
+            let ready = lane.messages > 0 || (!none_returned && self.returned_of(priority).next().is_some());
+            ready.then_some(priority)
+        })
     }
 
-    /// Whether a message waits for the next consumer.
+    /// The lane of messages of a priority. In a FIFO queue it is one for all.
     #[must_use]
-    pub fn is_ready(&self, sequence: Sequence) -> bool {
-        self.untouched().contains(&sequence) || self.returned.contains(&sequence)
+    pub fn lane_for(&self, priority: Priority) -> Lane {
+        if self.in_order() { Lane::default() } else { Lane::of(priority) }
+    }
+
+    /// What is untouched of a priority.
+    #[must_use]
+    pub fn lane(&self, priority: Priority) -> LaneRecord {
+        self.record.lanes.of(priority)
+    }
+
+    /// What the next message will be called.
+    #[must_use]
+    pub fn next_sequence(&self) -> Sequence {
+        self.record.next_sequence
+    }
+
+    /// Whether a message that is, or was, in that lane is untouched.
+    #[must_use]
+    pub fn is_untouched(&self, lane: Lane, sequence: Sequence) -> bool {
+        let LaneRecord { frontier, messages, .. } = self.lane(lane.priority());
+        !lane.is_delayed() && messages > 0 && sequence >= frontier && sequence < self.record.next_sequence
+    }
+
+    /// Whether a message that is, or was, in that lane waits for the next consumer.
+    #[must_use]
+    pub fn is_ready(&self, lane: Lane, sequence: Sequence) -> bool {
+        self.is_untouched(lane, sequence) || self.returned.contains(&(Reverse(lane.priority()), sequence))
     }
 
     /// Whether a message is gone when it is leased.
@@ -175,31 +213,51 @@ impl Queue {
         })
     }
 
-    pub(super) fn publish(&mut self, messages: &[Content]) -> Sequence {
+    /// Numbers messages. Those in another lane than that of priority 0 are named by their place.
+    pub(super) fn publish(&mut self, messages: &[Content], lanes: &[(u32, Lane)]) -> Sequence {
         let first = self.record.next_sequence;
         self.record.next_sequence = first.plus(messages.len() as u64);
-        self.record.untouched_bytes += messages.iter().map(|content| u64::from(content.size())).sum::<u64>();
+        let size = |content: &Content| u64::from(content.size());
+        if lanes.is_empty() {
+            let bytes = messages.iter().map(size).sum::<u64>();
+            if !messages.is_empty() {
+                self.record.lanes.of_mut(Priority::default()).add(first, messages.len() as u64, bytes);
+            }
+            return first;
+        }
+        let mut others = lanes.iter().copied().peekable();
+        for (place, content) in (0_u32..).zip(messages) {
+            let lane = others.next_if(|&(at, _)| at == place).map_or(Lane::default(), |(_, lane)| lane);
+            self.record.lanes.of_mut(lane.priority()).add(first.plus(u64::from(place)), 1, size(content));
+        }
         first
     }
 
     /// What is touched and nobody holds.
     pub(super) fn waiting(&self) -> Vec<Sequence> {
-        self.returned.iter().chain(&self.delayed).chain(&self.dead).copied().collect()
+        self.returned.iter().chain(&self.delayed).chain(&self.dead).map(|&(_, sequence)| sequence).collect()
     }
 
     /// Takes everything that is untouched.
     pub(super) fn purge_untouched(&mut self, effects: &mut Effects) {
-        let Range { start: from, end: until } = self.untouched();
-        if from < until {
-            self.record.frontier = until;
-            self.record.untouched_bytes = 0;
-            effects.changes.push(Change::Purged { queue: self.record.id, from, until });
+        let (queue, until) = (self.record.id, self.record.next_sequence);
+        for priority in Priority::descending() {
+            let lane = self.record.lanes.of_mut(priority);
+            let LaneRecord { frontier: from, messages, .. } = *lane;
+            if messages > 0 {
+                *lane = LaneRecord { frontier: until, messages: 0, bytes: 0 };
+                self.record.lanes.passed = until;
+                effects.changes.push(Change::Purged { queue, lane: Lane::of(priority), from, until });
+            }
         }
     }
 
-    /// Whether it is the first untouched message.
-    pub(super) fn is_next(&self, sequence: Sequence) -> bool {
-        sequence == self.record.frontier && sequence < self.record.next_sequence
+    /// Whether a message of that priority may be the first that is untouched.
+    pub(super) fn is_next(&self, priority: Priority, sequence: Sequence) -> bool {
+        let (lane, next) = (self.lane(priority), self.record.next_sequence);
+        // Without gaps in the lane, what is there is untouched.
+        lane.may_begin_with(sequence, next)
+            && (lane.messages == next.0 - lane.frontier.0 || !self.touched.contains_key(&sequence))
     }
 
     /// Deduplication ids of messages before `first` are forgotten.
@@ -207,10 +265,10 @@ impl Queue {
         self.record.remembered_from = first;
     }
 
-    /// Takes the first untouched message. The caller knows its size.
-    pub(super) fn advance(&mut self, size: u32) {
-        self.record.frontier = self.record.frontier.next();
-        self.record.untouched_bytes = self.record.untouched_bytes.saturating_sub(u64::from(size));
+    /// Takes the first untouched message of a priority. The caller knows which it is, and its size.
+    pub(super) fn advance(&mut self, priority: Priority, sequence: Sequence, size: u32) {
+        self.record.lanes.of_mut(priority).advance(sequence, size);
+        self.record.lanes.pass(sequence);
     }
 
     /// Behaves otherwise from now on.
@@ -220,7 +278,7 @@ impl Queue {
 
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
-        let place = Place::of(&touch);
+        let (place, key) = (Place::of(&touch), (Reverse(touch.lane.priority()), sequence));
         self.touched_bytes += u64::from(touch.size);
         let old = self.touched.insert(sequence, touch);
         if let Some(old) = &old {
@@ -231,25 +289,26 @@ impl Queue {
             return;
         }
         if let Some(set) = was.and_then(|was| self.set_of(was)) {
-            set.remove(&sequence);
+            set.remove(&key);
         }
         if let Some(set) = self.set_of(place) {
-            set.insert(sequence);
+            set.insert(key);
         }
     }
 
     /// Forgets a touched message: it is settled.
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<Touch> {
         let touch = self.touched.remove(&sequence)?;
+        let key = (Reverse(touch.lane.priority()), sequence);
         if let Some(set) = self.set_of(Place::of(&touch)) {
-            set.remove(&sequence);
+            set.remove(&key);
         }
         self.touched_bytes -= u64::from(touch.size);
         Some(touch)
     }
 
     /// The set of a place, if it is kept.
-    fn set_of(&mut self, place: Place) -> Option<&mut BTreeSet<Sequence>> {
+    fn set_of(&mut self, place: Place) -> Option<&mut BTreeSet<Key>> {
         match place {
             Place::Returned => Some(&mut self.returned),
             Place::Delayed => Some(&mut self.delayed),
@@ -269,9 +328,13 @@ impl Queue {
 
     /// Checks what must always be true of a queue by itself.
     pub(super) fn verify(&self) {
-        let Range { start: frontier, end: next } = self.untouched();
-        assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
-        assert!(frontier < next || self.record.untouched_bytes == 0, "no message, but bytes of it");
+        let next = self.record.next_sequence;
+        for (priority, lane) in self.record.lanes.descending() {
+            let LaneRecord { frontier, messages, bytes } = lane;
+            assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
+            assert!(messages <= next.0 - frontier.0, "{messages} messages from {frontier} to {next}");
+            assert!(messages > 0 || bytes == 0, "no message of {priority:?}, but bytes of it");
+        }
         let places = [
             (&self.returned, Place::Returned),
             (&self.delayed, Place::Delayed),
@@ -280,15 +343,20 @@ impl Queue {
         ];
         for (set, place) in places {
             let touched = self.touched.iter().filter(|(_, touch)| Place::of(touch) == place);
-            let expected =
-                touched.map(|(sequence, _)| sequence).filter(|_| place != Place::Leased || self.in_order());
-            assert!(set.iter().eq(expected), "the set {place:?} is not what is in that state");
+            let expected: BTreeSet<_> = touched
+                .filter(|_| place != Place::Leased || self.in_order())
+                .map(|(&sequence, touch)| (Reverse(touch.lane.priority()), sequence))
+                .collect();
+            assert!(*set == expected, "the set {place:?} is not what is in that state");
         }
         self.remembered.verify(self.record.remembered_from, next);
         let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
         assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
         for (&sequence, touch) in &self.touched {
-            assert!(sequence.0 >= 1 && sequence < frontier, "{sequence} is touched and untouched");
+            assert!(
+                sequence.0 >= 1 && !self.is_untouched(touch.lane, sequence),
+                "{sequence} is touched and untouched"
+            );
             assert!(touch.attempt.0 >= 1 || touch.lease().is_none(), "a lease of {sequence} is no attempt");
             assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
             let lasting = !self.at_most_once() || touch.attempt.0 == 0;

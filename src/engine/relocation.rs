@@ -5,7 +5,9 @@
 
 use super::Engine;
 use super::outcome::{Effects, Outcome};
-use crate::types::{Arrival, Attempt, Change, Epoch, Moved, Moving, QueueId, Sequence, Touch, TouchState};
+use crate::types::{
+    Arrival, Attempt, Change, Dropped, Epoch, Lane, Moved, Moving, Priority, QueueId, Touch, TouchState,
+};
 
 impl Engine {
     pub(super) fn relocate(
@@ -20,64 +22,70 @@ impl Engine {
         }
         self.dirty.insert(id);
         let mut moved = 0;
-        for Moved { sequence, size, to } in messages {
-            let to = to.filter(|to| to.queue != id && self.queues.contains_key(&to.queue));
-            match to {
-                Some(to) if self.leave(id, which, sequence, size, effects) => {
-                    self.arrive(to, effects);
-                    moved += 1;
+        for Moved { sequence, size, priority, to } in messages {
+            let picked = Dropped { sequence, size, priority };
+            let Some(to) = to.filter(|to| to.queue != id && self.queues.contains_key(&to.queue)) else {
+                if which == Moving::Ready {
+                    self.step_over(id, picked, effects);
                 }
-                Some(_) => {}
-                None => self.step_over(id, which, sequence, size, effects),
+                continue;
+            };
+            if let Some(lane) = self.leave(id, which, picked, effects) {
+                self.arrive(to, lane.priority(), effects);
+                moved += 1;
             }
         }
         Outcome::Moved { messages: moved }
     }
 
-    /// Takes a message out of its queue, if it is still one of those that may be moved.
+    /// Takes a message out of its queue and its lane, if it is still one of those that may be moved.
     fn leave(
         &mut self,
         id: QueueId,
         which: Moving,
-        sequence: Sequence,
-        size: u32,
+        Dropped { sequence, size, priority }: Dropped,
         effects: &mut Effects,
-    ) -> bool {
-        let Some(queue) = self.queues.get_mut(&id) else { return false };
-        match (queue.touch(sequence), which) {
-            (Some(touch), Moving::Dead) if touch.is_dead() => self.settle(id, sequence, effects),
-            (Some(touch), Moving::Ready) if touch.is_ready() => self.settle(id, sequence, effects),
-            (None, Moving::Ready) if queue.is_next(sequence) => {
-                queue.advance(size);
-                effects.changes.push(Change::Settled { queue: id, sequence });
+    ) -> Option<Lane> {
+        let queue = self.queues.get_mut(&id)?;
+        if let Some(touch) = queue.touch(sequence) {
+            let lane = touch.lane;
+            let may = match which {
+                Moving::Dead => touch.is_dead(),
+                Moving::Ready => touch.is_ready(),
+            };
+            if may {
+                self.settle(id, sequence, effects);
             }
-            _ => return false,
+            return may.then_some(lane);
         }
-        true
+        if which != Moving::Ready || !queue.is_next(priority, sequence) {
+            return None;
+        }
+        queue.advance(priority, sequence, size);
+        let lane = Lane::of(priority);
+        effects.changes.push(Change::Settled { queue: id, lane, sequence });
+        Some(lane)
     }
 
-    fn arrive(&mut self, Arrival { queue: id, content }: Arrival, effects: &mut Effects) {
+    /// A message keeps its priority, unless all of its new queue are of one.
+    fn arrive(&mut self, Arrival { queue: id, content }: Arrival, priority: Priority, effects: &mut Effects) {
         let now = self.record.now;
         let Some(queue) = self.queues.get_mut(&id) else { return };
+        let lane = queue.lane_for(priority);
+        let lanes = if lane == Lane::default() { Vec::new() } else { vec![(0, lane)] };
         let messages = vec![content];
-        let first = queue.publish(&messages);
+        let first = queue.publish(&messages, &lanes);
         self.dirty.insert(id);
-        effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages });
+        effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages, lanes });
     }
 
-    fn step_over(
-        &mut self,
-        id: QueueId,
-        which: Moving,
-        sequence: Sequence,
-        size: u32,
-        effects: &mut Effects,
-    ) {
+    fn step_over(&mut self, id: QueueId, picked: Dropped, effects: &mut Effects) {
+        let Dropped { sequence, size, priority } = picked;
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if which == Moving::Ready && queue.is_next(sequence) {
-            queue.advance(size);
-            let (attempt, epoch) = (Attempt(0), Epoch(0));
-            let touch = Touch { attempt, uncounted: 0, epoch, size, state: TouchState::Ready };
+        if queue.is_next(priority, sequence) {
+            queue.advance(priority, sequence, size);
+            let (attempt, epoch, lane) = (Attempt(0), Epoch(0), Lane::of(priority));
+            let touch = Touch { attempt, uncounted: 0, epoch, size, lane, state: TouchState::Ready };
             self.put(id, sequence, touch, effects);
         }
     }

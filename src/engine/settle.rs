@@ -10,8 +10,8 @@ use super::outcome::{Effects, Freed, Granted, Outcome};
 use super::requeue::Ending;
 use super::{Engine, Queue};
 use crate::types::{
-    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lease, Offer, Pick, QueueId, ReceiptFailure,
-    Retry, Sequence, Timestamp, Touch, TouchState,
+    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lane, Lease, Offer, Pick, QueueId,
+    ReceiptFailure, Retry, Sequence, Timestamp, Touch, TouchState,
 };
 
 /// What a claim says of a message that may be settled by it.
@@ -43,7 +43,11 @@ impl Engine {
             granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
             if queue.at_most_once() {
                 queue.remove(pick.sequence);
-                effects.changes.push(Change::Settled { queue: id, sequence: pick.sequence });
+                effects.changes.push(Change::Settled {
+                    queue: id,
+                    lane: touch.lane,
+                    sequence: pick.sequence,
+                });
             } else {
                 queue.put(pick.sequence, touch.clone());
                 leased.push((pick.sequence, touch));
@@ -144,7 +148,7 @@ impl Engine {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
-        effects.changes.push(Change::Settled { queue: id, sequence });
+        effects.changes.push(Change::Settled { queue: id, lane: touch.lane, sequence });
     }
 
     fn prolong(
@@ -201,7 +205,7 @@ impl Engine {
             return Err(ReceiptFailure::Unknown);
         }
         let Some(touch) = queue.touch(claim.sequence).filter(|touch| !touch.is_dead()) else {
-            let granted = claim.sequence < queue.untouched().start;
+            let granted = claim.sequence < queue.record().lanes.passed;
             return Err(if granted { ReceiptFailure::Gone } else { ReceiptFailure::Unknown });
         };
         match claim.attempt.cmp(&touch.attempt) {
@@ -289,14 +293,14 @@ fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
     if !queue.may_go(pick.sequence, &lease) {
         return None;
     }
-    let (attempt, uncounted, size) = if queue.is_next(pick.sequence) {
-        queue.advance(pick.size);
-        (Attempt(1), 0, pick.size)
+    let (attempt, uncounted, size, lane) = if queue.is_next(pick.priority, pick.sequence) {
+        queue.advance(pick.priority, pick.sequence, pick.size);
+        (Attempt(1), 0, pick.size, Lane::of(pick.priority))
     } else {
         let touch = queue.touch(pick.sequence).filter(|touch| touch.is_ready())?;
-        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size)
+        (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size, touch.lane)
     };
-    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, state: TouchState::Leased(lease) })
+    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, state: TouchState::Leased(lease) })
 }
 
 pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {

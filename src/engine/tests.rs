@@ -2,6 +2,7 @@
 
 mod credit;
 mod fifo;
+mod lanes;
 mod life;
 mod limits;
 mod names;

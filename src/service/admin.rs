@@ -58,7 +58,7 @@ impl Services {
     /// A queue with the time of its oldest message that was never delivered.
     async fn show(&self, name: QueueName) -> Result<proto::Queue, Status> {
         let view = self.broker.show(name.clone()).await?;
-        let oldest = self.oldest(name, view.record.frontier).await?;
+        let oldest = self.oldest(name).await?;
         let mut queue = wire::queue(&view);
         if let Some(stats) = &mut queue.stats {
             stats.oldest_published_at = oldest.map(wire::timestamp);
@@ -66,15 +66,10 @@ impl Services {
         Ok(queue)
     }
 
-    /// When the first message from `frontier` on that is ready was published; it may have to be read from disk.
-    pub(super) async fn oldest(
-        &self,
-        name: QueueName,
-        frontier: Sequence,
-    ) -> Result<Option<Timestamp>, BrokerError> {
-        let window = Window { from: frontier, count: 1 };
-        let page = self.broker.peek(name, window, Some(MessageState::Ready), PAGE_BYTES).await?;
-        Ok(page.items.first().map(|peeked| peeked.message.published_at))
+    /// When the first message that was never leased was published; it may have to be read from disk.
+    pub(super) async fn oldest(&self, name: QueueName) -> Result<Option<Timestamp>, BrokerError> {
+        let oldest = self.broker.oldest(name).await?;
+        Ok(oldest.map(|peeked| peeked.message.published_at))
     }
 
     async fn peek(

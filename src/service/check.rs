@@ -11,8 +11,8 @@ use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
     Content, DEDUPLICATION_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts, FactsByPlace,
-    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, QueueName, QueueSettings, Receipt,
-    ReceiptFailure,
+    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName, QueueSettings,
+    Receipt, ReceiptFailure,
 };
 
 /// The most attributes of a message.
@@ -108,7 +108,6 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
     attributes(&field("attributes"), &checked.attributes)?;
     let unsupported = [
         ("ordering_key", !checked.ordering_key.is_empty(), "BY_KEY queues are"),
-        ("priority", checked.priority != 0, "priorities are"),
         ("delay", checked.delay.is_some(), "delays are"),
         ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
     ];
@@ -118,7 +117,10 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
         }
     }
     let deduplication = deduplication(&field("deduplication_id"), &checked.deduplication_id)?;
-    Ok(Facts { deduplication })
+    let priority = Priority::new(checked.priority).ok_or_else(|| {
+        Invalid::new(field("priority"), format!("it is {}; it must be 0 to 9", checked.priority))
+    })?;
+    Ok(Facts { deduplication, priority })
 }
 
 fn deduplication(field: &str, id: &str) -> Result<Option<DeduplicationId>, Invalid> {
@@ -331,7 +333,7 @@ mod tests {
         for (bad, field) in [
             (Checked { attributes: reserved, ..Checked::default() }, "attributes"),
             (Checked { ordering_key: "k".into(), ..Checked::default() }, "ordering_key"),
-            (Checked { priority: 1, ..Checked::default() }, "priority"),
+            (Checked { priority: 10, ..Checked::default() }, "priority"),
             (Checked { delay: Some(prost_types::Duration::default()), ..Checked::default() }, "delay"),
             (
                 Checked { time_to_live: Some(prost_types::Duration::default()), ..Checked::default() },

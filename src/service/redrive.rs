@@ -144,8 +144,8 @@ impl Run {
     /// Where a message goes, if it does not stay.
     async fn relocation(&mut self, peeked: Peeked) -> Result<Relocation, Status> {
         let message = peeked.message;
-        let (sequence, size) = (message.sequence, message.content.size());
-        let stays = Relocation { sequence, size, to: None };
+        let (sequence, size, priority) = (message.sequence, message.content.size(), peeked.priority);
+        let stays = Relocation { sequence, size, priority, to: None };
         let letter = revived(&message.content);
         let came_from = letter.as_ref().map(|(source, _)| source.clone());
         if self.source.is_some() && self.source != came_from {
@@ -157,7 +157,7 @@ impl Run {
             return Ok(stays);
         }
         let content = letter.map_or(message.content, |(_, content)| content);
-        Ok(Relocation { sequence, size, to: Some((target, content)) })
+        Ok(Relocation { sequence, size, priority, to: Some((target, content)) })
     }
 
     async fn is_there(&mut self, name: &QueueName) -> Result<bool, Status> {

@@ -107,6 +107,10 @@ impl From<BrokerError> for Status {
                 let details = info("DEDUPLICATION_OFF", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::FailedPrecondition, message, details)
             }
+            BrokerError::NoPriorities(queue) => {
+                let details = info("PRIORITY_IN_FIFO", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
             BrokerError::TooManyIds { limit } => {
                 let limit = limit.to_string();
                 let details = info(

@@ -15,7 +15,7 @@ use super::access::{Caller, SEE};
 use super::status::Invalid;
 use super::{Services, check, proto, wire};
 use crate::broker::{Board, BrokerError, Row, Tally, Watch};
-use crate::types::{Duration, QueueId, QueueName, Sequence, Timestamp};
+use crate::types::{Duration, QueueId, QueueName, Timestamp};
 
 /// How often reports may come.
 const INTERVAL_MIN: Duration = Duration(100);
@@ -99,9 +99,7 @@ impl Watcher {
             && let Some(stats) = &mut report.stats
         {
             // It is on disk, or there is none. Whatever is ready and was leased before is older, but not new.
-            let view = self.services.broker.show(name.clone()).await?;
-            let frontier: Sequence = view.record.frontier;
-            let oldest = self.services.oldest(name.clone(), frontier).await?;
+            let oldest = self.services.oldest(name.clone()).await?;
             stats.oldest_published_at = oldest.map(wire::timestamp);
         }
         let tallies = rows.iter().map(|row| (row.id, row.tally)).collect();

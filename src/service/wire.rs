@@ -126,7 +126,7 @@ pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
 }
 
 pub(super) fn peeked(peeked: Peeked) -> proto::PeekedMessage {
-    let Peeked { message, state, touch } = peeked;
+    let Peeked { message, state, touch, priority: _ } = peeked;
     let state = match state {
         MessageState::Ready => proto::MessageState::Ready,
         MessageState::Delayed => proto::MessageState::Delayed,

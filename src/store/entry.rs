@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::types::{
     Arrival, Attempt, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
-    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, QueueId, Retry, Sequence, Timestamp,
+    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence,
+    Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
@@ -98,9 +99,10 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
         Command::Drop { queue, picks } => {
             start(21, Some(*queue));
             put_varint(out, length(picks.len()));
-            for Dropped { sequence, size } in picks {
+            for Dropped { sequence, size, priority } in picks {
                 put_varint(out, sequence.0);
                 put_varint(out, u64::from(*size));
+                out.push(priority.number());
             }
         }
         Command::Forget { limit } => {
@@ -108,7 +110,8 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             put_varint(out, u64::from(*limit));
         }
         Command::Grant { queue, offers, picks } => {
-            start(6, Some(*queue));
+            let flat = picks.iter().all(|pick| pick.priority == Priority::default());
+            start(if flat { 6 } else { 23 }, Some(*queue));
             put_varint(out, length(offers.len()));
             for Offer { holder, duration, consumer } in offers {
                 put_holder(out, *holder);
@@ -116,10 +119,13 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
                 put_consumer(out, consumer);
             }
             put_varint(out, length(picks.len()));
-            for Pick { sequence, size, offer } in picks {
+            for Pick { sequence, size, offer, priority } in picks {
                 put_varint(out, sequence.0);
                 put_varint(out, u64::from(*size));
                 put_varint(out, u64::from(*offer));
+                if !flat {
+                    out.push(priority.number());
+                }
             }
         }
         Command::Ack { queue, claims } => {
@@ -189,14 +195,14 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         },
         21 => {
             let queue = queue(input)?;
-            let picks = (0..input.count(2)?).map(|_| dropped(input)).collect::<Result<_, _>>()?;
+            let picks = (0..input.count(3)?).map(|_| dropped(input)).collect::<Result<_, _>>()?;
             Command::Drop { queue, picks }
         }
         22 => Command::Forget { limit: input.varint_u32()? },
-        6 => {
+        tag @ (6 | 23) => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
-            let picks = (0..input.count(3)?).map(|_| pick(input)).collect::<Result<_, _>>()?;
+            let picks = (0..input.count(3)?).map(|_| pick(input, tag == 6)).collect::<Result<_, _>>()?;
             Command::Grant { queue, offers, picks }
         }
         7 => Command::Ack { queue: queue(input)?, claims: claims(input)? },
@@ -221,7 +227,7 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         13 => {
             let queue = queue(input)?;
             let which = if flag(input)? { Moving::Ready } else { Moving::Dead };
-            let messages = (0..input.count(3)?).map(|_| moved(input, payload)).collect::<Result<_, _>>()?;
+            let messages = (0..input.count(4)?).map(|_| moved(input, payload)).collect::<Result<_, _>>()?;
             Command::Move { queue, which, messages }
         }
         tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
@@ -245,14 +251,18 @@ pub(super) fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Con
     (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
 }
 
-/// A message has a bit for each fact that it has: 1 for a deduplication id.
+/// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority.
 pub(super) fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
     put_varint(out, length(facts.len()));
-    for (place, Facts { deduplication }) in facts {
+    for (place, Facts { deduplication, priority }) in facts {
         put_varint(out, u64::from(*place));
-        out.push(u8::from(deduplication.is_some()));
+        let urgent = *priority != Priority::default();
+        out.push(u8::from(deduplication.is_some()) | u8::from(urgent) << 1);
         if let Some(DeduplicationId(id)) = deduplication {
             id.iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
+        }
+        if urgent {
+            out.push(priority.number());
         }
     }
 }
@@ -262,24 +272,34 @@ pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
     let fact = |_| {
         let place = input.varint_u32()?;
         let bits = input.u8()?;
-        if bits & !1 != 0 {
+        if bits & !3 != 0 {
             return Err(Malformed("a message has a fact that this program does not know"));
         }
         let deduplication = match bits & 1 {
             0 => None,
             _ => Some(DeduplicationId([input.u64()?, input.u64()?])),
         };
-        Ok((place, Facts { deduplication }))
+        let priority = if bits & 2 == 0 { Priority::default() } else { priority(input)? };
+        Ok((place, Facts { deduplication, priority }))
     };
     (0..count).map(fact).collect()
 }
 
 fn dropped(input: &mut Input<'_>) -> Result<Dropped, Malformed> {
-    Ok(Dropped { sequence: Sequence(input.varint()?), size: input.varint_u32()? })
+    Ok(Dropped { sequence: Sequence(input.varint()?), size: input.varint_u32()?, priority: priority(input)? })
 }
 
-fn pick(input: &mut Input<'_>) -> Result<Pick, Malformed> {
-    Ok(Pick { sequence: Sequence(input.varint()?), size: input.varint_u32()?, offer: input.varint_u32()? })
+fn pick(input: &mut Input<'_>, flat: bool) -> Result<Pick, Malformed> {
+    Ok(Pick {
+        sequence: Sequence(input.varint()?),
+        size: input.varint_u32()?,
+        offer: input.varint_u32()?,
+        priority: if flat { Priority::default() } else { priority(input)? },
+    })
+}
+
+fn priority(input: &mut Input<'_>) -> Result<Priority, Malformed> {
+    Priority::new(u32::from(input.u8()?)).ok_or(Malformed("a priority is more than 9"))
 }
 
 fn flag(input: &mut Input<'_>) -> Result<bool, Malformed> {
@@ -322,9 +342,10 @@ fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved]) {
         Moving::Ready => 1,
     });
     put_varint(out, length(messages.len()));
-    for Moved { sequence, size, to } in messages {
+    for Moved { sequence, size, priority, to } in messages {
         put_varint(out, sequence.0);
         put_varint(out, u64::from(*size));
+        out.push(priority.number());
         out.push(u8::from(to.is_some()));
         if let Some(Arrival { queue, content }) = to {
             put_varint(out, u64::from(queue.0));
@@ -335,11 +356,12 @@ fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved]) {
 
 fn moved(input: &mut Input<'_>, payload: &Bytes) -> Result<Moved, Malformed> {
     let (sequence, size) = (Sequence(input.varint()?), input.varint_u32()?);
+    let priority = priority(input)?;
     let arrival = |input: &mut Input<'_>| {
         Ok(Arrival { queue: queue(input)?, content: Content(payload.slice(input.sized()?)) })
     };
     let to = if flag(input)? { Some(arrival(input)?) } else { None };
-    Ok(Moved { sequence, size, to })
+    Ok(Moved { sequence, size, priority, to })
 }
 
 /// A holder is 1 for a stream or 2 for a Receive call, then its id.

@@ -78,8 +78,8 @@ fn count(state: &State) -> Result<Vec<QueueChunks>, ReadError> {
         located(key, &value)?;
         let slots = chunk::decode(&value, key.first)
             .map_err(|malformed| super::state::corrupt("chunks", key, malformed))?;
-        if queues.last().is_none_or(|last| last.queue != key.queue) {
-            queues.push(QueueChunks { queue: key.queue, chunks: 0, records: 0, messages: 0 });
+        if queues.last().is_none_or(|last| last.queue != key.lane.queue) {
+            queues.push(QueueChunks { queue: key.lane.queue, chunks: 0, records: 0, messages: 0 });
         }
         if let Some(last) = queues.last_mut() {
             last.chunks += 1;

@@ -2,36 +2,35 @@
 //!
 //! | tree                | key, big-endian                                                  |
 //! |---------------------|------------------------------------------------------------------|
-//! | `chunks`, `records` | queue: u32, priority: u8, first sequence: u64; 13 bytes          |
+//! | `chunks`, `records` | queue: u32, lane: u8, first sequence: u64; 13 bytes              |
 //! | `records`, further  | the same, then piece: u16 from 1; 15 bytes                       |
 //! | `parts`             | the same as its chunk, then part: u16; 15 bytes                  |
 //! | `queues`            | queue: u32                                                       |
-//! | `sweeps`            | queue: u32, from: u64                                            |
+//! | `sweeps`            | queue: u32, lane: u8, from: u64                                  |
 //!
-//! Byte order is dispatch order: a scan from a queue's prefix meets the next message first. The priority is 0.
+//! A lane is a priority, 0 to 9, or 16 more for what was published with a delay. Within a lane byte order is dispatch order: a
+//! scan from its prefix meets the next message first.
 
-use crate::types::{QueueId, Sequence};
+use crate::types::{Lane, LaneId, QueueId, Sequence};
 
 use super::codec::{Input, Malformed};
 
-const PRIORITY: u8 = 0;
-
-/// Names a chunk: its queue, and the first message in it.
+/// Names a chunk: its lane, and the first message in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ChunkKey {
-    pub(super) queue: QueueId,
+    pub(super) lane: LaneId,
     pub(super) first: Sequence,
 }
 
 impl ChunkKey {
-    pub(super) fn new(queue: QueueId, first: Sequence) -> Self {
-        Self { queue, first }
+    pub(super) fn new(lane: impl Into<LaneId>, first: Sequence) -> Self {
+        Self { lane: lane.into(), first }
     }
 
     pub(super) fn encode(self) -> [u8; 13] {
         let mut key = [0; 13];
-        key[..4].copy_from_slice(&self.queue.0.to_be_bytes());
-        key[4] = PRIORITY;
+        key[..4].copy_from_slice(&self.lane.queue.0.to_be_bytes());
+        key[4] = self.lane.lane.number();
         key[5..].copy_from_slice(&self.first.0.to_be_bytes());
         key
     }
@@ -48,10 +47,9 @@ impl ChunkKey {
     pub(super) fn decode(key: &[u8]) -> Result<Self, Malformed> {
         let mut input = Input::new(key);
         let queue = QueueId(input.u32()?);
-        if input.u8()? != PRIORITY {
-            return Err(Malformed("a key has a priority that this version does not know"));
-        }
-        Ok(Self { queue, first: Sequence(input.u64()?) })
+        let lane =
+            Lane::new(input.u8()?).ok_or(Malformed("a key has a lane that this version does not know"))?;
+        Ok(Self { lane: LaneId { queue, lane }, first: Sequence(input.u64()?) })
     }
 }
 
@@ -61,19 +59,25 @@ pub(super) fn queue(queue: QueueId) -> [u8; 4] {
 }
 
 /// Key of the `sweeps` tree.
-pub(super) fn sweep(queue: QueueId, from: Sequence) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&queue.0.to_be_bytes());
-    key[4..].copy_from_slice(&from.0.to_be_bytes());
-    key
+pub(super) fn sweep(lane: impl Into<LaneId>, from: Sequence) -> [u8; 13] {
+    ChunkKey::new(lane, from).encode()
 }
 
 /// Reads what `sweep` wrote.
-pub(super) fn decode_sweep(key: &[u8]) -> Result<(QueueId, Sequence), Malformed> {
-    let mut input = Input::new(key);
-    let decoded = (QueueId(input.u32()?), Sequence(input.u64()?));
-    input.finish()?;
-    Ok(decoded)
+pub(super) fn decode_sweep(key: &[u8]) -> Result<(LaneId, Sequence), Malformed> {
+    if key.len() != 13 {
+        return Err(Malformed("it is not 13 bytes"));
+    }
+    ChunkKey::decode(key).map(|ChunkKey { lane, first }| (lane, first))
+}
+
+/// Where the keys of a lane end: the first key of the next one, of whatever tree.
+pub(super) fn end_of(lane: LaneId) -> [u8; 5] {
+    let mut key = [0; 5];
+    key[..4].copy_from_slice(&lane.queue.0.to_be_bytes());
+    // Lanes end far below 255.
+    key[4] = lane.lane.number() + 1;
+    key
 }
 
 #[cfg(test)]
@@ -91,10 +95,12 @@ mod tests {
         assert_eq!(sample.part(258)[13..], [1, 2]);
         assert_eq!(ChunkKey::decode(&sample.encode()), Ok(sample));
         assert_eq!(ChunkKey::decode(&sample.part(7)), Ok(sample));
-        assert_eq!(sweep(QueueId(1), Sequence(2)), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
-        assert_eq!(decode_sweep(&sweep(QueueId(1), Sequence(2))), Ok((QueueId(1), Sequence(2))));
+        let lane = LaneId::new(QueueId(1), Lane::new(9).unwrap());
+        assert_eq!(sweep(lane, Sequence(2)), [0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(decode_sweep(&sweep(lane, Sequence(2))), Ok((lane, Sequence(2))));
+        assert_eq!(end_of(lane), [0, 0, 0, 1, 10]);
         assert!(ChunkKey::decode(&[0; 12]).is_err());
-        assert!(ChunkKey::decode(&[1, 2, 3, 4, 9, 0, 0, 0, 0, 0, 0, 0, 5]).is_err());
+        assert!(ChunkKey::decode(&[1, 2, 3, 4, 10, 0, 0, 0, 0, 0, 0, 0, 5]).is_err());
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Values of the trees `meta`, `queues` and `sweeps`.
 //!
 //! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
-//! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, frontier, next
-//! sequence, untouched bytes, remembered from. A row of `sweeps` is the first sequence that stays: u64.
+//! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, next sequence,
+//! remembered from, passed; then for each lane that was ever used, lowest priority first, until the end: priority u8, frontier,
+//! messages, bytes. A row of `sweeps` is the first sequence that stays: u64.
 
-use crate::types::{EngineRecord, Epoch, LogId, QueueId, QueueRecord, Sequence, Timestamp};
+use crate::types::{
+    EngineRecord, Epoch, LaneRecord, Lanes, LogId, Priority, QueueId, QueueRecord, Sequence, Timestamp,
+};
 
 use super::codec::{Input, Malformed, put_bytes, put_varint};
 use super::{entry, settings};
@@ -37,16 +40,31 @@ pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malfor
 }
 
 pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
-    let QueueRecord { id: _, name, settings: how, created_at, frontier, next_sequence, .. } = record;
+    let QueueRecord { id: _, name, settings: how, created_at, next_sequence, lanes, .. } = record;
     let mut out = vec![QUEUE_VERSION];
     put_bytes(&mut out, name.as_str().as_bytes());
     settings::put_settings(&mut out, how);
-    for number in
-        [created_at.0, frontier.0, next_sequence.0, record.untouched_bytes, record.remembered_from.0]
-    {
+    for number in [created_at.0, next_sequence.0, record.remembered_from.0, lanes.passed.0] {
         put_varint(&mut out, number);
     }
+    let used = lanes.descending().rev().filter(|(_, lane)| *lane != LaneRecord::default());
+    for (priority, LaneRecord { frontier, messages, bytes }) in used {
+        out.push(priority.number());
+        for number in [frontier.0, messages, bytes] {
+            put_varint(&mut out, number);
+        }
+    }
     out
+}
+
+fn lanes(input: &mut Input<'_>, passed: Sequence) -> Result<Lanes, Malformed> {
+    let mut lanes = Lanes::new(passed);
+    while !input.is_empty() {
+        let priority = Priority::new(u32::from(input.u8()?)).ok_or(Malformed("a priority is more than 9"))?;
+        let frontier = Sequence(input.varint()?);
+        *lanes.of_mut(priority) = LaneRecord { frontier, messages: input.varint()?, bytes: input.varint()? };
+    }
+    Ok(lanes)
 }
 
 pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
@@ -56,21 +74,11 @@ pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malf
     let name = entry::name(&mut input)?;
     let settings = settings::settings(&mut input)?;
     let created_at = Timestamp(input.varint()?);
-    let frontier = Sequence(input.varint()?);
     let next_sequence = Sequence(input.varint()?);
-    let untouched_bytes = input.varint()?;
     let remembered_from = Sequence(input.varint()?);
-    input.finish()?;
-    Ok(QueueRecord {
-        id,
-        name,
-        settings,
-        created_at,
-        frontier,
-        next_sequence,
-        untouched_bytes,
-        remembered_from,
-    })
+    let passed = Sequence(input.varint()?);
+    let lanes = lanes(&mut input, passed)?;
+    Ok(QueueRecord { id, name, settings, created_at, lanes, next_sequence, remembered_from })
 }
 
 pub(super) fn encode_until(until: Sequence) -> [u8; 8] {
@@ -112,20 +120,23 @@ mod tests {
 
     #[test]
     fn a_queue_row_has_known_bytes_and_reads_back() {
+        let mut lanes = Lanes::new(Sequence(6));
+        *lanes.of_mut(Priority::default()) = LaneRecord { frontier: Sequence(2), messages: 1, bytes: 4 };
+        *lanes.of_mut(Priority::MAX) = LaneRecord { frontier: Sequence(8), messages: 0, bytes: 0 };
         let record = QueueRecord {
             id: QueueId(7),
             name: "a/b".parse().unwrap(),
             settings: QueueSettings { lease_duration: Duration(300), ..QueueSettings::default() },
             created_at: Timestamp(1),
-            frontier: Sequence(2),
+            lanes,
             next_sequence: Sequence(3),
-            untouched_bytes: 4,
             remembered_from: Sequence(5),
         };
         let bytes = encode_queue(&record);
-        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 2, 3, 4, 5]);
-        assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record));
-        (0..bytes.len()).for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]).is_err()));
+        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]);
+        assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record.clone()));
+        (0..bytes.len())
+            .for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]) != Ok(record.clone())));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod state;
 mod topic;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::types::{Change, Dirty, EngineRecord, LogId, QueueId, Sequence, StoredMessage, Timestamp};
+use crate::types::{Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, StoredMessage, Timestamp};
 
 use checkpoint::{Checkpointer, Job};
 use codec::length;
@@ -74,6 +75,8 @@ pub struct Store {
     options: StoreOptions,
     active: Overlay,
     frozen: Option<(Arc<Overlay>, Instant)>,
+    /// For each lane that has messages in the state files, where these end.
+    cold: BTreeMap<LaneId, Sequence>,
     /// The backup that the next checkpoint begins.
     ordered: Option<BackupOrder>,
     last: LogId,
@@ -132,6 +135,7 @@ pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
         |error: ReadError| OpenError::State { directory: state.path().to_owned(), reason: error.to_string() };
     let snapshot = recovery::snapshot(&state).map_err(unreadable)?;
     let (_, sweeps) = recovery::remove_unnamed(&state, &snapshot.queues).map_err(unreadable)?;
+    let cold = recovery::cold_ends(&state, &snapshot.queues).map_err(unreadable)?;
     let (sender, events) = unbounded_channel();
     let found = journal::open(&journal_path, options.segment_bytes, snapshot.applied, sender.clone())?;
     let progress = found.journal.progress.clone();
@@ -144,6 +148,7 @@ pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
         options: options.clone(),
         active: Overlay::default(),
         frozen: None,
+        cold,
         ordered: None,
         last: found.last,
         written: found.last.index,
@@ -177,16 +182,31 @@ impl Store {
 
     /// Where a message is.
     #[must_use]
-    pub fn lookup(&self, queue: QueueId, sequence: Sequence) -> Lookup {
+    pub fn lookup(&self, lane: impl Into<LaneId>, sequence: Sequence) -> Lookup {
+        let lane = lane.into();
         let overlays = [Some(&self.active), self.frozen_overlay()];
         for overlay in overlays.into_iter().flatten() {
-            match overlay.find(queue, sequence) {
+            match overlay.find(lane, sequence) {
                 Found::Here(message) => return Lookup::Hot(message),
                 Found::Gone => return Lookup::Gone,
                 Found::Unknown => {}
             }
         }
         Lookup::Cold
+    }
+
+    /// Where the messages of a lane that are in the state files end: behind the last that was ever stored there.
+    #[must_use]
+    pub fn cold_until(&self, lane: LaneId) -> Sequence {
+        self.cold.get(&lane).copied().unwrap_or_default()
+    }
+
+    /// The messages of a lane from `from` on that are in memory, in order.
+    pub fn hot_from(&self, lane: LaneId, from: Sequence) -> impl Iterator<Item = StoredMessage> {
+        let frozen =
+            self.frozen_overlay().into_iter().flat_map(move |overlay| overlay.messages_from(lane, from));
+        // Of what the frozen one still has, the active one may know that it is gone; but nothing at or past a frontier is.
+        frozen.chain(self.active.messages_from(lane, from))
     }
 
     /// Reads cold messages, on other threads.
@@ -263,11 +283,27 @@ impl Store {
             StoreEvent::Written { index } => self.written = self.written.max(*index),
             StoreEvent::Durable { index, .. } => self.durable = self.durable.max(*index),
             StoreEvent::Checkpointed { .. } => {
-                self.frozen = None;
+                if let Some((overlay, _)) = self.frozen.take() {
+                    self.thaw(&overlay);
+                }
                 self.bytes_frozen = 0;
             }
             // The overlays stay as they are: what they hold is in no state file.
             StoreEvent::Failed { .. } => {}
+        }
+    }
+
+    /// What was frozen is in the state files now.
+    fn thaw(&mut self, overlay: &Overlay) {
+        for queue in &overlay.deleted {
+            for lane in Lane::all() {
+                self.cold.remove(&LaneId::new(*queue, lane));
+            }
+        }
+        for (&lane, changes) in &overlay.lanes {
+            if let Some(last) = changes.stored_last {
+                self.cold.insert(lane, last.next());
+            }
         }
     }
 

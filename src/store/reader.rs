@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sled::IVec;
 
-use crate::types::{Content, QueueId, Sequence, StoredMessage};
+use crate::types::{Content, LaneId, Sequence, StoredMessage};
 
 use super::chunk::{Place, Slot};
 use super::codec::Malformed;
 use super::keys::ChunkKey;
-use super::state::{State, corrupt};
+use super::state::{State, corrupt, located};
 use super::{ReadError, chunk};
 
 /// Reads messages that are in no overlay. Cheap to clone. The directory stays locked until the last reader is dropped.
@@ -27,88 +27,94 @@ impl Reader {
         Self { state }
     }
 
-    /// Messages from `from` on without a gap, up to `messages_max`, and up to `bytes_max` bytes of content, but at least one if there
-    /// is one. Empty if `from` is not here: then it is in an overlay, or gone.
+    /// Messages of a lane from `from` on, before `until`, up to `messages_max`, and up to `bytes_max` bytes of content, but at least
+    /// one if there is one. `until` must not be past what a checkpoint has stored: see `Store::cold_until`.
     ///
     /// # Errors
     /// The state files can't be read, or are damaged.
     pub fn untouched(
         &self,
-        queue: QueueId,
-        from: Sequence,
+        lane: impl Into<LaneId>,
+        (from, until): (Sequence, Sequence),
         messages_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredMessage>, ReadError> {
-        let mut found = Vec::new();
-        let mut next = from;
-        let mut bytes = 0;
-        while found.len() < messages_max {
-            let Some((key, value)) = self.state.chunk_before(queue, next)? else { break };
+        let lane = lane.into();
+        let (mut found, mut bytes, mut next) = (Vec::new(), 0, from);
+        while let Some((key, value)) = self.chunk_from(lane, next, until)? {
             let slots = decode(key, &value)?;
             let begin = slots.partition_point(|slot| slot.sequence < next);
-            let mut end = begin;
-            let mut full = false;
-            while let Some(slot) = slots.get(end).filter(|slot| slot.sequence == next) {
+            let fitting = slots.iter().skip(begin).take_while(|slot| slot.sequence < until);
+            let fitting = fitting.take(messages_max - found.len()).take_while(|slot| {
                 let size = content_length(slot);
-                let count = found.len() + end - begin;
-                full = count >= messages_max || (count > 0 && bytes + size > bytes_max);
-                if full {
-                    break;
-                }
+                let room = (bytes == 0 && found.is_empty()) || bytes + size <= bytes_max;
                 bytes += size;
-                next = next.next();
-                end += 1;
-            }
+                room
+            });
+            let end = begin + fitting.count();
             let Some(messages) = self.contents(key, &value, &slots[begin..end])? else { break };
-            let ended = messages.is_empty() || full;
             found.extend(messages);
-            if ended {
+            if end < slots.len() || found.len() >= messages_max {
                 break;
             }
+            next = slots.last().map_or(next, |slot| slot.sequence).next();
         }
         Ok(found)
     }
 
-    /// Sizes of messages from `from` on without a gap, up to `messages_max`. Empty if `from` is not here.
+    /// Sizes of messages of a lane from `from` on, before `until`, up to `messages_max`. See `untouched`.
     ///
     /// # Errors
     /// The state files can't be read, or are damaged.
     pub fn sizes(
         &self,
-        queue: QueueId,
-        from: Sequence,
+        lane: impl Into<LaneId>,
+        (from, until): (Sequence, Sequence),
         messages_max: usize,
     ) -> Result<Vec<(Sequence, u32)>, ReadError> {
-        let mut found = Vec::new();
-        let mut next = from;
-        while found.len() < messages_max {
-            let Some((key, value)) = self.state.chunk_before(queue, next)? else { break };
+        let lane = lane.into();
+        let (mut found, mut next) = (Vec::new(), from);
+        while found.len() < messages_max
+            && let Some((key, value)) = self.chunk_from(lane, next, until)?
+        {
             let slots = decode(key, &value)?;
-            let begin = slots.partition_point(|slot| slot.sequence < next);
-            let before = found.len();
-            for slot in slots.iter().skip(begin).take(messages_max - before) {
-                if slot.sequence != next {
-                    break;
-                }
-                found.push((next, u32::try_from(content_length(slot)).unwrap_or(u32::MAX)));
-                next = next.next();
-            }
-            if found.len() == before {
-                break;
-            }
+            let wanted = slots.iter().filter(|slot| (next..until).contains(&slot.sequence));
+            let size = |slot: &Slot| u32::try_from(content_length(slot)).unwrap_or(u32::MAX);
+            let room = messages_max - found.len();
+            found.extend(wanted.take(room).map(|slot| (slot.sequence, size(slot))));
+            next = slots.last().map_or(next, |slot| slot.sequence).next();
         }
         Ok(found)
     }
 
-    /// The named messages, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
+    /// The chunk that has the first message from `from` on, before `until`.
+    fn chunk_from(
+        &self,
+        lane: LaneId,
+        from: Sequence,
+        until: Sequence,
+    ) -> Result<Option<(ChunkKey, IVec)>, ReadError> {
+        if from >= until {
+            return Ok(None);
+        }
+        if let Some((key, value)) = self.state.chunk_before(lane, from)?
+            && located(key, &value)?.last >= from
+        {
+            return Ok(Some((key, value)));
+        }
+        self.state.chunks_between(lane, from, until).next().transpose()
+    }
+
+    /// The named messages of a lane, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
     ///
     /// # Errors
     /// The state files can't be read, or are damaged.
     pub fn messages(
         &self,
-        queue: QueueId,
+        lane: impl Into<LaneId>,
         sequences: &[Sequence],
     ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
+        let lane = lane.into();
         let mut chunk: Option<(ChunkKey, IVec, Vec<Slot>)> = None;
         let mut found = Vec::with_capacity(sequences.len());
         for &sequence in sequences {
@@ -116,7 +122,7 @@ impl Reader {
                 (key.first..=slots.last().map_or(key.first, |slot| slot.sequence)).contains(&sequence)
             };
             if !chunk.as_ref().is_some_and(holds) {
-                let located = self.state.chunk_before(queue, sequence)?;
+                let located = self.state.chunk_before(lane, sequence)?;
                 let decoded = |(key, value): (ChunkKey, IVec)| {
                     let slots = decode(key, &value)?;
                     Ok::<_, ReadError>((key, value, slots))

@@ -13,11 +13,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::types::{Attempt, Consumer, Duration, Epoch, Lease, Sequence, Timestamp, Touch, TouchState};
+use crate::types::{
+    Attempt, Consumer, Duration, Epoch, Lane, LaneId, Lease, Sequence, Timestamp, Touch, TouchState,
+};
 
 use super::chunk::{VALUE_BYTES_MAX, checked, verified};
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::entry;
+use super::keys::ChunkKey;
 
 const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 24;
@@ -52,7 +55,7 @@ impl Piece {
     fn push(&mut self, first: Sequence, sequence: Sequence, touch: &Touch) -> bool {
         let mut bytes = Vec::new();
         let mut consumer = Vec::new();
-        let Touch { attempt, uncounted, epoch, size, state } = touch;
+        let Touch { attempt, uncounted, epoch, size, lane: _, state } = touch;
         put_varint(&mut bytes, sequence.0 - first.0);
         for number in [attempt.0, *uncounted, epoch.0, *size] {
             put_varint(&mut bytes, u64::from(number));
@@ -105,7 +108,8 @@ impl Piece {
 }
 
 /// Reads one piece into `touches`; how many pieces the record has.
-pub(super) fn decode(value: &[u8], first: Sequence, touches: &mut Touches) -> Result<u16, Malformed> {
+pub(super) fn decode(value: &[u8], key: ChunkKey, touches: &mut Touches) -> Result<u16, Malformed> {
+    let ChunkKey { lane: LaneId { lane, .. }, first } = key;
     let mut input = Input::new(verified(value, first)?);
     if input.u8()? != VERSION {
         return Err(Malformed("a record has a version that this program does not know"));
@@ -117,19 +121,20 @@ pub(super) fn decode(value: &[u8], first: Sequence, touches: &mut Touches) -> Re
     for _ in 0..input.count(6)? {
         let more = input.varint()?;
         let sequence = Sequence(first.0.checked_add(more).ok_or(Malformed("a sequence is too large"))?);
-        let touch = touch(&mut input, &consumers)?;
+        let touch = touch(&mut input, lane, &consumers)?;
         touches.insert(sequence, touch);
     }
     input.finish()?;
     Ok(pieces)
 }
 
-fn touch(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Touch, Malformed> {
+fn touch(input: &mut Input<'_>, lane: Lane, consumers: &[Arc<Consumer>]) -> Result<Touch, Malformed> {
     Ok(Touch {
         attempt: Attempt(input.varint_u32()?),
         uncounted: input.varint_u32()?,
         epoch: Epoch(input.varint_u32()?),
         size: input.varint_u32()?,
+        lane,
         state: state(input, consumers)?,
     })
 }

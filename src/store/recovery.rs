@@ -4,21 +4,22 @@
 //! their queue's next sequence, or belong to no queue. They go before anything else happens, because their sequences will
 //! be used again. The chunks that count are not looked at: ten million messages cost no more than one.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use sled::Tree;
 
 use crate::types::{
-    Binding, BindingKey, EngineRecord, LogId, QueueId, QueueRecord, Sequence, Timestamp, TopicName, Touch,
-    Transaction, TransactionKey,
+    Binding, BindingKey, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Timestamp,
+    TopicName, Touch, Transaction, TransactionKey,
 };
 
 use super::checkpoint::{Sweep, sweeps};
 use super::codec::{Malformed, length};
-use super::keys::ChunkKey;
+use super::keys::{self, ChunkKey};
 use super::record::{self, Touches};
 use super::remembered::{self, RememberedId};
-use super::state::{DRAIN_ROWS, State, chunk_key, corrupt};
+use super::state::{DRAIN_ROWS, State, chunk_key, corrupt, located};
 use super::{ReadError, topic, transaction};
 
 /// The state that the latest checkpoint holds.
@@ -51,13 +52,12 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
         let (key, value) = row?;
         let key = chunk_key(&key)?;
         // A deleted queue's records go with its chunks, later.
-        if queues.binary_search_by_key(&key.queue, |queue| queue.id).is_err() {
+        if queues.binary_search_by_key(&key.lane.queue, |queue| queue.id).is_err() {
             continue;
         }
         let mut touches = Touches::new();
-        record::decode(&value, key.first, &mut touches)
-            .map_err(|malformed| corrupt("records", key, malformed))?;
-        touched.extend(touches.into_iter().map(|(sequence, touch)| (key.queue, sequence, touch)));
+        record::decode(&value, key, &mut touches).map_err(|malformed| corrupt("records", key, malformed))?;
+        touched.extend(touches.into_iter().map(|(sequence, touch)| (key.lane.queue, sequence, touch)));
     }
     let remembered = remembered::load(state, &queues)?;
     let topics = rows(&state.topics, "topics", topic::decode_topic)?;
@@ -86,7 +86,8 @@ pub(super) fn remove_unnamed(state: &State, queues: &[QueueRecord]) -> Result<(u
     for tree in [&state.chunks, &state.parts] {
         let mut from = Vec::new();
         while let Some(row) = tree.range(from.clone()..).next() {
-            let queue = chunk_key(&row?.0)?.queue;
+            let lane = chunk_key(&row?.0)?.lane;
+            let queue = lane.queue;
             let known =
                 queues.binary_search_by_key(&queue, |record| record.id).map(|at| queues[at].next_sequence);
             let unnamed = match known {
@@ -95,18 +96,17 @@ pub(super) fn remove_unnamed(state: &State, queues: &[QueueRecord]) -> Result<(u
                 Err(_) => Some(Sequence(0)),
             };
             if let Some(unnamed) = unnamed {
-                removed += remove_from(state, tree, queue, unnamed)?;
+                removed += remove_from(state, tree, lane, unnamed)?;
             }
-            let Some(next) = queue.0.checked_add(1) else { break };
-            from = ChunkKey::new(QueueId(next), Sequence(0)).encode().to_vec();
+            from = keys::end_of(lane).to_vec();
         }
     }
     Ok((removed, sweeps))
 }
 
-fn remove_from(state: &State, tree: &Tree, queue: QueueId, from: Sequence) -> Result<u64, ReadError> {
-    let least = ChunkKey::new(queue, from).encode().to_vec();
-    let most = ChunkKey::new(queue, Sequence(u64::MAX)).part(u16::MAX).to_vec();
+fn remove_from(state: &State, tree: &Tree, lane: LaneId, from: Sequence) -> Result<u64, ReadError> {
+    let least = ChunkKey::new(lane, from).encode().to_vec();
+    let most = ChunkKey::new(lane, Sequence(u64::MAX)).part(u16::MAX).to_vec();
     let mut removed = 0;
     loop {
         let range = (Bound::Included(least.clone()), Bound::Included(most.clone()));
@@ -120,4 +120,21 @@ fn remove_from(state: &State, tree: &Tree, queue: QueueId, from: Sequence) -> Re
         }
         state.drain()?;
     }
+}
+
+/// For each lane that may have messages on disk, where these end: behind the last that is there.
+pub(super) fn cold_ends(
+    state: &State,
+    queues: &[QueueRecord],
+) -> Result<BTreeMap<LaneId, Sequence>, ReadError> {
+    let mut ends = BTreeMap::new();
+    for queue in queues {
+        for lane in Lane::all() {
+            let lane = LaneId::new(queue.id, lane);
+            if let Some((key, value)) = state.chunk_before(lane, Sequence(u64::MAX))? {
+                ends.insert(lane, located(key, &value)?.last.next());
+            }
+        }
+    }
+    Ok(ends)
 }

@@ -24,7 +24,10 @@ const WRITTEN_ROWS: usize = 16 << 10;
 pub type RememberedId = (QueueId, Sequence, DeduplicationId, Timestamp);
 
 fn key(queue: QueueId, sequence: Sequence) -> [u8; 12] {
-    super::keys::sweep(queue, sequence)
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&queue.0.to_be_bytes());
+    key[4..].copy_from_slice(&sequence.0.to_be_bytes());
+    key
 }
 
 fn encode(id: DeduplicationId, at: Timestamp) -> [u8; 24] {
@@ -36,7 +39,9 @@ fn encode(id: DeduplicationId, at: Timestamp) -> [u8; 24] {
 }
 
 fn decode(key: &[u8], value: &[u8]) -> Result<RememberedId, Malformed> {
-    let (queue, sequence) = super::keys::decode_sweep(key)?;
+    let mut input = Input::new(key);
+    let (queue, sequence) = (QueueId(input.u32()?), Sequence(input.u64()?));
+    input.finish()?;
     let mut input = Input::new(value);
     let id = DeduplicationId([input.u64()?, input.u64()?]);
     let at = Timestamp(input.u64()?);

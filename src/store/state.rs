@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sled::{Db, IVec, Tree};
 
-use crate::types::{EngineRecord, LogId, QueueId, QueueRecord, Sequence};
+use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::{Malformed, length};
 use super::directory::Directory;
@@ -155,28 +155,28 @@ impl State {
             .collect()
     }
 
-    /// The last chunk of a queue that begins at or before a message.
+    /// The last chunk of a lane that begins at or before a message.
     pub(super) fn chunk_before(
         &self,
-        queue: QueueId,
+        lane: LaneId,
         sequence: Sequence,
     ) -> Result<Option<(ChunkKey, IVec)>, ReadError> {
-        let least = ChunkKey::new(queue, Sequence(0)).encode();
-        let most = ChunkKey::new(queue, sequence).encode();
+        let least = ChunkKey::new(lane, Sequence(0)).encode();
+        let most = ChunkKey::new(lane, sequence).encode();
         let Some(row) = self.chunks.range(least..=most).next_back() else { return Ok(None) };
         let (key, value) = row?;
         Ok(Some((chunk_key(&key)?, value)))
     }
 
-    /// The chunks of a queue that begin from one message up to, but not including, another.
+    /// The chunks of a lane that begin from one message up to, but not including, another.
     pub(super) fn chunks_between(
         &self,
-        queue: QueueId,
+        lane: LaneId,
         from: Sequence,
         until: Sequence,
     ) -> impl Iterator<Item = Result<(ChunkKey, IVec), ReadError>> {
-        let least = ChunkKey::new(queue, from).encode();
-        let most = ChunkKey::new(queue, until.max(from)).encode();
+        let least = ChunkKey::new(lane, from).encode();
+        let most = ChunkKey::new(lane, until.max(from)).encode();
         self.chunks.range(least..most).map(|row| {
             let (key, value) = row?;
             Ok((chunk_key(&key)?, value))
@@ -188,11 +188,11 @@ impl State {
         let mut touches = Touches::new();
         let Some(value) = self.records.get(key.encode())? else { return Ok((touches, 0)) };
         let damaged = |malformed| corrupt("records", key, malformed);
-        let pieces = record::decode(&value, key.first, &mut touches).map_err(damaged)?;
+        let pieces = record::decode(&value, key, &mut touches).map_err(damaged)?;
         for piece in 1..pieces {
             let value = self.records.get(key.part(piece))?;
             let value = value.ok_or(Malformed("a piece is missing")).map_err(damaged)?;
-            record::decode(&value, key.first, &mut touches).map_err(damaged)?;
+            record::decode(&value, key, &mut touches).map_err(damaged)?;
         }
         Ok((touches, pieces))
     }
@@ -206,7 +206,7 @@ pub(super) fn located(key: ChunkKey, value: &[u8]) -> Result<Located, ReadError>
 }
 
 pub(super) fn corrupt(tree: &'static str, key: ChunkKey, malformed: Malformed) -> ReadError {
-    ReadError::Corrupt { tree, queue: key.queue.0, first: key.first.0, reason: malformed.0 }
+    ReadError::Corrupt { tree, queue: key.lane.queue.0, first: key.first.0, reason: malformed.0 }
 }
 
 pub(super) fn chunk_key(key: &[u8]) -> Result<ChunkKey, ReadError> {

@@ -1,6 +1,6 @@
 //! Changes: what applying a command did to messages. The store keeps them until the next checkpoint.
 
-use super::{Content, DeduplicationId, Epoch, QueueId, Sequence, Timestamp, Touch};
+use super::{Content, DeduplicationId, Epoch, Lane, QueueId, Sequence, Timestamp, Touch};
 
 /// One thing that applying a command did to the messages of a queue. Queue records are not changes: the engine hands
 /// over those that changed when a checkpoint begins.
@@ -16,6 +16,8 @@ pub enum Change {
         published_at: Timestamp,
         /// What.
         messages: Vec<Content>,
+        /// The places of those that are in another lane than that of priority 0, ascending.
+        lanes: Vec<(u32, Lane)>,
     },
     /// A message was leased, its lease changed, it was given back, or it waits for something else.
     Touched {
@@ -30,13 +32,17 @@ pub enum Change {
     Settled {
         /// Where.
         queue: QueueId,
+        /// In which lane.
+        lane: Lane,
         /// Which.
         sequence: Sequence,
     },
-    /// The untouched messages from `from` up to, but not including, `until` are gone.
+    /// The untouched messages of a lane from `from` up to, but not including, `until` are gone.
     Purged {
         /// Where.
         queue: QueueId,
+        /// In which lane.
+        lane: Lane,
         /// The first that is gone.
         from: Sequence,
         /// The first that is not.

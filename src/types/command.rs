@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, QueueId,
-    QueueName, QueueSettings, Receipt, Retry, Sequence, TopicName, Transact,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, Priority,
+    QueueId, QueueName, QueueSettings, Receipt, Retry, Sequence, TopicName, Transact,
 };
 
 /// Who takes messages, and on which terms.
@@ -21,7 +21,7 @@ pub struct Offer {
     pub consumer: Arc<Consumer>,
 }
 
-/// A message chosen for delivery, with the one fact about it that the engine does not keep.
+/// A message chosen for delivery, with the facts about it that the engine does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
     /// The message.
@@ -30,15 +30,19 @@ pub struct Pick {
     pub size: u32,
     /// Who gets it: a place among the grant's offers.
     pub offer: u32,
+    /// Its priority, which the engine does not keep either.
+    pub priority: Priority,
 }
 
-/// A message chosen to go, with the one fact about it that the engine does not keep.
+/// A message chosen to go, with the facts about it that the engine does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// The message.
     pub sequence: Sequence,
     /// Its size in bytes.
     pub size: u32,
+    /// Its priority.
+    pub priority: Priority,
 }
 
 /// A receipt whose queue is known: what a consumer claims to hold.
@@ -68,6 +72,8 @@ pub struct Moved {
     pub sequence: Sequence,
     /// Its size in bytes.
     pub size: u32,
+    /// Its priority, which counts if it is untouched.
+    pub priority: Priority,
     /// Where it arrives; none if it stays.
     pub to: Option<Arrival>,
 }

@@ -1,6 +1,6 @@
 //! What the engine knows of a message besides its size. Most messages have none of these, and cost nothing for it.
 
-use super::Sequence;
+use super::{Priority, Sequence};
 
 /// A producer's id of a message, as a hash of 128 bits: the chance that two of a million differ and meet is 1 in 10^26.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,8 @@ pub struct DeduplicationId(pub [u64; 2]);
 pub struct Facts {
     /// The same id within the queue's window is stored once.
     pub deduplication: Option<DeduplicationId>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// The facts about messages of a publish: the place of each message that has any, in ascending order.

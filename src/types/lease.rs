@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attempt, Duration, Epoch, HolderId, Timestamp};
+use super::{Attempt, Duration, Epoch, HolderId, Lane, Timestamp};
 
 /// Who took a message. Shared by all messages that one call took.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -53,6 +53,8 @@ pub struct Touch {
     pub epoch: Epoch,
     /// The message's size in bytes.
     pub size: u32,
+    /// The lane that it was published into.
+    pub lane: Lane,
     /// Where it stands.
     pub state: TouchState,
 }

@@ -7,6 +7,8 @@ mod command;
 mod dirty;
 mod facts;
 mod id;
+mod lane;
+mod lanes;
 mod lease;
 mod limit;
 mod message;
@@ -26,6 +28,8 @@ pub use command::{
 pub use dirty::Dirty;
 pub use facts::{DeduplicationId, Facts, FactsByPlace, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
+pub use lane::{Lane, LaneId, Priority};
+pub use lanes::{LaneRecord, Lanes};
 pub use lease::{Consumer, Holder, Lease, Touch, TouchState};
 pub use limit::{Excess, Full, Limits, Overflow};
 pub use message::{Content, StoredMessage};

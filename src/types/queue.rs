@@ -1,6 +1,6 @@
 //! A queue's settings, and what is kept of a queue besides its messages.
 
-use super::{Duration, Limits, Ordering, QueueId, QueueName, RetryBackoff, Sequence, Timestamp};
+use super::{Duration, Lanes, Limits, Ordering, QueueId, QueueName, RetryBackoff, Sequence, Timestamp};
 
 /// How often a message may be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,8 +74,7 @@ impl Default for QueueSettings {
     }
 }
 
-/// All that is kept of a queue besides its messages. Messages at or past `frontier` are ready and were never leased;
-/// those before it are settled unless a `Touch` says otherwise.
+/// All that is kept of a queue besides its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueRecord {
     /// Its id.
@@ -86,12 +85,10 @@ pub struct QueueRecord {
     pub settings: QueueSettings,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The first message that was never leased.
-    pub frontier: Sequence,
+    /// What is untouched, lane by lane.
+    pub lanes: Lanes,
     /// What the next message will be called.
     pub next_sequence: Sequence,
-    /// Bytes of the messages at or past `frontier`.
-    pub untouched_bytes: u64,
     /// Deduplication ids of messages before this one are forgotten.
     pub remembered_from: Sequence,
 }

@@ -2,8 +2,8 @@
 
 use bbq::engine::Engine;
 use bbq::types::{
-    DeliveryMode, Durability, Duration, Holder, Limits, Ordering, Overflow, QueueSettings, RetryBackoff,
-    Sequence, TouchState,
+    DeliveryMode, Durability, Duration, Holder, Lane, Limits, Ordering, Overflow, Priority, QueueSettings,
+    RetryBackoff, Sequence, TouchState,
 };
 
 use super::model::{Kind, Lease, Model, Settings, State};
@@ -31,7 +31,10 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let sequence = Sequence(at as u64 + 1);
             let label = &message.label;
             let touch = queue.touch(sequence);
-            let untouched = queue.untouched().contains(&sequence);
+            let priority = Priority::new(message.priority).expect("0 to 9");
+            let touch_of = touch.map(|touch| touch.lane);
+            let untouched = touch.is_none() && queue.is_untouched(Lane::of(priority), sequence);
+            assert!(touch_of.is_none_or(|lane| lane == Lane::of(priority)), "the lane of {label}");
             assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
             let touched = !matches!(message.state, State::Untouched | State::Gone);
             assert_eq!(touch.is_some(), touched, "{label} is touched");

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bbq::store::inspect::inspect;
 use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
-use bbq::types::{Change, Command, Dirty, EngineRecord, LogId, QueueId, Sequence, StoredMessage, Timestamp};
+use bbq::types::{
+    Change, Command, Dirty, EngineRecord, Lane, LaneId, LaneRecord, LogId, Sequence, StoredMessage, Timestamp,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -212,7 +214,7 @@ impl Disk {
             let record = found.snapshot.queues.iter().find(|record| record.id == id);
             let record = record.unwrap_or_else(|| panic!("{id:?} is gone, but has {chunks:?}"));
             let touched = found.snapshot.touched.iter().filter(|(queue, ..)| *queue == id).count();
-            let empty = record.frontier == record.next_sequence && touched == 0;
+            let empty = record.lanes.messages() == 0 && touched == 0;
             assert!(!empty, "{id:?} is empty, but has {chunks:?}");
             assert!(
                 chunks.records == 0 || touched > 0,
@@ -223,9 +225,9 @@ impl Disk {
     }
 
     /// Reads a message as the broker would.
-    fn read(&mut self, queue: QueueId, sequence: Sequence) -> Option<StoredMessage> {
+    fn read(&mut self, lane: LaneId, sequence: Sequence) -> Option<StoredMessage> {
         let store = self.store();
-        match store.lookup(queue, sequence) {
+        match store.lookup(lane, sequence) {
             Lookup::Hot(message) => {
                 TALLY.hot.fetch_add(1, Ordering::Relaxed);
                 Some(message)
@@ -233,28 +235,38 @@ impl Disk {
             Lookup::Gone => None,
             Lookup::Cold => {
                 TALLY.cold.fetch_add(1, Ordering::Relaxed);
-                let found = store.reader().messages(queue, &[sequence]).expect("it can be read");
+                let found = store.reader().messages(lane, &[sequence]).expect("it can be read");
                 found.into_iter().next().expect("an answer for each")
             }
         }
     }
 
-    /// Reads on from an untouched message that is in the state files.
-    fn scan(&mut self, queue: QueueId, from: Sequence) {
-        let count = self.rng.random_range(1..10);
+    /// Walks through what is untouched of a lane, as the broker would: what is on disk, then what is in memory.
+    fn walk(&mut self, lane: LaneId, record: LaneRecord) {
         let bytes = self.rng.random_range(1..50_000);
+        let count = self.rng.random_range(1..10);
         let store = self.store();
-        if store.lookup(queue, from) != Lookup::Cold {
-            return;
+        let (mut found, mut from, until) = (Vec::new(), record.frontier, store.cold_until(lane));
+        while record.messages > 0 && from < until {
+            let read = store.reader().untouched(lane, (from, until), count, bytes).expect("it can be read");
+            let sizes = store.reader().sizes(lane, (from, until), count).expect("they can be read");
+            assert!((1..=count).contains(&read.len()), "{} were read of {count} from {from}", read.len());
+            let same = read.iter().zip(&sizes).all(|(message, &(sequence, size))| {
+                message.sequence == sequence && message.content.size() == size
+            });
+            assert!(same, "sizes are those of the messages from {from} on");
+            from = read.last().expect("at least one").sequence.next();
+            found.extend(read);
         }
-        let found = store.reader().untouched(queue, from, count, bytes).expect("it can be read");
-        assert!((1..=count).contains(&found.len()), "{} were read of {count} from {from}", found.len());
-        for (place, message) in found.into_iter().enumerate() {
-            let sequence = from.plus(place as u64);
-            assert_eq!(message.sequence, sequence, "messages come without gaps");
-            if self.store().lookup(queue, sequence) == Lookup::Cold {
-                assert_eq!(Some(message), self.shadow.content(queue, sequence), "{sequence} reads as it was");
-            }
+        if record.messages > 0 {
+            found.extend(store.hot_from(lane, from));
+        }
+        assert_eq!(found.len() as u64, record.messages, "untouched messages of {lane:?}");
+        let sorted = found.is_sorted_by(|a, b| a.sequence < b.sequence);
+        assert!(sorted, "messages of {lane:?} come in their order");
+        for message in found {
+            let sequence = message.sequence;
+            assert_eq!(Some(message), self.shadow.content(lane, sequence), "{sequence} reads as it was");
         }
     }
 }
@@ -300,18 +312,18 @@ impl Keep for Disk {
         self.reopen()
     }
 
-    fn content(&mut self, queue: QueueId, sequence: Sequence) -> Option<StoredMessage> {
+    fn content(&mut self, lane: LaneId, sequence: Sequence) -> Option<StoredMessage> {
         self.append();
-        let there = self.shadow.content(queue, sequence).is_some();
+        let there = self.shadow.content(lane, sequence).is_some();
         if !there {
             // A reader may still find it, but no overlay may.
             assert!(
-                !matches!(self.store().lookup(queue, sequence), Lookup::Hot(_)),
+                !matches!(self.store().lookup(lane, sequence), Lookup::Hot(_)),
                 "{sequence} is gone, but hot"
             );
             return None;
         }
-        self.read(queue, sequence)
+        self.read(lane, sequence)
     }
 
     fn verify(&mut self, engine: &Engine) {
@@ -321,20 +333,18 @@ impl Keep for Disk {
         }
         for queue in engine.queues() {
             let id = queue.record().id;
-            let untouched = queue.untouched().start.0..queue.untouched().end.0;
-            let there: Vec<_> = queue.touched().map(|(&sequence, _)| sequence).collect();
-            let there: Vec<_> = there.into_iter().chain(untouched.clone().map(Sequence)).collect();
-            if !there.is_empty() {
-                let sequence = there[self.rng.random_range(0..there.len())];
+            let touched: Vec<_> = queue.touched().map(|(&sequence, touch)| (touch.lane, sequence)).collect();
+            if !touched.is_empty() {
+                let (lane, sequence) = touched[self.rng.random_range(0..touched.len())];
+                let lane = LaneId::new(id, lane);
                 assert_eq!(
-                    self.read(id, sequence),
-                    self.shadow.content(id, sequence),
+                    self.read(lane, sequence),
+                    self.shadow.content(lane, sequence),
                     "{sequence} reads as it was"
                 );
             }
-            if !untouched.is_empty() {
-                let from = Sequence(self.rng.random_range(untouched));
-                self.scan(id, from);
+            for (priority, record) in queue.record().lanes.descending() {
+                self.walk(LaneId::new(id, Lane::of(priority)), record);
             }
         }
     }

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::compare::compare;
-use super::model::{Again, Ask, Claim, Coming, Kind, Model, Settings, list};
+use super::model::{Again, Ask, Claim, Coming, Kind, Model, Settings, State, list};
 use crate::script::Script;
 use crate::shadow::Keep;
 use crate::words::show;
@@ -328,13 +328,16 @@ impl<K: Keep> History<K> {
     pub(super) fn messages(&mut self) -> Vec<Coming> {
         let count = self.batch();
         let with_ids = self.rng.random_ratio(1, 3);
+        let urgent = self.rng.random_ratio(1, 3);
         let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
             let large = count < 8 && self.rng.random_ratio(1, 8);
             let bytes_max = if large { self.sizes.bytes_max } else { 40 };
             let size = self.rng.random_range(8..=bytes_max) as u64;
-            Coming { label, size, id: with_ids.then(|| format!("i{}", self.rng.random_range(0..12))) }
+            let priority = if urgent { [0, 0, 1, 5, 9][self.rng.random_range(0..5)] } else { 0 };
+            let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
+            Coming { label, size, priority, id }
         };
         (0..count).map(|_| message()).collect()
     }
@@ -353,12 +356,25 @@ impl<K: Keep> History<K> {
         let at = self.model.last(&queue).expect("it was made");
         let end = self.model.queues[at].messages.len() + 2;
         let ready = self.model.queues[at].ready();
+        let flat = self.model.queues[at].is_flat();
         let mut sequences = Vec::new();
         for _ in 0..self.rng.random_range(1..=5) {
-            sequences.push(match ready.first() {
+            let sequence = match ready.first() {
                 Some(&first) if self.rng.random_bool(0.5) => first + sequences.len() + 1,
                 Some(_) | None => self.rng.random_range(1..=end),
+            };
+            // Where a lane has gaps, the engine takes the broker's word for which message is its next.
+            let untouched = self.model.queues[at].messages.get(sequence - 1).filter(|_| !flat);
+            let honest = untouched.is_none_or(|message| {
+                message.state != State::Untouched
+                    || self.model.queues[at].first_untouched(message.priority) == Some(sequence - 1)
             });
+            if honest {
+                sequences.push(sequence);
+            }
+        }
+        if sequences.is_empty() {
+            return;
         }
         let picks: Vec<_> = sequences.iter().map(|sequence| sequence - 1).collect();
         let expected = self.model.grant(&queue, &picks, None, by, Kind::Stream);
@@ -492,7 +508,9 @@ impl<K: Keep> Drop for History<K> {
 /// Messages as a line has them.
 pub(super) fn words(coming: &[Coming]) -> String {
     let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
-    coming.iter().map(|one| format!(" {}:{}{}", one.label, one.size, id(&one.id))).collect()
+    let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
+    let word = |one: &Coming| format!(" {}:{}{}{}", one.label, one.size, urgent(one.priority), id(&one.id));
+    coming.iter().map(word).collect()
 }
 
 /// Settings, as a script writes them.

@@ -63,6 +63,7 @@ pub struct Settings {
 pub struct Coming {
     pub label: String,
     pub size: u64,
+    pub priority: u32,
     /// Its deduplication id.
     pub id: Option<String>,
 }
@@ -72,6 +73,7 @@ pub struct Coming {
 pub struct Message {
     pub label: String,
     pub size: u64,
+    pub priority: u32,
     pub state: State,
     /// The epoch of each attempt.
     pub attempts: Vec<u32>,
@@ -161,7 +163,7 @@ impl Message {
     /// One that was just stored.
     pub fn new(label: String, size: u64, source: Option<String>) -> Self {
         let (attempts, skipped) = (Vec::new(), Vec::new());
-        Self { label, size, state: State::Untouched, attempts, uncounted: 0, skipped, source }
+        Self { label, size, priority: 0, state: State::Untouched, attempts, uncounted: 0, skipped, source }
     }
 
     /// Whether it waits for its next consumer.
@@ -196,10 +198,30 @@ impl Message {
 }
 
 impl Queue {
-    /// What is ready, in the order of delivery: what came back, then what was never leased.
+    /// What is ready, in the order of delivery: the most urgent first, and of these what came back first.
     pub fn ready(&self) -> Vec<usize> {
-        let in_state = |state| (0..self.messages.len()).filter(move |&at| self.messages[at].state == state);
-        in_state(State::Returned).chain(in_state(State::Untouched)).collect()
+        let mut ready: Vec<_> = (0..self.messages.len()).filter(|&at| self.messages[at].is_ready()).collect();
+        ready.sort_by_key(|&at| {
+            let message = &self.messages[at];
+            (std::cmp::Reverse(message.priority), message.state == State::Untouched, at)
+        });
+        ready
+    }
+
+    /// The first of a priority that was never leased.
+    pub fn first_untouched(&self, priority: u32) -> Option<usize> {
+        let first = |message: &Message| message.state == State::Untouched && message.priority == priority;
+        self.messages.iter().position(first)
+    }
+
+    /// Whether everything has the same priority.
+    pub fn is_flat(&self) -> bool {
+        self.messages.iter().all(|message| message.priority == 0)
+    }
+
+    /// The message behind the last that was ever leased, or is gone.
+    fn passed(&self) -> usize {
+        self.messages.iter().rposition(|message| message.state != State::Untouched).map_or(0, |at| at + 1)
     }
 }
 
@@ -240,7 +262,7 @@ impl Model {
     pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
         let (now, queue) = (self.now, &self.queues[at]);
         let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
-        for Coming { label, size, id } in coming {
+        for Coming { label, size, priority, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
@@ -251,7 +273,8 @@ impl Model {
             if let Some(id) = id {
                 taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
             }
-            taken.new.push(Message::new(label.clone(), *size, None));
+            let priority = if queue.settings.fifo { 0 } else { *priority };
+            taken.new.push(Message { priority, ..Message::new(label.clone(), *size, None) });
         }
         let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
@@ -295,7 +318,7 @@ impl Model {
         let queue = &mut self.queues[queue];
         let mut granted = Vec::new();
         for &pick in picks {
-            let first = queue.messages.iter().position(|message| message.state == State::Untouched);
+            let first = queue.messages.get(pick).and_then(|it| queue.first_untouched(it.priority));
             if !queue.may_go(pick, by, self.epoch) {
                 continue;
             }
@@ -334,12 +357,13 @@ impl Model {
     /// The message that a claim may act on, or why it may not.
     pub fn standing(&self, queue: usize, claim: Claim) -> Result<usize, &'static str> {
         let at = claim.sequence.checked_sub(1).ok_or("unknown")?;
+        let passed = at < self.queues[queue].passed();
         let message = self.queues[queue].messages.get(at).ok_or("unknown")?;
         let latest = message.attempts.len();
-        if message.state == State::Untouched || claim.attempt == 0 || claim.epoch > self.epoch {
+        if claim.attempt == 0 || claim.epoch > self.epoch || (message.state == State::Untouched && !passed) {
             return Err("unknown");
         }
-        if matches!(message.state, State::Gone | State::Dead(_)) {
+        if matches!(message.state, State::Gone | State::Dead(_) | State::Untouched) {
             return Err("gone");
         }
         if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {

@@ -110,7 +110,8 @@ impl Model {
         let (Some(at), Some(target)) = (at, target) else { return "no-target".to_owned() };
         self.freed.clear();
         let is_dead = |&it: &usize| matches!(self.queues[at].messages[it].state, State::Dead(_));
-        let dead: Vec<_> = (0..self.queues[at].messages.len()).filter(is_dead).collect();
+        let mut dead: Vec<_> = (0..self.queues[at].messages.len()).filter(is_dead).collect();
+        dead.sort_by_key(|&it| (std::cmp::Reverse(self.queues[at].messages[it].priority), it));
         list(&dead.into_iter().map(|it| self.relocate(at, it, target)).collect::<Vec<_>>())
     }
 
@@ -139,8 +140,10 @@ impl Model {
         let source = self.queues[from].name.clone();
         let message = &mut self.queues[from].messages[at];
         message.state = State::Gone;
-        let (label, size) = (format!("{}'", message.label), message.size);
-        self.queues[to].messages.push(Message::new(label.clone(), size, Some(source)));
+        let (label, size, priority) = (format!("{}'", message.label), message.size, message.priority);
+        let priority = if self.queues[to].settings.fifo { 0 } else { priority };
+        let arrived = Message { priority, ..Message::new(label.clone(), size, Some(source)) };
+        self.queues[to].messages.push(arrived);
         label
     }
 }

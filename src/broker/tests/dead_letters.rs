@@ -116,3 +116,31 @@ async fn dead_letters_go_on_after_a_restart() {
     assert_eq!(attributes::value(&got[0].message.content, "bbq-dead-letter-queue"), Some("jobs"));
     rig.stop().await;
 }
+
+/// The leases are Receive's, so that they outlast the restart that puts the bodies on disk; nothing but the start itself may
+/// be needed to go on.
+#[tokio::test]
+async fn what_was_dying_when_the_process_died_moves_after_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    rig.handle.create(dead(), QueueSettings::default()).await.unwrap();
+    let queue = rig.create(settings()).await;
+    let body = "x".repeat(100);
+    rig.publish(&queue, &[body.as_str(); 200]).await;
+    let receipts: Vec<_> = rig.receive(&queue, 200).await.iter().map(|held| Ok(held.receipt)).collect();
+    assert_eq!(receipts.len(), 200);
+    rig.stop().await;
+
+    let small = Settings { read_ahead_bytes: 200, ..Settings::default() };
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), small);
+    assert_eq!(rig.handle.settle(queue.clone(), receipts, nack(Retry::Never)).await, Ok(Vec::new()));
+    let pending = rig.handle.show(queue.clone()).await.unwrap().depth.dead;
+    assert!(pending > 0, "two of them are read at a time");
+    rig.task.abort();
+    let _ = rig.task.await;
+
+    let rig = Rig::open(dir.path());
+    assert_eq!(rig.buried(200).await.len(), 200);
+    assert_eq!(rig.handle.show(queue).await.unwrap().depth.messages(), 0);
+    rig.stop().await;
+}

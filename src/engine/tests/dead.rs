@@ -30,9 +30,11 @@ impl<K: Keep> Script<K> {
     /// What the service does with dead-lettered messages that are to be tried again.
     pub(super) fn redrive(&mut self, name: &str, count: &str, of: Option<&str>) -> Reply {
         let (id, count) = (self.names.queue(name), count.parse::<usize>().expect("how many"));
-        let Some(queue) = self.engine.queue(id) else { return fact("no-queue") };
+        if self.engine.queue(id).is_none() {
+            return fact("no-queue");
+        }
         let mut moves: Vec<(Sequence, Option<QueueId>)> = Vec::new();
-        for sequence in queue.ready() {
+        for sequence in self.ready_of(id) {
             if moves.iter().filter(|(_, to)| to.is_some()).count() == count {
                 break;
             }
@@ -56,20 +58,23 @@ impl<K: Keep> Script<K> {
         for (sequence, target) in moves {
             self.read(id, sequence);
             let size = self.names.size(id, sequence);
+            let priority = self.names.published_as(id, sequence).expect("it was published").lane.priority();
             let content = self.names.published_as(id, sequence).expect("it was published").content.clone();
             let to = target.map(|queue| Arrival { queue, content: content.clone() });
             if let Some(target) = target {
                 let before = moved
                     .iter()
                     .filter(|moved: &&Moved| moved.to.as_ref().is_some_and(|to| to.queue == target));
-                let arrival = self.engine.queue(target).expect("the target is there").untouched().end;
+                let arrival = self.engine.queue(target).expect("the target is there").next_sequence();
                 let arrival = arrival.plus(before.count() as u64);
                 let label = format!("{}'", self.names.label(id, sequence));
                 labels.push(label.clone());
-                let message = Published { label, at: self.now, content, source: Some(name.to_owned()) };
+                let lane = self.engine.queue(target).expect("the target is there").lane_for(priority);
+                let source = Some(name.to_owned());
+                let message = Published { label, at: self.now, content, lane, source };
                 self.names.published(target, arrival, message);
             }
-            moved.push(Moved { sequence, size, to });
+            moved.push(Moved { sequence, size, priority, to });
         }
         match self.apply(Command::Move { queue: id, which, messages: moved }) {
             Outcome::Moved { messages } => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::Granted;
-use crate::types::{Attempt, Claim, Content, Epoch, HolderId, QueueId, Sequence, Timestamp};
+use crate::types::{Attempt, Claim, Content, Epoch, HolderId, Lane, QueueId, Sequence, Timestamp};
 
 /// The names of a script.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Published {
     pub at: Timestamp,
     /// What was published.
     pub content: Content,
+    /// Where it went.
+    pub lane: Lane,
     /// The queue that it was moved from.
     pub source: Option<String>,
 }
@@ -82,6 +84,16 @@ impl Names {
     /// The size of a message that a line published.
     pub fn size(&self, queue: QueueId, sequence: Sequence) -> u32 {
         self.messages[&(queue, sequence)].content.size()
+    }
+
+    /// Messages that lines published to a queue, from `from` on.
+    pub fn published_from(
+        &self,
+        queue: QueueId,
+        from: Sequence,
+    ) -> impl Iterator<Item = (Sequence, &Published)> {
+        let range = (queue, from)..=(queue, Sequence(u64::MAX));
+        self.messages.range(range).map(|(&(_, sequence), message)| (sequence, message))
     }
 
     /// `label`.

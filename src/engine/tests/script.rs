@@ -7,7 +7,8 @@
 //!     [fifo] [single] [paused]                  who gets what
 //!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
 //! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
-//! publish q a b:100 c:9=x                       b of 100 bytes, c with the id x -> no-queue, full, c=b (it is b)
+//! publish q a b:100 c:9=x d!5                   b of 100 bytes, c with the id x, d of priority 5
+//!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
 //! topic t, drop t                               a topic comes, goes               -> exists, no-topic
@@ -64,8 +65,8 @@ use crate::engine::{
 };
 use crate::types::{
     Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeduplicationId, Dropped, Duration,
-    Facts, FactsByPlace, Holder, Offer, Pick, Publication, QueueId, QueueSettings, Retry, Sequence,
-    Timestamp, TopicCommand, Transact, TransactionId,
+    Facts, FactsByPlace, Holder, Lane, LaneId, Offer, Pick, Priority, Publication, QueueId, QueueSettings,
+    Retry, Sequence, Timestamp, TopicCommand, Transact, TransactionId,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -118,18 +119,21 @@ struct Coming {
     facts: FactsByPlace,
 }
 
-/// `label`, `label:size`, each with `=id` or without.
+/// `label`, `label:size`, each with `!priority` and `=id` or without.
 fn coming(words: &[&str]) -> Coming {
     let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
     for (place, word) in (0_u32..).zip(words) {
         let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
         let (label, size) = match word.split_once(':') {
             Some((label, size)) => (label, size.parse().expect("a size")),
             None => (word, word.len()),
         };
-        if let Some(id) = id {
-            let deduplication = Some(DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes())));
-            coming.facts.push((place, Facts { deduplication }));
+        let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
+        let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
+        let facts = Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
+        if !facts.is_none() {
+            coming.facts.push((place, facts));
         }
         coming.labels.push(label.to_owned());
         coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
@@ -328,13 +332,14 @@ impl<K: Keep> Script<K> {
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
         let Coming { labels, messages, facts } = coming(words);
-        let published_as = |(label, content): (&String, &Content)| Published {
+        let published_as = |(place, (label, content)): (u32, (&String, &Content))| Published {
             label: label.clone(),
             at: self.now,
             content: content.clone(),
+            lane: self.lane_in(queue, &facts, place),
             source: None,
         };
-        let coming: Vec<_> = labels.iter().zip(&messages).map(published_as).collect();
+        let coming: Vec<_> = (0..).zip(labels.iter().zip(&messages)).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
             Outcome::Published(published) => published,
             Outcome::NoQueue => return fact("no-queue"),
@@ -357,23 +362,30 @@ impl<K: Keep> Script<K> {
         let id = self.names.queue(queue);
         let picks: Vec<_> = match words {
             [count] if count.parse::<usize>().is_ok() => {
-                let ready = self.engine.queue(id).into_iter().flat_map(crate::engine::Queue::ready);
-                let pick = |sequence| Pick { sequence, size: self.names.size(id, sequence), offer: 0 };
-                ready.map(pick).take(count.parse().expect("a number")).collect()
+                let ready = self.ready_of(id).into_iter().map(|sequence| {
+                    let message = self.names.published_as(id, sequence).expect("a line published it");
+                    pick(sequence, message)
+                });
+                ready.take(count.parse().expect("a number")).collect()
             }
             labels => labels.iter().map(|word| self.pick(id, word)).collect(),
         };
         for pick in &picks {
             self.read(id, pick.sequence);
         }
-        let picks = picks.iter().map(|&Pick { sequence, size, .. }| Dropped { sequence, size }).collect();
+        let picks = picks
+            .iter()
+            .map(|&Pick { sequence, size, priority, .. }| Dropped { sequence, size, priority })
+            .collect();
         self.tell(Command::Drop { queue: id, picks })
     }
 
     fn pick(&self, id: QueueId, word: &str) -> Pick {
         let (_, sequence) = self.names.message(word);
-        let published = self.names.published_as(id, sequence);
-        Pick { sequence, size: published.map_or(1, |message| message.content.size()), offer: 0 }
+        match self.names.published_as(id, sequence) {
+            Some(message) => pick(sequence, message),
+            None => Pick { sequence, size: 1, offer: 0, priority: Priority::default() },
+        }
     }
 
     fn binding(&self, queue: &str, pattern: &str, wanted: &[&str]) -> Binding {
@@ -396,14 +408,15 @@ impl<K: Keep> Script<K> {
         if copies.is_empty() {
             return fact("none");
         }
-        let Coming { labels, messages, facts } = coming(words);
-        let publication = Publication { messages: messages.clone(), facts, copies: copies.clone() };
+        let coming = coming(words);
+        let (messages, facts) = (coming.messages.clone(), coming.facts.clone());
+        let publication = Publication { messages, facts, copies: copies.clone() };
         let published = match self.apply(Command::PublishAll(publication)) {
             Outcome::PublishedAll(published) => published,
             Outcome::Unpublished(Unpublished::Full(..)) => return fact("full"),
             other => panic!("what was routed gave {other:?}"),
         };
-        fact(list(self.stored(&copies, &published, &labels, &messages)))
+        fact(list(self.stored(&copies, &published, &coming)))
     }
 
     /// Notes what was stored; what it is called, or what it is a duplicate of.
@@ -411,8 +424,7 @@ impl<K: Keep> Script<K> {
         &mut self,
         copies: &[Copies],
         published: &[crate::types::Published],
-        labels: &[String],
-        messages: &[Content],
+        Coming { labels, messages, facts }: &Coming,
     ) -> Vec<String> {
         let mut stored = Vec::new();
         for (copies, published) in copies.iter().zip(published) {
@@ -425,7 +437,9 @@ impl<K: Keep> Script<K> {
                     continue;
                 }
                 stored.push(label.clone());
-                let message = Published { label, at: self.now, content: messages[at].clone(), source: None };
+                let lane = self.lane_in(copies.queue, facts, u32::try_from(at).expect("a few"));
+                let message =
+                    Published { label, at: self.now, content: messages[at].clone(), lane, source: None };
                 self.names.published(copies.queue, sequence, message);
             }
         }
@@ -477,12 +491,14 @@ impl<K: Keep> Script<K> {
             all_facts.extend(facts.into_iter().map(|(place, facts)| (from + place, facts)));
             all_copies.extend(copies.into_iter().map(|copies| Copies { from: from + copies.from, ..copies }));
         }
-        let Publication { messages, copies, .. } = transact.publication.clone();
+        let Publication { messages, facts, copies } = transact.publication.clone();
         let Outcome::Transacted(outcome) = self.apply(Command::Transact(transact)) else {
             panic!("a transaction has an outcome of its own")
         };
         match outcome {
-            Transacted::Done(published) => fact(list(self.stored(&copies, &published, &labels, &messages))),
+            Transacted::Done(published) => {
+                fact(list(self.stored(&copies, &published, &Coming { labels, messages, facts })))
+            }
             Transacted::Before(before) => {
                 let known = before.copies.iter().zip(&before.published).flat_map(|(copies, published)| {
                     let numbered = published.sequences(copies.count as usize);
@@ -531,13 +547,43 @@ impl<K: Keep> Script<K> {
         }
     }
 
+    /// Where the message at a place goes.
+    fn lane_in(&self, queue: QueueId, facts: &[(u32, Facts)], place: u32) -> Lane {
+        let priority = facts.iter().find(|&&(at, _)| at == place).map(|(_, facts)| facts.priority);
+        let queue = self.engine.queue(queue);
+        queue.map_or(Lane::default(), |queue| queue.lane_for(priority.unwrap_or_default()))
+    }
+
+    /// What is ready, in the order of delivery.
+    pub(super) fn ready_of(&self, id: QueueId) -> Vec<Sequence> {
+        let Some(queue) = self.engine.queue(id) else { return Vec::new() };
+        let mut ready = Vec::new();
+        for priority in queue.ready_priorities() {
+            ready.extend(queue.returned_of(priority));
+            let lane = Lane::of(priority);
+            let untouched = self.names.published_from(id, queue.lane(priority).frontier);
+            let here = untouched.filter(|&(at, it)| it.lane == lane && queue.is_untouched(lane, at));
+            ready.extend(here.map(|(sequence, _)| sequence));
+        }
+        ready
+    }
+
     /// What may be leased, in the order of delivery.
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
         self.engine.queue(id).into_iter().flat_map(move |queue| {
-            queue.candidates().map(move |sequence| Pick {
-                sequence,
-                size: self.names.size(id, sequence),
-                offer: 0,
+            queue.ready_priorities().flat_map(move |priority| {
+                let returned = queue.returned_of(priority).map(move |sequence| {
+                    let message = self.names.published_as(id, sequence).expect("a line published it");
+                    pick(sequence, message)
+                });
+                let lane = Lane::of(priority);
+                let untouched = self.names.published_from(id, queue.lane(priority).frontier);
+                let untouched = untouched.filter(move |&(sequence, message)| {
+                    message.lane == lane && queue.is_untouched(lane, sequence)
+                });
+                returned
+                    .chain(untouched.map(|(sequence, message)| pick(sequence, message)))
+                    .take_while(|pick| queue.barrier().is_none_or(|barrier| pick.sequence < barrier))
             })
         })
     }
@@ -574,8 +620,8 @@ impl<K: Keep> Script<K> {
         let there = self
             .engine
             .queue(queue)
-            .is_some_and(|queue| queue.touch(sequence).is_some() || queue.untouched().contains(&sequence));
-        let kept = self.keep.content(queue, sequence);
+            .is_some_and(|it| it.touch(sequence).is_some() || it.is_untouched(published.lane, sequence));
+        let kept = self.keep.content(LaneId::new(queue, published.lane), sequence);
         assert_eq!(kept.is_some(), there, "{} is kept if and only if it is there", published.label);
         if let Some(kept) = kept {
             let same = kept.content == published.content && kept.published_at == published.at;
@@ -703,4 +749,8 @@ impl<K: Keep> Script<K> {
                 .map(|freed| format!("{}:{}", self.names.holder_name(freed.holder), freed.size)),
         ))
     }
+}
+
+fn pick(sequence: Sequence, message: &Published) -> Pick {
+    Pick { sequence, size: message.content.size(), offer: 0, priority: message.lane.priority() }
 }

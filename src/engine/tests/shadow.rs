@@ -3,14 +3,15 @@
 //! Always true: an engine restored from it is the engine it was kept from, and it has the content of every message
 //! that is there and of no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::{Effects, Engine};
 use crate::types::{
-    Change, Command, DeduplicationId, Dirty, EngineRecord, QueueId, Sequence, StoredMessage, Timestamp, Touch,
+    Change, Command, DeduplicationId, Dirty, EngineRecord, Lane, LaneId, QueueId, Sequence, StoredMessage,
+    Timestamp, Touch,
 };
 
 /// Where a script keeps what must outlive its engine.
@@ -21,8 +22,8 @@ pub trait Keep {
     /// The engine as it was after the latest entry. What is not kept is lost.
     fn restart(&mut self) -> Engine;
 
-    /// A message that is in the queue.
-    fn content(&mut self, queue: QueueId, sequence: Sequence) -> Option<StoredMessage>;
+    /// A message that is in that lane.
+    fn content(&mut self, lane: LaneId, sequence: Sequence) -> Option<StoredMessage>;
 
     /// Checks that all is kept that makes up `engine`; panics if it is not.
     fn verify(&mut self, engine: &Engine);
@@ -34,7 +35,7 @@ pub struct Shadow {
     record: EngineRecord,
     rows: Dirty,
     touched: BTreeMap<(QueueId, Sequence), Touch>,
-    messages: BTreeMap<(QueueId, Sequence), StoredMessage>,
+    messages: BTreeMap<(QueueId, Sequence), (Lane, StoredMessage)>,
     remembered: BTreeMap<(QueueId, Sequence), (DeduplicationId, Timestamp)>,
 }
 
@@ -48,30 +49,33 @@ pub fn digest(engine: &Engine) -> u64 {
 impl Shadow {
     fn change(&mut self, change: Change) {
         match change {
-            Change::Stored { queue, mut first, published_at, messages } => {
-                for content in messages {
-                    let message = StoredMessage { sequence: first, published_at, content };
-                    assert_eq!(
-                        self.messages.insert((queue, first), message),
-                        None,
-                        "{first} is stored twice"
-                    );
-                    first = first.next();
+            Change::Stored { queue, first, published_at, messages, lanes } => {
+                for (place, content) in (0_u32..).zip(messages) {
+                    let sequence = first.plus(u64::from(place));
+                    let message = StoredMessage { sequence, published_at, content };
+                    let lane = lanes.iter().find(|&&(at, _)| at == place).map_or(Lane::default(), |it| it.1);
+                    let twice = self.messages.insert((queue, sequence), (lane, message));
+                    assert_eq!(twice, None, "{sequence} is stored twice");
                 }
             }
             Change::Touched { queue, sequence, touch } => {
-                assert!(self.messages.contains_key(&(queue, sequence)), "{sequence} is touched, but gone");
+                let lane = self.messages.get(&(queue, sequence)).map(|&(lane, _)| lane);
+                assert_eq!(lane, Some(touch.lane), "{sequence} is touched, but gone or elsewhere");
                 self.touched.insert((queue, sequence), touch);
             }
-            Change::Settled { queue, sequence } => {
-                assert!(self.messages.remove(&(queue, sequence)).is_some(), "{sequence} is settled twice");
+            Change::Settled { queue, lane, sequence } => {
+                let message = self.messages.remove(&(queue, sequence));
+                assert_eq!(message.map(|(lane, _)| lane), Some(lane), "{sequence} is settled twice");
                 self.touched.remove(&(queue, sequence));
             }
-            Change::Purged { queue, from, until } => {
-                for sequence in from.0..until.0 {
-                    let key = (queue, Sequence(sequence));
-                    assert!(self.messages.remove(&key).is_some(), "{sequence} is purged, but gone");
-                    assert!(!self.touched.contains_key(&key), "{sequence} is purged, but touched");
+            Change::Purged { queue, lane, from, until } => {
+                let of_lane = |&(&(of, at), &(it, _)): &(&(QueueId, Sequence), &(Lane, StoredMessage))| {
+                    of == queue && it == lane && (from..until).contains(&at)
+                };
+                let gone: Vec<_> = self.messages.iter().filter(of_lane).map(|(&key, _)| key).collect();
+                for key in gone {
+                    assert!(!self.touched.contains_key(&key), "{} is purged, but touched", key.1);
+                    self.messages.remove(&key);
                 }
             }
             Change::Remembered { queue, sequence, id, at } => {
@@ -125,23 +129,33 @@ impl Keep for Shadow {
         self.restored()
     }
 
-    fn content(&mut self, queue: QueueId, sequence: Sequence) -> Option<StoredMessage> {
-        self.messages.get(&(queue, sequence)).cloned()
+    fn content(&mut self, lane: LaneId, sequence: Sequence) -> Option<StoredMessage> {
+        let (of, message) = self.messages.get(&(lane.queue, sequence))?;
+        assert_eq!(*of, lane.lane, "{sequence} is in another lane");
+        Some(message.clone())
     }
 
     fn verify(&mut self, engine: &Engine) {
         let restored = self.restored();
         restored.verify();
         assert_eq!(digest(&restored), digest(engine), "restored, it is another engine");
-        let mut expected = BTreeSet::new();
+        let mut count = 0;
         for queue in engine.queues() {
             let id = queue.record().id;
-            expected.extend(queue.touched().map(|(&sequence, _)| (id, sequence)));
-            expected.extend((queue.untouched().start.0..queue.untouched().end.0).map(|n| (id, Sequence(n))));
-            let bytes =
-                expected.range((id, Sequence(0))..).map(|key| u64::from(self.messages[key].content.size()));
-            assert_eq!(queue.depth().bytes, bytes.sum::<u64>(), "bytes are the sum of sizes");
+            let mut bytes = 0;
+            for (&(_, sequence), (lane, message)) in
+                self.messages.range((id, Sequence(0))..=(id, Sequence(u64::MAX)))
+            {
+                let there = queue.touch(sequence).is_some() || queue.is_untouched(*lane, sequence);
+                assert!(there, "{sequence} is kept, but not in the queue");
+                bytes += u64::from(message.content.size());
+                count += 1;
+            }
+            let depth = queue.depth();
+            assert_eq!(depth.bytes, bytes, "bytes are the sum of sizes");
+            let kept = self.messages.keys().filter(|&&(of, _)| of == id).count() as u64;
+            assert_eq!(depth.messages(), kept, "the messages kept are not those in the queue");
         }
-        assert!(expected.iter().eq(self.messages.keys()), "the messages kept are not those in the queues");
+        assert_eq!(count, self.messages.len(), "messages are kept of queues that are gone");
     }
 }

@@ -140,7 +140,7 @@ impl Backup {
             for row in tree.range(begin..) {
                 let (key, value) = row?;
                 let chunk = chunk_key(&key)?;
-                if self.next.get(&chunk.queue).is_none_or(|&next| chunk.first >= next) {
+                if self.next.get(&chunk.lane.queue).is_none_or(|&next| chunk.first >= next) {
                     // The rest of this queue's lane came later, or the queue is gone.
                     from = behind(&key);
                     break;

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::overlay::{Delta, QueueOverlay, Span};
+use crate::store::overlay::{Delta, LaneOverlay, Span};
 use crate::store::record;
 use crate::store::state::{Located, State, located};
-use crate::types::{QueueId, QueueRecord, Sequence};
+use crate::types::{Lane, LaneId, QueueRecord, Sequence};
 
 use super::sweep::{self, Sweep};
 use super::{Plan, Stop};
@@ -16,7 +16,7 @@ use super::{Plan, Stop};
 /// Purged spans of more messages than this are swept instead of looked at.
 const LOOK_MAX: u64 = 16 << 10;
 
-/// Where a queue begins and ends.
+/// Where a lane begins and ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     pub(super) frontier: Sequence,
@@ -24,20 +24,23 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn of(record: &QueueRecord) -> Self {
-        Self { frontier: record.frontier, next: record.next_sequence }
+    /// In a lane of what was published with a delay nothing is ready but what a record says.
+    pub(super) fn of(record: &QueueRecord, lane: Lane) -> Self {
+        let next = record.next_sequence;
+        let frontier = record.lanes.of(lane.priority()).frontier;
+        Self { frontier: if lane.is_delayed() { next } else { frontier }, next }
     }
 }
 
 /// The chunks to look at, by their first message.
 type Chunks = BTreeMap<Sequence, Located>;
 
-/// Plans the records and the removal of the older chunks of a queue, which was within `old` and now is within `new`.
-pub(super) fn queue(
+/// Plans the records and the removal of the older chunks of a lane, which was within `old` and now is within `new`.
+pub(super) fn lane(
     state: &State,
     plan: &mut Plan,
-    id: QueueId,
-    changes: &QueueOverlay,
+    id: LaneId,
+    changes: &LaneOverlay,
     old: Bounds,
     new: Bounds,
 ) -> Result<(), Stop> {
@@ -70,8 +73,8 @@ pub(super) fn queue(
 /// Finds the chunks of the messages that were touched or settled.
 fn touched(
     state: &State,
-    id: QueueId,
-    changes: &QueueOverlay,
+    id: LaneId,
+    changes: &LaneOverlay,
     old: Bounds,
     chunks: &mut Chunks,
 ) -> Result<(), Stop> {
@@ -88,7 +91,7 @@ fn touched(
             (None, Delta::Touched(_)) => {
                 return Err(Stop::Failed(format!(
                     "message {sequence} of queue {} was leased but is not stored",
-                    id.0
+                    id.queue.0
                 )));
             }
         }
@@ -100,8 +103,8 @@ fn touched(
 fn passed(
     state: &State,
     plan: &mut Plan,
-    id: QueueId,
-    changes: &QueueOverlay,
+    id: LaneId,
+    changes: &LaneOverlay,
     moved: std::ops::Range<Sequence>,
     chunks: &mut Chunks,
 ) -> Result<(), Stop> {
@@ -127,7 +130,7 @@ fn passed(
 
 fn collect(
     state: &State,
-    id: QueueId,
+    id: LaneId,
     range: std::ops::Range<Sequence>,
     chunks: &mut Chunks,
 ) -> Result<(), Stop> {
@@ -138,7 +141,7 @@ fn collect(
     Ok(())
 }
 
-fn before(state: &State, id: QueueId, sequence: Sequence) -> Result<Option<Located>, Stop> {
+fn before(state: &State, id: LaneId, sequence: Sequence) -> Result<Option<Located>, Stop> {
     let found = state.chunk_before(id, sequence)?;
     Ok(found.map(|(key, value)| located(key, &value)).transpose()?)
 }

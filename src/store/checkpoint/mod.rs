@@ -8,7 +8,7 @@ mod merge;
 mod pack;
 mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Weak};
@@ -19,12 +19,12 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::types::{Dirty, EngineRecord, LogId, QueueId, QueueRecord, Sequence};
+use crate::types::{Dirty, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::backup::{Backup, BackupOrder};
 use super::codec::length;
 use super::journal::{self, Alarm, Progress};
-use super::overlay::{Overlay, QueueOverlay};
+use super::overlay::{LaneOverlay, Overlay};
 use super::state::{DRAIN_ROWS, Located, State};
 use super::{ReadError, StoreEvent, keys, meta, remembered, topic, transaction};
 
@@ -196,14 +196,15 @@ impl Worker {
         let mut plan = Plan::of(&dirty);
         let dirty = dirty.queues;
         let mut packer = pack::Packer::new(&self.state);
-        let nothing = QueueOverlay::default();
-        for record in dirty.values() {
-            if !overlay.queues.contains_key(&record.id) {
-                self.queue(record.id, &nothing, Some(record), &mut packer, &mut plan)?;
-            }
+        let changed = overlay.lanes.keys().map(|lane| lane.queue).chain(dirty.keys().copied());
+        for id in changed.collect::<BTreeSet<_>>() {
+            self.queue(id, &overlay, dirty.get(&id), &mut packer, &mut plan)?;
         }
-        for (&id, changes) in &overlay.queues {
-            self.queue(id, changes, dirty.get(&id), &mut packer, &mut plan)?;
+        for &id in &overlay.deleted {
+            if self.state.queue(id)?.is_some() {
+                plan.queues.push((keys::queue(id).to_vec(), None));
+                sweep::add(&mut plan.sweeps, Sweep::all_of(id));
+            }
         }
         remembered::write(&self.state, overlay.ids.iter())?;
         let packed = packer.packed();
@@ -246,8 +247,7 @@ impl Worker {
         if self.state.ids.is_empty() {
             return Ok(());
         }
-        let deleted = overlay.queues.iter().filter(|(_, changes)| changes.deleted);
-        for (&id, _) in deleted {
+        for &id in &overlay.deleted {
             remembered::remove_before(&self.state, id, Sequence(u64::MAX))?;
         }
         for record in dirty.values() {
@@ -259,29 +259,29 @@ impl Worker {
     fn queue(
         &self,
         id: QueueId,
-        changes: &QueueOverlay,
+        overlay: &Overlay,
         record: Option<&QueueRecord>,
         packer: &mut pack::Packer<'_>,
         plan: &mut Plan,
     ) -> Result<(), Stop> {
         let stored = self.state.queue(id)?;
-        if changes.deleted {
-            if stored.is_some() {
-                plan.queues.push((keys::queue(id).to_vec(), None));
-                sweep::add(&mut plan.sweeps, Sweep::all_of(id));
-            }
-            return Ok(());
-        }
         let Some(record) = record.or(stored.as_ref()) else {
             return Err(Stop::Failed(format!("queue {} has changes but no record", id.0)));
         };
-        if changes.stored_last.is_some_and(|last| last >= record.next_sequence) {
-            let next = record.next_sequence;
-            return Err(Stop::Failed(format!("queue {} has messages past its next sequence {next}", id.0)));
+        let nothing = LaneOverlay::default();
+        for lane in Lane::all() {
+            let id = LaneId::new(id, lane);
+            let changes = overlay.lanes.get(&id).unwrap_or(&nothing);
+            if changes.stored_last.is_some_and(|last| last >= record.next_sequence) {
+                let next = record.next_sequence;
+                let what = format!("queue {} has messages past its next sequence {next}", id.queue.0);
+                return Err(Stop::Failed(what));
+            }
+            let old = stored.as_ref().map_or(merge::Bounds::default(), |old| merge::Bounds::of(old, lane));
+            pack::lane(packer, plan, id, changes, old.next)?;
+            merge::lane(&self.state, plan, id, changes, old, merge::Bounds::of(record, lane))?;
         }
-        let old = stored.as_ref().map_or(merge::Bounds::default(), merge::Bounds::of);
-        pack::queue(packer, plan, id, changes, old.next)?;
-        merge::queue(&self.state, plan, id, changes, old, merge::Bounds::of(record))
+        Ok(())
     }
 }
 
@@ -322,7 +322,7 @@ impl Plan {
         if held {
             // One sweep a queue, however many checkpoints there are until then.
             for chunk in std::mem::take(&mut self.dead) {
-                sweep::add(&mut self.sweeps, Sweep::new(chunk.key.queue, Sequence(0), chunk.last.next()));
+                sweep::add(&mut self.sweeps, Sweep::new(chunk.key.lane, Sequence(0), chunk.last.next()));
             }
         } else if rows > DRAIN_ROWS {
             self.dead.sort_unstable_by_key(|chunk| chunk.key);

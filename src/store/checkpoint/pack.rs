@@ -6,10 +6,10 @@
 
 use crate::store::chunk::{self, ChunkBuilder};
 use crate::store::keys::ChunkKey;
-use crate::store::overlay::{Delta, QueueOverlay};
+use crate::store::overlay::{Delta, LaneOverlay};
 use crate::store::record::{self, Touches};
 use crate::store::state::{DRAIN_BYTES, State};
-use crate::types::{QueueId, Sequence, StoredMessage};
+use crate::types::{LaneId, Sequence, StoredMessage};
 
 use super::{Plan, Stop};
 
@@ -53,8 +53,8 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    fn large(&mut self, queue: QueueId, message: &StoredMessage) -> Result<(), Stop> {
-        let key = ChunkKey::new(queue, message.sequence);
+    fn large(&mut self, lane: LaneId, message: &StoredMessage) -> Result<(), Stop> {
+        let key = ChunkKey::new(lane, message.sequence);
         let (value, parts) = chunk::encode_large(message);
         for (part, value) in (0_u16..).zip(parts) {
             self.pending += value.len();
@@ -65,12 +65,12 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Packs what was stored in a queue, whose messages from `next` on are new, and plans the records of the new chunks.
-pub(super) fn queue(
+/// Packs what was stored in a lane, whose messages from `next` on are new, and plans the records of the new chunks.
+pub(super) fn lane(
     packer: &mut Packer<'_>,
     plan: &mut Plan,
-    id: QueueId,
-    changes: &QueueOverlay,
+    id: LaneId,
+    changes: &LaneOverlay,
     next: Sequence,
 ) -> Result<(), Stop> {
     let mut touches = Touched { changes, id, from: next };
@@ -102,8 +102,8 @@ pub(super) fn queue(
 
 /// The touched messages among the new ones, handed out chunk by chunk.
 struct Touched<'a> {
-    changes: &'a QueueOverlay,
-    id: QueueId,
+    changes: &'a LaneOverlay,
+    id: LaneId,
     from: Sequence,
 }
 
@@ -133,7 +133,7 @@ impl Touched<'_> {
             }
             _ => Err(Stop::Failed(format!(
                 "message {least} of queue {} was leased but never stored",
-                self.id.0
+                self.id.queue.0
             ))),
         }
     }

@@ -34,7 +34,7 @@ fn commands() -> Vec<Command> {
                 duration: Duration(1000),
                 consumer: Arc::new(consumer),
             }],
-            picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0 }],
+            picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0, priority: Priority::default() }],
         },
         Command::Ack { queue, claims: vec![claim(1), claim(2)] },
         Command::Nack {
@@ -49,17 +49,25 @@ fn commands() -> Vec<Command> {
         Command::Publish {
             queue,
             messages: vec![Content(Bytes::new()), Content(Bytes::from_static(b"x"))],
-            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])), priority: Priority::MAX })],
         },
-        Command::Drop { queue, picks: vec![Dropped { sequence: Sequence(300), size: 2 }] },
+        Command::Drop {
+            queue,
+            picks: vec![Dropped { sequence: Sequence(300), size: 2, priority: Priority::MAX }],
+        },
         Command::Forget { limit: 101 },
+        Command::Grant {
+            queue,
+            offers: Vec::new(),
+            picks: vec![Pick { sequence: Sequence(3), size: 2, offer: 1, priority: Priority::MAX }],
+        },
         Command::UpdateQueue { queue, settings },
         Command::Move {
             queue,
             which: Moving::Ready,
             messages: vec![
-                Moved { sequence: Sequence(1), size: 2, to: None },
-                Moved { sequence: Sequence(2), size: 3, to: Some(arrival) },
+                Moved { sequence: Sequence(1), size: 2, priority: Priority::MAX, to: None },
+                Moved { sequence: Sequence(2), size: 3, priority: Priority::default(), to: Some(arrival) },
             ],
         },
         Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),
@@ -68,7 +76,7 @@ fn commands() -> Vec<Command> {
         Command::Topic(TopicCommand::Unbind("t".parse().unwrap(), binding())),
         Command::PublishAll(Publication {
             messages: vec![Content(Bytes::from_static(b"hi")), Content(Bytes::new())],
-            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])) })],
+            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])), ..Facts::default() })],
             copies: vec![
                 Copies { queue, from: 0, count: 2 },
                 Copies { queue: QueueId(8), from: 1, count: 1 },
@@ -104,7 +112,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 25] = [
+    let golden: [&[u8]; 26] = [
         &[2, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 5, 3, 1, 4, 0xac, 2],
@@ -117,11 +125,12 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
-        &[20, 7, 2, 0, 1, b'x', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
-        &[21, 7, 1, 0xac, 2, 2],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9],
+        &[21, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
+        &[23, 7, 0, 1, 3, 2, 1, 9],
         &[12, 7, 5, 3, 1, 4, 0xac, 2],
-        &[13, 7, 1, 2, 1, 2, 0, 2, 3, 1, 8, 2, b'y', b'o'],
+        &[13, 7, 1, 2, 1, 2, 9, 0, 2, 3, 0, 1, 8, 2, b'y', b'o'],
         &[40, 3, b'a', b'/', b't'],
         &[41, 1, b't'],
         &[42, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],

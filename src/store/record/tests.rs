@@ -1,13 +1,16 @@
 use crate::types::{Holder, HolderId, TouchState};
 
 use super::*;
+use crate::types::QueueId;
+
+const QUEUE: QueueId = QueueId(1);
 
 fn touch(attempt: u32, lease: Option<Lease>) -> Touch {
     with(attempt, lease.map_or(TouchState::Ready, TouchState::Leased))
 }
 
 fn with(attempt: u32, state: TouchState) -> Touch {
-    Touch { attempt: Attempt(attempt), uncounted: 1, epoch: Epoch(2), size: 3, state }
+    Touch { attempt: Attempt(attempt), uncounted: 1, epoch: Epoch(2), size: 3, lane: Lane::default(), state }
 }
 
 fn lease(consumer: &Arc<Consumer>) -> Lease {
@@ -24,7 +27,10 @@ fn lease(consumer: &Arc<Consumer>) -> Lease {
 fn read(first: Sequence, pieces: &[Vec<u8>]) -> Touches {
     let mut touches = Touches::new();
     for piece in pieces {
-        assert_eq!(usize::from(decode(piece, first, &mut touches).unwrap()), pieces.len());
+        assert_eq!(
+            usize::from(decode(piece, ChunkKey::new(QUEUE, first), &mut touches).unwrap()),
+            pieces.len()
+        );
     }
     touches
 }
@@ -75,9 +81,15 @@ fn no_changed_record_reads_back() {
     for bit in 0..piece.len() * 8 {
         let mut bytes = piece.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(decode(&bytes, Sequence(10), &mut Touches::new()).is_err(), "bit {bit}");
+        assert!(
+            decode(&bytes, ChunkKey::new(QUEUE, Sequence(10)), &mut Touches::new()).is_err(),
+            "bit {bit}"
+        );
     }
-    assert!(decode(&piece, Sequence(11), &mut Touches::new()).is_err(), "another chunk's");
+    assert!(
+        decode(&piece, ChunkKey::new(QUEUE, Sequence(11)), &mut Touches::new()).is_err(),
+        "another chunk's"
+    );
 }
 
 #[test]
@@ -86,7 +98,7 @@ fn no_input_makes_decoding_panic() {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..6).flat_map(random).collect();
         let body = [&[2, 0, 1, bytes[0] % 2, 0, 0, 0, bytes[1] % 4][..], &bytes].concat();
-        _ = decode(&checked(&body, Sequence(1)), Sequence(1), &mut Touches::new());
-        _ = decode(&bytes, Sequence(1), &mut Touches::new());
+        _ = decode(&checked(&body, Sequence(1)), ChunkKey::new(QUEUE, Sequence(1)), &mut Touches::new());
+        _ = decode(&bytes, ChunkKey::new(QUEUE, Sequence(1)), &mut Touches::new());
     }
 }

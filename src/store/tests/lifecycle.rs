@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::store::inspect::inspect;
 use crate::store::{Lookup, OpenError, Pressure, Snapshot, StoreEvent, StoreOptions, open};
-use crate::types::{Change, Command, Content, EngineRecord, QueueId, Sequence, Timestamp};
+use crate::types::{Change, Command, Content, EngineRecord, Lane, QueueId, Sequence, Timestamp};
 
-use super::model::{Harness, content, options, touch};
+use super::model::{Harness, content, options, set_frontier, touch};
 
 const QUEUE: QueueId = QueueId(0);
 
@@ -118,7 +118,7 @@ fn reads_go_through_active_frozen_and_state_in_this_order() {
     assert!(hot(&harness, 1), "in the active overlay");
     harness.begin_checkpoint();
     assert!(hot(&harness, 1), "in the frozen overlay");
-    harness.store.apply([Change::Settled { queue: QUEUE, sequence: Sequence(2) }]);
+    harness.store.apply([Change::Settled { queue: QUEUE, lane: Lane::default(), sequence: Sequence(2) }]);
     assert_eq!(
         harness.store.lookup(QUEUE, Sequence(2)),
         Lookup::Gone,
@@ -127,7 +127,15 @@ fn reads_go_through_active_frozen_and_state_in_this_order() {
     harness.until(|store| !store.checkpoint_running());
     assert_eq!(harness.store.lookup(QUEUE, Sequence(1)), Lookup::Cold);
     assert_eq!(harness.store.lookup(QUEUE, Sequence(2)), Lookup::Gone, "and the state files");
-    assert_eq!(harness.store.reader().untouched(QUEUE, Sequence(1), 99, 9_999_999).unwrap().len(), 4);
+    assert_eq!(
+        harness
+            .store
+            .reader()
+            .untouched(QUEUE, (Sequence(1), Sequence(u64::MAX)), 99, 9_999_999)
+            .unwrap()
+            .len(),
+        4
+    );
     let touched = Change::Touched { queue: QUEUE, sequence: Sequence(3), touch: touch(1) };
     harness.store.apply([touched]);
     assert_eq!(
@@ -135,7 +143,12 @@ fn reads_go_through_active_frozen_and_state_in_this_order() {
         Lookup::Cold,
         "a touch does not bring the content back"
     );
-    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(4), until: Sequence(5) }]);
+    harness.store.apply([Change::Purged {
+        queue: QUEUE,
+        lane: Lane::default(),
+        from: Sequence(4),
+        until: Sequence(5),
+    }]);
     assert_eq!(harness.store.lookup(QUEUE, Sequence(4)), Lookup::Gone);
     harness.store.apply([Change::Deleted { queue: QUEUE }]);
     assert_eq!(harness.store.lookup(QUEUE, Sequence(1)), Lookup::Gone);
@@ -173,9 +186,9 @@ fn short_lived_messages_never_reach_the_state_files() {
     harness.push(&[create()]);
     harness.push(&[publish(1, 100)]);
     for sequence in (1..=100).map(Sequence) {
-        harness.store.apply([Change::Settled { queue: QUEUE, sequence }]);
+        harness.store.apply([Change::Settled { queue: QUEUE, lane: Lane::default(), sequence }]);
     }
-    harness.model.queues.get_mut(&QUEUE).unwrap().record.frontier = Sequence(101);
+    set_frontier(&mut harness.model.queues.get_mut(&QUEUE).unwrap().record, Sequence(101));
     harness.dirty_all();
     harness.begin_checkpoint();
     let mut stored = None;
@@ -197,15 +210,28 @@ fn single_publishes_are_packed_together() {
     let small = |_| Content(Bytes::from_static(b"small"));
     for n in 1..=1000 {
         let messages: Vec<Content> = (0..1).map(small).collect();
-        let change =
-            Change::Stored { queue: QUEUE, first: Sequence(n), published_at: Timestamp(1), messages };
+        let change = Change::Stored {
+            queue: QUEUE,
+            first: Sequence(n),
+            published_at: Timestamp(1),
+            messages,
+            lanes: Vec::new(),
+        };
         harness.store.apply([change]);
     }
     let record = &mut harness.model.queues.get_mut(&QUEUE).unwrap().record;
     record.next_sequence = Sequence(1001);
     harness.dirty_all();
     harness.checkpoint();
-    assert_eq!(harness.store.reader().untouched(QUEUE, Sequence(1), 2000, 1 << 20).unwrap().len(), 1000);
+    assert_eq!(
+        harness
+            .store
+            .reader()
+            .untouched(QUEUE, (Sequence(1), Sequence(u64::MAX)), 2000, 1 << 20)
+            .unwrap()
+            .len(),
+        1000
+    );
     drop(harness);
     let inspection = inspect(directory.path()).unwrap();
     assert_eq!((inspection.queues[0].chunks, inspection.queues[0].messages), (2, 1000));
@@ -226,11 +252,23 @@ fn a_message_of_4_mib_reads_back() {
     harness.checkpoint();
     assert_eq!(harness.read(QUEUE, Sequence(2)).unwrap().content.0, body, "from the state files");
     let reader = harness.store.reader();
-    assert_eq!(reader.untouched(QUEUE, Sequence(1), 9, 100).unwrap().len(), 1, "bytes are bounded");
-    assert_eq!(reader.untouched(QUEUE, Sequence(2), 9, 100).unwrap().len(), 1, "but one always fits");
-    assert_eq!(reader.untouched(QUEUE, Sequence(1), 2, 8 << 20).unwrap().len(), 2, "messages are bounded");
-    assert_eq!(reader.untouched(QUEUE, Sequence(1), 9, 8 << 20).unwrap().len(), 3);
-    assert_eq!(reader.untouched(QUEUE, Sequence(4), 9, 8 << 20).unwrap(), []);
+    assert_eq!(
+        reader.untouched(QUEUE, (Sequence(1), Sequence(u64::MAX)), 9, 100).unwrap().len(),
+        1,
+        "bytes are bounded"
+    );
+    assert_eq!(
+        reader.untouched(QUEUE, (Sequence(2), Sequence(u64::MAX)), 9, 100).unwrap().len(),
+        1,
+        "but one always fits"
+    );
+    assert_eq!(
+        reader.untouched(QUEUE, (Sequence(1), Sequence(u64::MAX)), 2, 8 << 20).unwrap().len(),
+        2,
+        "messages are bounded"
+    );
+    assert_eq!(reader.untouched(QUEUE, (Sequence(1), Sequence(u64::MAX)), 9, 8 << 20).unwrap().len(), 3);
+    assert_eq!(reader.untouched(QUEUE, (Sequence(4), Sequence(u64::MAX)), 9, 8 << 20).unwrap(), []);
     let named = reader.messages(QUEUE, &[Sequence(3), Sequence(9), Sequence(2)]).unwrap();
     assert_eq!(named.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
 }
@@ -253,6 +291,7 @@ fn publishers_wait_before_grants_do() {
             first: Sequence(first),
             published_at: Timestamp(1),
             messages,
+            lanes: Vec::new(),
         }]);
         (store.pressure(), store.checkpoint_due())
     };
@@ -261,10 +300,10 @@ fn publishers_wait_before_grants_do() {
     assert_eq!(stored(3), (Pressure::Publishers, true));
     assert_eq!((4..7).map(stored).last(), Some((Pressure::Grants, true)));
     for sequence in (1..7).map(Sequence) {
-        opened.store.apply([Change::Settled { queue: QUEUE, sequence }]);
+        opened.store.apply([Change::Settled { queue: QUEUE, lane: Lane::default(), sequence }]);
     }
     assert_eq!((opened.store.pressure(), opened.store.checkpoint_due()), (Pressure::None, false));
-    let settle = |n| Change::Settled { queue: QUEUE, sequence: Sequence(n) };
+    let settle = |n| Change::Settled { queue: QUEUE, lane: Lane::default(), sequence: Sequence(n) };
     opened.store.apply((100..103).map(settle));
     assert!(opened.store.checkpoint_due(), "many settlements make a checkpoint due");
     opened.store.apply((103..107).map(settle));

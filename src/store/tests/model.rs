@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::store::{Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
-    Lease, LogId, Offer, Pick, QueueId, QueueRecord, QueueSettings, Retry, Sequence, StoredMessage,
-    Timestamp, Touch, TouchState,
+    Lane, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry, Sequence,
+    StoredMessage, Timestamp, Touch, TouchState,
 };
 
 /// Small files, so that tests meet their ends.
@@ -65,9 +65,8 @@ impl Model {
                     name: name.clone(),
                     settings: settings.clone(),
                     created_at: now,
-                    frontier: Sequence(1),
+                    lanes: Lanes::default(),
                     next_sequence: Sequence(1),
-                    untouched_bytes: 0,
                     remembered_from: Sequence(1),
                 };
                 self.queues.insert(id, Queue { record, touched: BTreeMap::new() });
@@ -81,13 +80,12 @@ impl Model {
                 let record = &mut self.queues.get_mut(queue).unwrap().record;
                 let first = record.next_sequence;
                 record.next_sequence = first.plus(messages.len().try_into().unwrap());
-                record.untouched_bytes +=
-                    messages.iter().map(|content| u64::from(content.size())).sum::<u64>();
                 return vec![Change::Stored {
                     queue: *queue,
                     first,
                     published_at: now,
                     messages: messages.clone(),
+                    lanes: Vec::new(),
                 }];
             }
             Command::Grant { queue, offers, picks } => {
@@ -124,33 +122,26 @@ impl Model {
 
     fn purge(&mut self, id: QueueId) -> Vec<Change> {
         let queue = self.queues.get_mut(&id).unwrap();
-        let (from, until) = (queue.record.frontier, queue.record.next_sequence);
-        queue.record.frontier = until;
-        queue.record.untouched_bytes = 0;
+        let (from, until) = (frontier(&queue.record), queue.record.next_sequence);
+        set_frontier(&mut queue.record, until);
         let free = queue.touched.iter().filter(|(_, touch)| touch.is_ready());
         let free: Vec<Sequence> = free.map(|(sequence, _)| *sequence).collect();
-        let mut changes = vec![Change::Purged { queue: id, from, until }];
+        let mut changes = vec![Change::Purged { queue: id, lane: Lane::default(), from, until }];
         for sequence in free {
             queue.touched.remove(&sequence);
-            changes.push(Change::Settled { queue: id, sequence });
+            changes.push(Change::Settled { queue: id, lane: Lane::default(), sequence });
         }
         changes
     }
 
-    fn grant(&mut self, id: QueueId, Pick { sequence, size, .. }: Pick, lease: &Lease) -> Change {
+    fn grant(&mut self, id: QueueId, Pick { sequence, .. }: Pick, lease: &Lease) -> Change {
         let queue = self.queues.get_mut(&id).unwrap();
-        if sequence == queue.record.frontier {
-            queue.record.frontier = sequence.next();
-            queue.record.untouched_bytes -= u64::from(size);
+        if sequence == frontier(&queue.record) {
+            set_frontier(&mut queue.record, sequence.next());
         }
         let attempt = Attempt(queue.touched.get(&sequence).map_or(1, |touch| touch.attempt.0 + 1));
-        let touch = Touch {
-            attempt,
-            uncounted: 0,
-            epoch: lease.epoch,
-            size,
-            state: TouchState::Leased(lease.clone()),
-        };
+        let touch =
+            Touch { epoch: lease.epoch, state: TouchState::Leased(lease.clone()), ..touch(attempt.0) };
         queue.touched.insert(sequence, touch.clone());
         Change::Touched { queue: id, sequence, touch }
     }
@@ -158,7 +149,9 @@ impl Model {
     fn ack(&mut self, id: QueueId, claims: &[Claim]) -> Vec<Change> {
         let queue = self.queues.get_mut(&id).unwrap();
         let settled = claims.iter().filter(|claim| queue.touched.remove(&claim.sequence).is_some());
-        settled.map(|claim| Change::Settled { queue: id, sequence: claim.sequence }).collect()
+        settled
+            .map(|claim| Change::Settled { queue: id, lane: Lane::default(), sequence: claim.sequence })
+            .collect()
     }
 
     fn nack(&mut self, id: QueueId, claims: &[Claim]) -> Vec<Change> {
@@ -210,10 +203,10 @@ impl Model {
     fn grant_command(&self, queue: QueueId, count: u64, index: u64) -> Command {
         let state = &self.queues[&queue];
         let free = state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
-        let untouched = (state.record.frontier.0..state.record.next_sequence.0).map(Sequence);
+        let untouched = (frontier(&state.record).0..state.record.next_sequence.0).map(Sequence);
         let pick = |sequence: Sequence| {
             let offer = u32::try_from(sequence.0 % 2).unwrap();
-            Pick { sequence, size: content(queue, sequence).size(), offer }
+            Pick { sequence, size: content(queue, sequence).size(), offer, priority: Priority::default() }
         };
         let offer = |n| Offer {
             holder: Holder::Receive(HolderId(index + n)),
@@ -363,7 +356,7 @@ impl Harness {
     pub(super) fn check(&self) {
         for (&id, queue) in &self.model.queues {
             let Queue { record, touched } = queue;
-            let untouched = (record.frontier.0..record.next_sequence.0).map(Sequence);
+            let untouched = (frontier(record).0..record.next_sequence.0).map(Sequence);
             for sequence in touched.keys().copied().chain(untouched) {
                 let message = self.read(id, sequence);
                 let message = message.unwrap_or_else(|| panic!("message {sequence} of {id:?} is lost"));
@@ -372,7 +365,7 @@ impl Harness {
                 assert!(published.is_none_or(|at| *at == message.published_at));
             }
             for sequence in
-                (1..record.frontier.0).map(Sequence).filter(|sequence| !touched.contains_key(sequence))
+                (1..frontier(record).0).map(Sequence).filter(|sequence| !touched.contains_key(sequence))
             {
                 let found = self.store.lookup(id, sequence);
                 assert!(!matches!(found, Lookup::Hot(_)), "message {sequence} of {id:?} came back");
@@ -383,13 +376,14 @@ impl Harness {
 
     /// Walks the queue as a dispatcher does.
     fn check_untouched(&self, id: QueueId, record: &QueueRecord) {
-        let mut next = record.frontier;
+        let mut next = frontier(record);
         while next < record.next_sequence {
             match self.store.lookup(id, next) {
                 Lookup::Hot(_) => next = next.next(),
                 Lookup::Gone => panic!("message {next} of {id:?} is gone"),
                 Lookup::Cold => {
-                    let found = self.store.reader().untouched(id, next, 37, 50_000).unwrap();
+                    let until = self.store.cold_until(id.into());
+                    let found = self.store.reader().untouched(id, (next, until), 37, 50_000).unwrap();
                     assert!((1..=37).contains(&found.len()));
                     for message in found {
                         assert_eq!((message.sequence, &message.content), (next, &content(id, next)));
@@ -403,5 +397,20 @@ impl Harness {
 
 /// A touch without a lease.
 pub(super) fn touch(attempt: u32) -> Touch {
-    Touch { attempt: Attempt(attempt), uncounted: 0, epoch: Epoch(1), size: 4, state: TouchState::Ready }
+    Touch {
+        attempt: Attempt(attempt),
+        uncounted: 0,
+        epoch: Epoch(1),
+        size: 4,
+        lane: Lane::default(),
+        state: TouchState::Ready,
+    }
+}
+
+pub(super) fn frontier(record: &QueueRecord) -> Sequence {
+    record.lanes.of(Priority::default()).frontier
+}
+
+pub(super) fn set_frontier(record: &mut QueueRecord, frontier: Sequence) {
+    record.lanes.of_mut(Priority::default()).frontier = frontier;
 }

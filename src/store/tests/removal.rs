@@ -9,10 +9,10 @@ use crate::store::inspect::inspect;
 use crate::store::keys::ChunkKey;
 use crate::store::state::State;
 use crate::store::{chunk, keys, meta};
-use crate::types::{Change, Content, QueueId, Sequence, StoredMessage, Timestamp};
+use crate::types::{Change, Content, Lane, QueueId, Sequence, StoredMessage, Timestamp};
 
 use super::lifecycle::{create, publish};
-use super::model::{Harness, content, options, touch};
+use super::model::{Harness, content, options, set_frontier, touch};
 
 const QUEUE: QueueId = QueueId(0);
 
@@ -22,14 +22,21 @@ fn store(harness: &mut Harness, count: u64, size: usize) {
     let record = &mut harness.model.queues.get_mut(&QUEUE).unwrap().record;
     let first = record.next_sequence;
     record.next_sequence = first.plus(count);
-    harness.store.apply([Change::Stored { queue: QUEUE, first, published_at: Timestamp(1), messages }]);
+    harness.store.apply([Change::Stored {
+        queue: QUEUE,
+        first,
+        published_at: Timestamp(1),
+        messages,
+        lanes: Vec::new(),
+    }]);
     harness.push(&[]);
     harness.dirty_all();
     harness.checkpoint();
 }
 
 fn frontier(harness: &mut Harness, frontier: u64) {
-    harness.model.queues.get_mut(&QUEUE).unwrap().record.frontier = Sequence(frontier);
+    let record = &mut harness.model.queues.get_mut(&QUEUE).unwrap().record;
+    set_frontier(record, Sequence(frontier));
     harness.push(&[]);
     harness.dirty_all();
 }
@@ -42,7 +49,7 @@ fn a_chunk_goes_when_its_last_message_is_settled() {
     store(&mut harness, 3, 10_000);
     store(&mut harness, 3, 100_000);
     let touched = |n| Change::Touched { queue: QUEUE, sequence: Sequence(n), touch: touch(1) };
-    let settled = |n| Change::Settled { queue: QUEUE, sequence: Sequence(n) };
+    let settled = |n| Change::Settled { queue: QUEUE, lane: Lane::default(), sequence: Sequence(n) };
     harness.store.apply([touched(1), touched(2), settled(2), settled(3), touched(4), settled(5)]);
     frontier(&mut harness, 6);
     harness.checkpoint();
@@ -74,11 +81,20 @@ fn a_chunk_stays_while_the_frontier_is_in_it() {
     let mut harness = Harness::open(directory.path(), 0);
     harness.push(&[create()]);
     store(&mut harness, 3, 10);
-    harness.store.apply((1..3).map(|n| Change::Settled { queue: QUEUE, sequence: Sequence(n) }));
+    harness.store.apply((1..3).map(|n| Change::Settled {
+        queue: QUEUE,
+        lane: Lane::default(),
+        sequence: Sequence(n),
+    }));
     frontier(&mut harness, 3);
     harness.checkpoint();
     assert_eq!(chunks(&harness), 3, "message 3 is alive, and its chunk with it");
-    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(3), until: Sequence(4) }]);
+    harness.store.apply([Change::Purged {
+        queue: QUEUE,
+        lane: Lane::default(),
+        from: Sequence(3),
+        until: Sequence(4),
+    }]);
     frontier(&mut harness, 4);
     harness.checkpoint();
     assert_eq!(chunks(&harness), 0, "the chunk that the frontier had moved into before is gone");
@@ -91,14 +107,32 @@ fn a_sweep_keeps_the_chunk_that_goes_on_behind_it() {
     let mut harness = Harness::open(directory.path(), 0);
     harness.push(&[create()]);
     store(&mut harness, 20_000, 100);
-    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(1), until: Sequence(19_990) }]);
+    harness.store.apply([Change::Purged {
+        queue: QUEUE,
+        lane: Lane::default(),
+        from: Sequence(1),
+        until: Sequence(19_990),
+    }]);
     frontier(&mut harness, 19_990);
     harness.checkpoint();
     drop(harness);
     swept(directory.path());
     let mut harness = Harness::open(directory.path(), 0);
-    assert_eq!(harness.store.reader().untouched(QUEUE, Sequence(19_990), 100, 1 << 20).unwrap().len(), 11);
-    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(19_990), until: Sequence(20_001) }]);
+    assert_eq!(
+        harness
+            .store
+            .reader()
+            .untouched(QUEUE, (Sequence(19_990), Sequence(u64::MAX)), 100, 1 << 20)
+            .unwrap()
+            .len(),
+        11
+    );
+    harness.store.apply([Change::Purged {
+        queue: QUEUE,
+        lane: Lane::default(),
+        from: Sequence(19_990),
+        until: Sequence(20_001),
+    }]);
     frontier(&mut harness, 20_001);
     harness.checkpoint();
     drop(harness);
@@ -162,7 +196,12 @@ fn a_large_purge_is_swept_through_restarts_and_leaves_the_rest() {
     harness.store.apply([touched(1), touched(40)]);
     frontier(&mut harness, 41);
     harness.checkpoint();
-    harness.store.apply([Change::Purged { queue: QUEUE, from: Sequence(41), until: Sequence(20_001) }]);
+    harness.store.apply([Change::Purged {
+        queue: QUEUE,
+        lane: Lane::default(),
+        from: Sequence(41),
+        until: Sequence(20_001),
+    }]);
     frontier(&mut harness, 20_001);
     store(&mut harness, 10, 1000);
     drop(harness);
@@ -175,7 +214,10 @@ fn a_large_purge_is_swept_through_restarts_and_leaves_the_rest() {
     let kept =
         reader.messages(QUEUE, &[Sequence(1), Sequence(40), Sequence(5000), Sequence(20_001)]).unwrap();
     assert_eq!(kept.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true]);
-    assert_eq!(reader.untouched(QUEUE, Sequence(20_001), 100, 1 << 20).unwrap().len(), 10);
+    assert_eq!(
+        reader.untouched(QUEUE, (Sequence(20_001), Sequence(u64::MAX)), 100, 1 << 20).unwrap().len(),
+        10
+    );
 }
 
 #[test]
