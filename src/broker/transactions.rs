@@ -11,9 +11,9 @@ use super::task::Broker;
 use super::topics::{Routable, TopicResult};
 use crate::engine::{Outcome, Stale, Transacted};
 use crate::types::{
-    Attributes, Claim, Command, Content, Copies, FactsByPlace, Publication, Published, QueueId, QueueName,
-    Receipt, ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact, Transaction,
-    TransactionId,
+    Attributes, Claim, Command, Content, Copies, Facts, FactsByPlace, Publication, Published, QueueId,
+    QueueName, Receipt, ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact,
+    Transaction, TransactionId,
 };
 
 /// What is to be done, all or nothing.
@@ -204,9 +204,11 @@ impl Broker {
             let copies = match target {
                 Target::Queue(name) => {
                     let queue = self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))?;
-                    let place = |facts: &(u32, _)| (*from..from + count).contains(&facts.0);
+                    let with_id = |(place, facts): &(u32, Facts)| {
+                        facts.deduplication.is_some() && (*from..from + count).contains(place)
+                    };
                     if queue.record().settings.deduplication_window.0 == 0
-                        && transacting.facts.iter().any(place)
+                        && transacting.facts.iter().any(with_id)
                     {
                         return Err(BrokerError::NoDeduplication(name.clone()));
                     }
