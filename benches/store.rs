@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bbq::store::{Opened, Store, StoreEvent, StoreOptions, open};
+use bbq::store::{Awaited, Opened, Store, StoreEvent, StoreOptions, open};
 use bbq::types::{
     Attempt, Change, Command, Content, EngineRecord, Epoch, Lane, Lanes, LogId, Priority, QueueId,
     QueueRecord, QueueSettings, Sequence, Timestamp, Touch, TouchState,
@@ -53,7 +53,7 @@ fn commits(path: &Path, size: usize, in_flight: u64) {
         }
         let mut entry = store.begin(Timestamp(1));
         entry.push(&command);
-        store.append(entry);
+        store.append(entry, Awaited::Durable);
     }
     drop(store);
     waits.sort_unstable();
@@ -113,7 +113,7 @@ impl Run {
     fn entry(&mut self, command: &Command, changes: Vec<Change>) {
         let mut entry = self.store.begin(Timestamp(1));
         entry.push(command);
-        self.last = self.store.append(entry);
+        self.last = self.store.append(entry, Awaited::Durable);
         self.store.apply(changes);
         self.checkpoint_if(self.store.checkpoint_due());
         while self.store.last().index - self.store.durable_index() >= 3

@@ -21,6 +21,8 @@ use super::settings::{put_settings, settings};
 use super::{publication, topic, transaction};
 
 const VERSION: u8 = 2;
+/// The most that the length before a content takes: contents are far below 4 GiB.
+const LENGTH_BYTES_MAX: usize = 5;
 const PROLOGUE_BYTES: usize = RECORD_HEADER_BYTES + 9;
 
 /// An entry being filled. Its buffer begins with room for the journal's record header, so that nothing is copied later.
@@ -173,6 +175,8 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
 }
 
 pub(super) fn put_contents(out: &mut Vec<u8>, contents: &[Content]) {
+    // At once: a buffer that grows content by content is copied again and again.
+    out.reserve(contents.iter().map(|Content(content)| content.len() + LENGTH_BYTES_MAX).sum());
     put_varint(out, length(contents.len()));
     for Content(content) in contents {
         put_bytes(out, content);

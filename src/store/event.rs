@@ -4,10 +4,20 @@ use std::time::Duration;
 
 use crate::types::LogId;
 
+/// What somebody waits for who handed over an entry. Each report wakes the owner, so only what is awaited is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaited {
+    /// That it is written, and then that it is on disk.
+    Written,
+    /// That it is on disk.
+    Durable,
+}
+
 /// Something happened on one of the store's threads. The owner passes each to `Store::handle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreEvent {
-    /// All entries up to this one were given to the operating system: they survive a kill of the process.
+    /// All entries up to this one were given to the operating system: they survive a kill of the process. Reported if
+    /// one of them was appended with `Awaited::Written`.
     Written {
         /// The latest such entry.
         index: u64,

@@ -53,7 +53,7 @@ use state::State;
 pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};
-pub use event::StoreEvent;
+pub use event::{Awaited, StoreEvent};
 pub use journal::{JournalSummary, Replay, ReplayEntry};
 pub use options::StoreOptions;
 pub use reader::Reader;
@@ -166,12 +166,12 @@ impl Store {
         EntryBuilder::new(now)
     }
 
-    /// Hands an entry to the journal. The events say when it is written and when it is durable.
-    pub fn append(&mut self, entry: EntryBuilder) -> LogId {
+    /// Hands an entry to the journal. The events say when it is durable and, if that is awaited, when it is written.
+    pub fn append(&mut self, entry: EntryBuilder, awaited: Awaited) -> LogId {
         let record = entry.into_record();
         self.last = LogId { term: self.last.term.max(1), index: self.last.index + 1 };
         self.bytes_active += length(record.len());
-        self.journal.append(self.last, record);
+        self.journal.append(self.last, record, awaited);
         self.last
     }
 

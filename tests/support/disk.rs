@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bbq::store::inspect::inspect;
-use bbq::store::{self, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
+use bbq::store::{self, Awaited, Lookup, Opened, Snapshot, Store, StoreEvent, StoreOptions};
 use bbq::types::{
     Change, Command, Dirty, EngineRecord, Lane, LaneId, LaneRecord, LogId, Sequence, StoredMessage, Timestamp,
 };
@@ -154,7 +154,7 @@ impl Disk {
         let store = self.store();
         let mut entry = store.begin(now);
         commands.iter().for_each(|command| entry.push(command));
-        let LogId { index, .. } = store.append(entry);
+        let LogId { index, .. } = store.append(entry, Awaited::Durable);
         store.apply(changes);
         self.digests.insert(index, digest);
     }

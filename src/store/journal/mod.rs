@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::types::LogId;
 
 use super::error::Context;
-use super::{OpenError, StoreEvent, directory};
+use super::{Awaited, OpenError, StoreEvent, directory};
 
 pub(super) use progress::Progress;
 pub(super) use record::HEADER_BYTES as RECORD_HEADER_BYTES;
@@ -161,9 +161,9 @@ fn keep_aside(directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), Ope
 
 impl Journal {
     /// Hands over an entry. Never blocks; the events say when it is on disk. After a failure it goes nowhere.
-    pub(super) fn append(&self, id: LogId, record: Vec<u8>) {
+    pub(super) fn append(&self, id: LogId, record: Vec<u8>, awaited: Awaited) {
         if let Some(entries) = &self.entries {
-            _ = entries.send(writer::Append { id, record });
+            _ = entries.send(writer::Append { id, record, awaited });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::store::EntryBuilder;
+use crate::store::{Awaited, EntryBuilder};
 use crate::types::{Command, Timestamp};
 
 use super::*;
@@ -98,7 +98,11 @@ impl Running {
         for _ in 0..count {
             let mut entry = EntryBuilder::new(Timestamp(self.next));
             entry.push(&command(self.next));
-            self.found.journal.append(LogId { term: 1, index: self.next }, entry.into_record());
+            self.found.journal.append(
+                LogId { term: 1, index: self.next },
+                entry.into_record(),
+                Awaited::Written,
+            );
             loop {
                 match self.events.blocking_recv().unwrap() {
                     StoreEvent::Durable { index, .. } if index == self.next => break,
@@ -259,7 +263,7 @@ fn a_payload_that_looks_like_a_record_proves_nothing() {
 fn append_large(running: &mut Running, bytes: usize) {
     let mut record = EntryBuilder::new(Timestamp(running.next)).into_record();
     record.resize(record.len() + bytes, 0xee);
-    running.found.journal.append(LogId { term: 1, index: running.next }, record);
+    running.found.journal.append(LogId { term: 1, index: running.next }, record, Awaited::Written);
     running.next += 1;
 }
 
@@ -446,7 +450,7 @@ fn a_failed_write_is_final() {
     let thread = std::thread::spawn(move || writer.run(&receiver));
     for index in 1..=3 {
         let record = EntryBuilder::new(Timestamp(1)).into_record();
-        _ = sender.send(writer::Append { id: LogId { term: 1, index }, record });
+        _ = sender.send(writer::Append { id: LogId { term: 1, index }, record, awaited: Awaited::Durable });
     }
     thread.join().unwrap();
     let Some(StoreEvent::Failed { what }) = reported.blocking_recv() else { panic!("no failure") };

@@ -13,8 +13,8 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::store::StoreEvent;
 use crate::store::codec::length;
+use crate::store::{Awaited, StoreEvent};
 use crate::types::LogId;
 
 use super::{Progress, record, segment};
@@ -27,6 +27,8 @@ pub(super) struct Append {
     pub(super) id: LogId,
     /// Room for the header, then the payload.
     pub(super) record: Vec<u8>,
+    /// When somebody waits for it first.
+    pub(super) awaited: Awaited,
 }
 
 /// Owned by the journal thread.
@@ -60,13 +62,17 @@ impl Writer {
     fn commit(&mut self, first: Append, entries: &Receiver<Append>) -> io::Result<()> {
         let started = Instant::now();
         let mut bytes = 0;
+        let mut awaited = Awaited::Durable;
         let mut next = Some(first);
         while let Some(append) = next {
             bytes += append.record.len();
+            awaited = awaited.min(append.awaited);
             self.write(append)?;
             next = if bytes < BATCH_BYTES_MAX { entries.try_recv().ok() } else { None };
         }
-        _ = self.events.send(StoreEvent::Written { index: self.written });
+        if awaited == Awaited::Written {
+            _ = self.events.send(StoreEvent::Written { index: self.written });
+        }
         self.file.sync_data()?;
         self.durable = self.written;
         self.progress.reach(self.durable);
@@ -76,7 +82,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, Append { id, mut record }: Append) -> io::Result<()> {
+    fn write(&mut self, Append { id, mut record, .. }: Append) -> io::Result<()> {
         if id.index != self.written + 1 {
             return Err(io::Error::other(format!("entry {id} came after entry {}", self.written)));
         }

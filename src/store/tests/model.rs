@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::store::{Lookup, Opened, Store, StoreEvent, StoreOptions, open};
+use crate::store::{Awaited, Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
     Lane, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry, Sequence,
@@ -300,7 +300,7 @@ impl Harness {
         let now = Timestamp(self.last.index + 1);
         let mut entry = self.store.begin(now);
         commands.iter().for_each(|command| entry.push(command));
-        self.last = self.store.append(entry);
+        self.last = self.store.append(entry, Awaited::Durable);
         commands.iter().for_each(|command| self.apply(now, command));
     }
 
