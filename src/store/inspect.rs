@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::types::QueueId;
+use crate::types::{QueueId, Sequence, StoredMessage};
 
 use super::checkpoint::sweeps;
 use super::codec::length;
@@ -70,13 +70,35 @@ pub fn inspect(path: &Path) -> Result<Inspection, OpenError> {
     })
 }
 
+/// The chunk that a checkpoint makes of neighbouring messages of one queue: as many of the first as fit into one. Empty for none.
+#[must_use]
+pub fn pack(messages: &[StoredMessage]) -> Vec<u8> {
+    let Some((first, others)) = messages.split_first() else { return Vec::new() };
+    let mut chunk = chunk::ChunkBuilder::new(first);
+    for message in others {
+        if !chunk.takes(message) {
+            break;
+        }
+        chunk.push(message);
+    }
+    chunk.finish()
+}
+
+/// How many messages a chunk holds, read as a delivery reads it: with its checksum, and decompressed. `first` is the first of them.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn unpack(value: &[u8], first: Sequence) -> Result<usize, String> {
+    chunk::decode(value, first).map(|decoded| decoded.slots.len()).map_err(|malformed| malformed.to_string())
+}
+
 fn count(state: &State) -> Result<Vec<QueueChunks>, ReadError> {
     let mut queues: Vec<QueueChunks> = Vec::new();
     for row in &state.chunks {
         let (key, value) = row?;
         let key = chunk_key(&key)?;
         located(key, &value)?;
-        let slots = chunk::decode(&value, key.first)
+        let decoded = chunk::decode(&value, key.first)
             .map_err(|malformed| super::state::corrupt("chunks", key, malformed))?;
         if queues.last().is_none_or(|last| last.queue != key.lane.queue) {
             queues.push(QueueChunks { queue: key.lane.queue, chunks: 0, records: 0, messages: 0 });
@@ -84,7 +106,7 @@ fn count(state: &State) -> Result<Vec<QueueChunks>, ReadError> {
         if let Some(last) = queues.last_mut() {
             last.chunks += 1;
             last.records += u64::from(state.records.contains_key(key.encode())?);
-            last.messages += length(slots.len());
+            last.messages += length(decoded.slots.len());
         }
     }
     Ok(queues)

@@ -10,7 +10,7 @@ use sled::IVec;
 
 use crate::types::{Content, LaneId, Sequence, StoredMessage};
 
-use super::chunk::{Place, Slot};
+use super::chunk::{Decoded, Place, Slot};
 use super::codec::Malformed;
 use super::keys::ChunkKey;
 use super::state::{State, corrupt, located};
@@ -42,7 +42,8 @@ impl Reader {
         let lane = lane.into();
         let (mut found, mut bytes, mut next) = (Vec::new(), 0, from);
         while let Some((key, value)) = self.chunk_from(lane, next, until)? {
-            let slots = decode(key, &value)?;
+            let decoded = decode(key, &value)?;
+            let slots = &decoded.slots;
             let begin = slots.partition_point(|slot| slot.sequence < next);
             let fitting = slots.iter().skip(begin).take_while(|slot| slot.sequence < until);
             let fitting = fitting.take(messages_max - found.len()).take_while(|slot| {
@@ -52,7 +53,7 @@ impl Reader {
                 room
             });
             let end = begin + fitting.count();
-            let Some(messages) = self.contents(key, &value, &slots[begin..end])? else { break };
+            let Some(messages) = self.contents(key, decoded.text(&value), &slots[begin..end])? else { break };
             found.extend(messages);
             if end < slots.len() || found.len() >= messages_max {
                 break;
@@ -77,7 +78,7 @@ impl Reader {
         while found.len() < messages_max
             && let Some((key, value)) = self.chunk_from(lane, next, until)?
         {
-            let slots = decode(key, &value)?;
+            let slots = decode(key, &value)?.slots;
             let wanted = slots.iter().filter(|slot| (next..until).contains(&slot.sequence));
             let size = |slot: &Slot| u32::try_from(content_length(slot)).unwrap_or(u32::MAX);
             let room = messages_max - found.len();
@@ -115,25 +116,27 @@ impl Reader {
         sequences: &[Sequence],
     ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
         let lane = lane.into();
-        let mut chunk: Option<(ChunkKey, IVec, Vec<Slot>)> = None;
+        let mut chunk: Option<(ChunkKey, IVec, Decoded)> = None;
         let mut found = Vec::with_capacity(sequences.len());
         for &sequence in sequences {
-            let holds = |(key, _, slots): &(ChunkKey, IVec, Vec<Slot>)| {
-                (key.first..=slots.last().map_or(key.first, |slot| slot.sequence)).contains(&sequence)
+            let holds = |(key, _, decoded): &(ChunkKey, IVec, Decoded)| {
+                let last = decoded.slots.last().map_or(key.first, |slot| slot.sequence);
+                (key.first..=last).contains(&sequence)
             };
             if !chunk.as_ref().is_some_and(holds) {
                 let located = self.state.chunk_before(lane, sequence)?;
                 let decoded = |(key, value): (ChunkKey, IVec)| {
-                    let slots = decode(key, &value)?;
-                    Ok::<_, ReadError>((key, value, slots))
+                    let messages = decode(key, &value)?;
+                    Ok::<_, ReadError>((key, value, messages))
                 };
                 chunk = located.map(decoded).transpose()?;
             }
             let message = match &chunk {
-                Some((key, value, slots)) => {
+                Some((key, value, decoded)) => {
+                    let slots = &decoded.slots;
                     let at = slots.binary_search_by_key(&sequence, |slot| slot.sequence);
                     let slot = at.map_or(&[][..], |at| &slots[at..=at]);
-                    self.contents(*key, value, slot)?.and_then(|mut messages| messages.pop())
+                    self.contents(*key, decoded.text(value), slot)?.and_then(|mut messages| messages.pop())
                 }
                 None => None,
             };
@@ -146,7 +149,7 @@ impl Reader {
     fn contents(
         &self,
         key: ChunkKey,
-        value: &IVec,
+        text: &[u8],
         slots: &[Slot],
     ) -> Result<Option<Vec<StoredMessage>>, ReadError> {
         let mut ranges = slots.iter().filter_map(|slot| match &slot.place {
@@ -155,7 +158,7 @@ impl Reader {
         });
         let (begin, first_end) = ranges.next().map_or((0, 0), |range| (range.start, range.end));
         let end = ranges.next_back().map_or(first_end, |range| range.end);
-        let shared = Bytes::copy_from_slice(&value[begin..end]);
+        let shared = Bytes::copy_from_slice(&text[begin..end]);
         let mut messages = Vec::with_capacity(slots.len());
         for slot in slots {
             let content = match &slot.place {
@@ -196,7 +199,7 @@ impl Reader {
     }
 }
 
-fn decode(key: ChunkKey, value: &[u8]) -> Result<Vec<Slot>, ReadError> {
+fn decode(key: ChunkKey, value: &[u8]) -> Result<Decoded, ReadError> {
     chunk::decode(value, key.first).map_err(|malformed| corrupt("chunks", key, malformed))
 }
 
