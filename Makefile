@@ -27,8 +27,10 @@ STEP := @tools/step
 ROUNDS ?= 500
 # Flags of `make bench-peers`; PEERS=--help lists them.
 PEERS ?=
+# --keep makes `make instructions` write the count instead of comparing it.
+KEEP ?=
 
-.PHONY: help test lint soak bench bench-peers build fmt tools clean
+.PHONY: help test lint soak instructions bench bench-peers build fmt tools clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -46,6 +48,9 @@ lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
 
 soak: tools ## All tests against the release build, with ROUNDS=500 rounds of kill -9
 	BBQ_SOAK_ROUNDS=$(ROUNDS) cargo test --locked --workspace --release
+
+instructions: ## Count the instructions of one publish, lease and ack (callgrind); KEEP=--keep keeps the new count
+	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)
 
 bench: ## Measure the release build
 	cargo bench --locked --workspace

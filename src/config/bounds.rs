@@ -16,7 +16,7 @@ const MANY: i64 = 1_000_000;
 /// What a QUIC or HTTP/2 window can be.
 const WINDOW: i64 = (2 << 30) - 1;
 
-const BOUNDS: [Bound; 41] = [
+const BOUNDS: &[Bound] = &[
     ("drain_timeout_ms", 0, 600_000),
     ("limits.message_bytes", KIB, 128 * MIB),
     ("limits.request_bytes", 64 * KIB, 256 * MIB),
@@ -63,7 +63,7 @@ const BOUNDS: [Bound; 41] = [
 /// The first number that is out of its bounds.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     let values = table(config)?;
-    for (key, least, most) in BOUNDS {
+    for &(key, least, most) in BOUNDS {
         match number(&values, key) {
             Some(value) if (least..=most).contains(&value) => {}
             Some(value) => {

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 use bbq_client::{Client, Message, PublisherOptions};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -22,12 +24,24 @@ pub(super) struct Backlog {
     /// Bytes of each body
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=4 << 20))]
     size: u32,
+    /// What the bodies are
+    #[arg(long, value_enum, default_value_t = Bodies::Text)]
+    bodies: Bodies,
     /// Kill the server instead of ending it in order
     #[arg(long)]
     kill: bool,
 }
 
 const QUEUE: &str = "backlog";
+
+/// What the bodies are: the server compresses what lies on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bodies {
+    /// Orders as JSON, each different
+    Text,
+    /// Random bytes, which can't be compressed
+    Random,
+}
 
 impl Backlog {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -69,12 +83,36 @@ impl Backlog {
     async fn fill(&self, client: &Client) -> Result<()> {
         let options = PublisherOptions { calls_in_flight: 4, ..PublisherOptions::default() };
         let publisher = client.publisher_with(QUEUE, options);
-        let body = bytes::Bytes::from(vec![b'.'; usize::try_from(self.size).unwrap_or(0)]);
-        for _ in 0..self.messages {
+        let mut random = SmallRng::seed_from_u64(1);
+        for number in 0..self.messages {
             // Errors reach the flush.
-            drop(publisher.publish(Message::new(body.clone())).await);
+            drop(publisher.publish(Message::new(self.body(number, &mut random))).await);
         }
         Ok(publisher.flush().await?)
+    }
+
+    fn body(&self, number: u64, random: &mut SmallRng) -> Vec<u8> {
+        let size = usize::try_from(self.size).unwrap_or(0);
+        let mut body = Vec::with_capacity(size + 256);
+        match self.bodies {
+            Bodies::Random => {
+                body.resize(size, 0);
+                random.fill(&mut body[..]);
+            }
+            Bodies::Text => {
+                while body.len() < size {
+                    let (id, customer, cents): (u128, u32, u16) = random.random();
+                    let order = format!(
+                        r#"{{"order_id":"{id:032x}","number":{number},"customer_id":{customer},"currency":"EUR","amount_cents":{cents},"items":[{{"sku":"A-{}","quantity":{}}}],"status":"created"}}"#,
+                        cents % 977,
+                        1 + cents % 5,
+                    );
+                    body.extend_from_slice(order.as_bytes());
+                }
+                body.truncate(size);
+            }
+        }
+        body
     }
 
     async fn drain(&self, client: &Client) -> Result<()> {
