@@ -6,11 +6,12 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::consumers::{Consumer, Line};
+use super::error::BrokerError;
 use super::outbox::{Answer, Departure};
 use super::peek;
 use super::read_ahead::{Kind, Loaded};
 use super::request::{
-    Arrival, BrokerError, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
+    Arrival, Feed, Notice, Page, QueueView, Refused, Reply, Request, Settlement, Terms, Window,
 };
 use super::task::{Broker, Stopped};
 use crate::engine::{Created, Engine, Outcome, Queue};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::request::BrokerError;
+use super::error::BrokerError;
 use super::task::Broker;
 use crate::store::{Backup, BackupOrder, ReadError};
 use crate::types::Timestamp;

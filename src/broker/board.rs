@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::consumers::Consumers;
-use super::request::BrokerError;
+use super::error::BrokerError;
 use crate::engine::{Depth, Engine, Queue};
 use crate::store::Store;
 use crate::types::{Lane, LaneId, QueueId, QueueName, Timestamp};

@@ -2,7 +2,8 @@
 
 use super::answers::found;
 use super::batch::Batch;
-use super::request::{BrokerError, QueueView};
+use super::error::BrokerError;
+use super::request::QueueView;
 use super::task::Broker;
 use crate::engine::{Outcome, Updated};
 use crate::store::Pressure;

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
+use super::error::BrokerError;
 use super::read_ahead::{ReadAhead, Total};
-use super::request::{BrokerError, Delivery, Feed, Reply};
+use super::request::{Delivery, Feed, Reply};
 use crate::engine::{Credit, Dispatch};
 use crate::types::{Consumer as Who, Duration, Holder, HolderId, Offer, QueueId};
 

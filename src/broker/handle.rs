@@ -12,10 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::board::Watch;
 use super::changes::{Patch, Relocation};
+use super::error::BrokerError;
 use super::gauges::Depths;
 use super::request::{
-    Arrival, BrokerError, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView,
-    Refused, Reply, Request, Settlement, Terms, Window,
+    Arrival, Delivery, Feed, LeaseView, MessageState, Notice, Page, Peeked, Publish, QueueView, Refused,
+    Reply, Request, Settlement, Terms, Window,
 };
 use crate::store::Backup;
 use crate::types::{

@@ -17,9 +17,11 @@ mod clock;
 mod consumers;
 mod dead_letters;
 mod dispatching;
+mod error;
 mod gauges;
 mod handle;
 mod hashes;
+mod inbox;
 mod outbox;
 mod peek;
 mod publication;
@@ -39,12 +41,12 @@ pub use board::{Board, Row, Tally, Watch};
 pub use changes::{Patch, Relocation};
 pub use clock::wall as wall_clock;
 pub(crate) use dead_letters::revived;
+pub use error::BrokerError;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
 pub use recovery::{StartError, start};
 pub use request::{
-    BrokerError, Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms,
-    Window,
+    Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms, Window,
 };
 pub use settings::Settings;
 pub use task::{Broker, Stopped};

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
-use super::request::{
-    BrokerError, Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply,
-};
+use super::error::BrokerError;
+use super::request::{Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply};
 use super::topics::{TopicResult, TopicView};
 use super::transactions::TransactionResult;
 use crate::store::{Backup, ReadError};

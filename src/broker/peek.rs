@@ -1,7 +1,8 @@
 //! Looks inside: messages in every state, whose bodies a thread of its own reads within a bound, and leases.
 
+use super::error::BrokerError;
 use super::outbox::{Answer, Found, PeekJob};
-use super::request::{BrokerError, LeaseView, MessageState, Page, Peeked, Reply, Window};
+use super::request::{LeaseView, MessageState, Page, Peeked, Reply, Window};
 use super::task::Broker;
 use crate::engine::Queue;
 use crate::store::{Lookup, ReadError, Reader};

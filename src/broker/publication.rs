@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::batch::Batch;
+use super::error::BrokerError;
 use super::publishing::Room;
-use super::request::BrokerError;
 use super::task::Broker;
 use crate::engine::{Outcome, Unpublished};
 use crate::types::{Command, Content, Copies, Durability, Overflow, Publication, Published, QueueId};

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::batch::Batch;
+use super::error::BrokerError;
 use super::outbox::{Answer, Departure};
-use super::request::{Arrival, BrokerError, Notice, Publish};
+use super::request::{Arrival, Notice, Publish};
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue, Sifted};
 use crate::types::{

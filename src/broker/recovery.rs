@@ -10,8 +10,9 @@ use super::clock::Clock;
 use super::gauges::Depths;
 use super::handle::Handle;
 use super::hashes::Hashes;
+use super::inbox::Inbox;
 use super::settings::Settings;
-use super::task::{Broker, Inbox};
+use super::task::Broker;
 use crate::engine::{Effects, Engine};
 use crate::store::{OpenError, Opened, ReplayEntry, Store};
 

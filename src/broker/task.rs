@@ -13,12 +13,14 @@ use super::board::{BoardMaker, Tallies};
 use super::clock::Clock;
 use super::consumers::Consumers;
 use super::dead_letters::DeadLetters;
+use super::error::BrokerError;
 use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
+use super::inbox::Inbox;
 use super::outbox::{Departure, Outbox};
 use super::publishing::Parked;
-use super::request::{Arrival, BrokerError, Notice, Request};
+use super::request::{Arrival, Notice, Request};
 use super::settings::Settings;
 use crate::engine::{Effects, Engine, Outcome};
 use crate::store::{Awaited, Pressure, Store, StoreEvent};
@@ -36,33 +38,6 @@ const CHECKPOINT_MAX: Duration = Duration::from_secs(120);
 const EXPIRE_LIMIT: u32 = 10_000;
 /// The most deduplication ids that one entry forgets for their age.
 const FORGET_LIMIT: u32 = 100_000;
-
-/// What reaches the broker.
-pub(super) struct Inbox {
-    pub(super) publishes: mpsc::Receiver<Arrival>,
-    pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
-    pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
-}
-
-/// How often the broker lets others run before it begins an entry, as long as more comes in.
-const GATHER_MAX: u32 = 4;
-
-impl Inbox {
-    /// Lets the calls that have arrived with this one reach the inbox: they were sent at the same moment, and share an fsync if
-    /// they share an entry. Takes no time where nothing else can run.
-    async fn gather(&self) {
-        let mut seen = None;
-        for _ in 0..GATHER_MAX {
-            let waiting = self.publishes.len() + self.requests.len() + self.notices.len();
-            if seen == Some(waiting) {
-                break;
-            }
-            seen = Some(waiting);
-            tokio::task::yield_now().await;
-        }
-    }
-}
 
 /// The broker, to be run by one task.
 pub struct Broker {

@@ -5,10 +5,11 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::Batch;
+use super::error::BrokerError;
 use super::handle::Handle;
 use super::outbox::{Answer, Departure};
 use super::publication::Unready;
-use super::request::{Arrival, BrokerError, Page, Reply, Request, Window};
+use super::request::{Arrival, Page, Reply, Request, Window};
 use super::task::Broker;
 use crate::engine::{NoRoute, Outcome, Topic, TopicOutcome};
 use crate::types::{

@@ -3,10 +3,11 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::Batch;
+use super::error::BrokerError;
 use super::handle::Handle;
 use super::outbox::{Answer, Departure};
 use super::publication::Unready;
-use super::request::{Arrival, BrokerError, Reply};
+use super::request::{Arrival, Reply};
 use super::task::Broker;
 use super::topics::{Routable, TopicResult};
 use crate::engine::{Outcome, Stale, Transacted};

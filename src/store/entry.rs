@@ -10,12 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{
-    Arrival, Attempt, Claim, Command, Consumer, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
-    FactsByPlace, Holder, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence,
-    Timestamp,
+    Arrival, Attempt, Claim, Command, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
+    FactsByPlace, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
+use super::holder::{consumer, holder, put_consumer, put_holder};
 use super::journal::RECORD_HEADER_BYTES;
 use super::settings::{put_settings, settings};
 use super::{publication, topic, transaction};
@@ -366,42 +366,6 @@ fn moved(input: &mut Input<'_>, payload: &Bytes) -> Result<Moved, Malformed> {
     };
     let to = if flag(input)? { Some(arrival(input)?) } else { None };
     Ok(Moved { sequence, size, priority, to })
-}
-
-/// A holder is 1 for a stream or 2 for a Receive call, then its id.
-pub(super) fn put_holder(out: &mut Vec<u8>, holder: Holder) {
-    let (kind, HolderId(id)) = match holder {
-        Holder::Stream(id) => (1, id),
-        Holder::Receive(id) => (2, id),
-    };
-    out.push(kind);
-    put_varint(out, id);
-}
-
-fn holder(input: &mut Input<'_>) -> Result<Holder, Malformed> {
-    let kind = input.u8()?;
-    holder_of(kind, input)
-}
-
-/// A holder whose kind was read before.
-pub(super) fn holder_of(kind: u8, input: &mut Input<'_>) -> Result<Holder, Malformed> {
-    Ok(match kind {
-        1 => Holder::Stream(HolderId(input.varint()?)),
-        2 => Holder::Receive(HolderId(input.varint()?)),
-        _ => return Err(Malformed("a holder is neither a stream nor a call")),
-    })
-}
-
-pub(super) fn put_consumer(out: &mut Vec<u8>, consumer: &Consumer) {
-    let Consumer { name, peer, transport } = consumer;
-    for text in [name, peer, transport] {
-        put_bytes(out, text.as_bytes());
-    }
-}
-
-pub(super) fn consumer(input: &mut Input<'_>) -> Result<Consumer, Malformed> {
-    let mut text = || input.text().map(str::to_owned);
-    Ok(Consumer { name: text()?, peer: text()?, transport: text()? })
 }
 
 pub(super) fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {

@@ -18,6 +18,7 @@ mod directory;
 mod entry;
 mod error;
 mod event;
+mod holder;
 pub mod inspect;
 mod journal;
 mod keys;

@@ -19,7 +19,7 @@ use crate::types::{
 
 use super::chunk::{VALUE_BYTES_MAX, checked, verified};
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
-use super::entry;
+use super::holder;
 use super::keys::ChunkKey;
 
 const VERSION: u8 = 2;
@@ -71,7 +71,7 @@ impl Piece {
                 put_bytes(&mut bytes, reason.as_bytes());
             }
             TouchState::Leased(lease) => {
-                entry::put_holder(&mut bytes, lease.holder);
+                holder::put_holder(&mut bytes, lease.holder);
                 let Lease { holder: _, epoch, since, deadline, duration, consumer: who } = lease;
                 let known = self.known.get(who).copied();
                 let which = known.unwrap_or(length(self.known.len()));
@@ -79,7 +79,7 @@ impl Piece {
                     put_varint(&mut bytes, number);
                 }
                 if known.is_none() {
-                    entry::put_consumer(&mut consumer, who);
+                    holder::put_consumer(&mut consumer, who);
                 }
             }
         }
@@ -117,7 +117,7 @@ pub(super) fn decode(value: &[u8], key: ChunkKey, touches: &mut Touches) -> Resu
     let pieces = input.u16()?;
     let count = input.count(3)?;
     let consumers =
-        (0..count).map(|_| entry::consumer(&mut input).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        (0..count).map(|_| holder::consumer(&mut input).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     for _ in 0..input.count(6)? {
         let more = input.varint()?;
         let sequence = Sequence(first.0.checked_add(more).ok_or(Malformed("a sequence is too large"))?);
@@ -149,7 +149,7 @@ fn state(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<TouchStat
 }
 
 fn lease(kind: u8, input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<Lease, Malformed> {
-    let holder = entry::holder_of(kind, input)?;
+    let holder = holder::holder_of(kind, input)?;
     let epoch = Epoch(input.varint_u32()?);
     let since = Timestamp(input.varint()?);
     let deadline = Timestamp(input.varint()?);

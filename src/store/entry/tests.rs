@@ -1,4 +1,4 @@
-use crate::types::{Durability, QueueSettings};
+use crate::types::{Consumer, Durability, Holder, QueueSettings};
 
 use super::*;
 use crate::types::{Copies, Publication, TopicCommand, Transact, TransactionId};

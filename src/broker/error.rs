@@ -1,0 +1,187 @@
+//! Why the broker did not do what it was asked to, each with the way out.
+
+use crate::types::{
+    Full, QueueName, ReceiptFailure, RoutingPattern, SettingsError, SettingsField, TopicName,
+};
+
+/// Why the broker did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// There is no such queue.
+    #[error("there is no queue {0}; create it with CreateQueue (`bbq queue create {0}`)")]
+    NoQueue(QueueName),
+    /// There is one, but it is another.
+    #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
+    OtherSettings(QueueName),
+    /// A setting may change only while the queue is empty.
+    #[error(
+        "queue {0} has messages, and {name} may change only while it has none; drain or purge it first",
+        name = .1.name()
+    )]
+    NotEmpty(QueueName, SettingsField),
+    /// Dead-letter queues would form a circle.
+    #[error("dead_letter_queue: {}; dead letters would go round and round", circle(.0))]
+    Cycle(Vec<QueueName>),
+    /// The queue can't go, because another one needs it.
+    #[error(
+        "queue {queue} is the dead-letter queue of {by}; set another one there first \
+         (`bbq queue update {by} --dead-letter-queue ''`)"
+    )]
+    InUse {
+        /// The queue.
+        queue: QueueName,
+        /// Who needs it.
+        by: QueueName,
+    },
+    /// Settings don't go together.
+    #[error(transparent)]
+    Settings(SettingsError),
+    /// The store has more to write than it should; whoever adds to it waits.
+    #[error("the store is behind; try again in a moment")]
+    Behind,
+    /// A queue has no room for what was published.
+    #[error(
+        "queue {0} is full: {1}; consume or purge messages, raise the limit, or let the queue drop the oldest \
+         (overflow DROP_OLDEST)"
+    )]
+    Full(QueueName, Full),
+    /// A message has an id that its queue would not remember.
+    #[error(
+        "queue {0} has no deduplication_window, so that a deduplication_id has no effect: set one, or leave the id unset"
+    )]
+    NoDeduplication(QueueName),
+    /// A message has a priority, where all go in one order.
+    #[error("queue {0} is FIFO, where a priority has no effect: leave it at 0, or use an UNORDERED queue")]
+    NoPriorities(QueueName),
+    /// The server remembers as many ids as it may.
+    #[error(
+        "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \
+         publish without an id, wait until some are forgotten, shorten windows, or raise the limit"
+    )]
+    TooManyIds {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {0}; create it with CreateTopic (`bbq topic create {0}`)")]
+    NoTopic(TopicName),
+    /// There is no such binding.
+    #[error(
+        "topic {topic} has no binding of queue {queue} with just the pattern {pattern:?} and these attributes; \
+         ListTopics (`bbq topic list`) shows those that it has",
+        pattern = .pattern.as_str()
+    )]
+    NoBinding {
+        /// The topic.
+        topic: TopicName,
+        /// The queue.
+        queue: QueueName,
+        /// The pattern.
+        pattern: RoutingPattern,
+    },
+    /// It has as many bindings as it may have.
+    #[error("topic {topic} has {limit} bindings, the limit; take some back, or use another topic")]
+    TooManyBindings {
+        /// The topic.
+        topic: TopicName,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The queue can't be deleted while a topic's binding names it.
+    #[error(
+        "queue {queue} is bound to topic {topic} with the pattern {pattern:?}; take that back first, with Unbind \
+         (`bbq topic unbind {topic} {queue}`) or by deleting the topic",
+        pattern = .pattern.as_str()
+    )]
+    QueueBound {
+        /// The queue.
+        queue: QueueName,
+        /// The topic.
+        topic: TopicName,
+        /// The binding's pattern.
+        pattern: RoutingPattern,
+    },
+    /// The queues of a topic would get too many messages at once.
+    #[error(
+        "the queues of topic {topic} would get more than {limit} messages altogether (broker.routed_messages); \
+         publish fewer in one call"
+    )]
+    RoutedMessages {
+        /// The topic.
+        topic: TopicName,
+        /// How many one call may make.
+        limit: u64,
+    },
+    /// All queues together would get too many bytes at once.
+    #[error(
+        "all queues together would get {bytes} bytes, the limit is {limit} (broker.routed_bytes); publish less in one \
+         call"
+    )]
+    RoutedBytes {
+        /// How many.
+        bytes: u64,
+        /// How many one call may make.
+        limit: u64,
+    },
+    /// A receipt of a transaction settles nothing.
+    #[error(
+        "acks[{ack}].receipts[{receipt}] of queue {queue} settles nothing ({}); nothing of the transaction was done",
+        reason(*.why)
+    )]
+    Stale {
+        /// The queue.
+        queue: QueueName,
+        /// The place of its acks.
+        ack: usize,
+        /// The receipt's place there.
+        receipt: usize,
+        /// Why.
+        why: ReceiptFailure,
+    },
+    /// Another transaction has that id.
+    #[error(
+        "transaction_id {0:?} names another transaction, with other contents; give each one an id of its own"
+    )]
+    OtherTransaction(String),
+    /// A transaction does more than can be remembered.
+    #[error(
+        "the transaction goes to {entries} runs of messages in queues, {limit} can be remembered; make it smaller, or \
+         leave transaction_id unset"
+    )]
+    LargeTransaction {
+        /// How much it is.
+        entries: usize,
+        /// How much can be remembered.
+        limit: usize,
+    },
+    /// The server is going down.
+    #[error("the server is shutting down; connect again in a moment")]
+    Draining,
+    /// The store failed; the process is about to end.
+    #[error(
+        "the store failed; the server stops, its log says why, and it can be started again when the cause is gone"
+    )]
+    StoreFailed,
+    /// Another backup is under way.
+    #[error("another backup is being taken; wait for its end")]
+    BackupRunning,
+    /// The state files could not be copied.
+    #[error("the backup failed; the server's log says why")]
+    Backup,
+    /// A message could not be read back.
+    #[error("reading from the store failed; the server's log says why")]
+    Read,
+}
+
+fn reason(why: ReceiptFailure) -> &'static str {
+    match why {
+        ReceiptFailure::Superseded => "a later attempt holds, or held, the message",
+        ReceiptFailure::Expired => "its lease ended",
+        ReceiptFailure::Gone => "the message is gone",
+        ReceiptFailure::Unknown => "it is not a receipt of this queue",
+    }
+}
+
+fn circle(names: &[QueueName]) -> String {
+    names.iter().map(QueueName::as_str).collect::<Vec<_>>().join(" -> ")
+}
