@@ -154,7 +154,7 @@ impl Disk {
         let store = self.store();
         let mut entry = store.begin(now);
         commands.iter().for_each(|command| entry.push(command));
-        let LogId { index, .. } = store.append(entry, Awaited::Durable);
+        let LogId { index, .. } = store.append(entry, Awaited::Written);
         store.apply(changes);
         self.digests.insert(index, digest);
     }
