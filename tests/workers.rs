@@ -4,12 +4,13 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::process::Process;
-use support::{Server, eventually, within};
+use support::{Server, eventually};
 use tempfile::TempDir;
 
 /// Commands that tell when they have begun and go on when they are let go.
@@ -30,14 +31,11 @@ impl Gate {
         format!("echo begun $BBQ_SEQUENCE $BBQ_ATTR_KIND; cat {} > /dev/null; {end}", self.path.display())
     }
 
-    /// Lets go all commands that wait.
-    async fn open(&self) {
+    /// Lets go all commands that wait, and those that are only about to.
+    fn open(&self) {
         let path = self.path.clone();
-        let open = move |path: &Path| std::fs::OpenOptions::new().write(true).open(path).map(drop);
-        within("a command that waits", tokio::task::spawn_blocking(move || open(&path)))
-            .await
-            .unwrap()
-            .unwrap();
+        // Each opening waits for somebody who reads. The last one waits for nobody, until the process ends.
+        std::thread::spawn(move || while OpenOptions::new().write(true).open(&path).is_ok() {});
     }
 }
 
@@ -73,7 +71,7 @@ async fn as_many_commands_run_at_once_as_were_asked_for() {
         worker.stdout.lines(3).await;
         assert_eq!(begun(&worker), 3);
         until_counts(&server, 0, 3).await;
-        gate.open().await;
+        gate.open();
         until_counts(&server, 0, 0).await;
         if source.is_empty() {
             worker.signal(Signal::TERM);
@@ -99,7 +97,7 @@ async fn an_interrupt_lets_commands_end_and_gives_the_rest_back() {
     worker.signal(Signal::INT);
     // Nothing more begins, and both still hold their messages.
     until_counts(&server, 2, 2).await;
-    gate.open().await;
+    gate.open();
     assert_eq!(worker.ended().await.code(), Some(0));
     assert_eq!(begun(&worker), 2);
     until_counts(&server, 3, 0).await;
@@ -131,7 +129,7 @@ async fn leases_are_extended_while_commands_run() {
             moved(0).and(moved(1))
         })
         .await;
-        gate.open().await;
+        gate.open();
         until_counts(&server, 0, 0).await;
         worker.signal(Signal::TERM);
         assert!(matches!(worker.ended().await.code(), Some(0)));
