@@ -50,7 +50,7 @@ soak: tools ## All tests against the release build, with ROUNDS=500 rounds of ki
 	BBQ_SOAK_ROUNDS=$(ROUNDS) cargo test --locked --workspace --release
 
 instructions: ## Count the instructions of one publish, lease and ack (callgrind); KEEP=--keep keeps the new count
-	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)
+	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n '/"name":"instructions"/s/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)
 
 bench: ## Measure the release build
 	cargo bench --locked --workspace
