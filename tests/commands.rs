@@ -23,16 +23,6 @@ async fn shown(server: &Server) -> Value {
     server.run(&["queue", "show", "q", "--json"]).await.json().remove(0)
 }
 
-/// Waits until a queue's counts are so.
-async fn until_counts(server: &Server, ready: u64, leased: u64) {
-    let client = server.client().await;
-    eventually(&format!("{ready} ready, {leased} leased"), async || {
-        let stats = client.get_queue("q").await.unwrap().stats.unwrap();
-        (stats.ready == ready && stats.leased == leased).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_created_shown_listed_purged_and_deleted() {
     let server = Server::start().await;
@@ -129,7 +119,7 @@ async fn a_delivery_shows_all_of_the_message() {
     }
     assert_eq!((&shown[0]["body"], &shown[0]["attributes"]), (&json!("grün"), &json!({"kind": "a=b"})));
     assert_eq!((&shown[1]["body_base64"], shown[1].get("body")), (&json!("/wA="), None));
-    until_counts(&server, 0, 0).await;
+    server.until_counts("q", 0, 0).await;
 }
 
 /// A message is done when the command for it succeeded, and comes back when it failed.
@@ -148,7 +138,7 @@ async fn a_command_that_fails_gets_the_message_again() {
     let outcome = |attempt: u32, outcome: &str, code: i32| json!({"queue": "q", "sequence": 1, "attempt": attempt, "outcome": outcome, "exit_code": code});
     assert_eq!(output.json(), [outcome(1, "nacked", 1), outcome(2, "acked", 0)]);
     assert_eq!(std::fs::read_to_string(seen).unwrap(), "q 1 1 text hello\nq 1 2 text hello\n");
-    until_counts(&server, 0, 0).await;
+    server.until_counts("q", 0, 0).await;
 }
 
 /// Several workers share a queue; what fails comes back to any of them, what succeeds is done once.
@@ -164,7 +154,7 @@ async fn workers_in_parallel_repeat_only_what_failed() {
     );
     let workers = [(); 3].map(|()| server.cli(&["subscribe", "q", "--exec", &command]).spawn());
     server.run(&["publish", "q", "x", "--count", "12"]).await.ok();
-    until_counts(&server, 0, 0).await;
+    server.until_counts("q", 0, 0).await;
     let text = eventually("12 messages done", async || {
         let text = std::fs::read_to_string(&done).unwrap_or_default();
         (text.lines().count() >= 12).then_some(text)
@@ -208,7 +198,7 @@ async fn what_is_not_acked_comes_back_when_the_subscriber_ends() {
         holder.signal(signal);
         let ended = holder.ended().await;
         assert_eq!(ended.code(), (signal != Signal::KILL).then_some(0));
-        until_counts(&server, 2, 0).await;
+        server.until_counts("q", 2, 0).await;
     }
     let again = server.run(&["receive", "q", "--json", "--ack"]).await.json();
     assert_eq!((&again[0]["sequence"], &again[0]["attempt"]), (&json!(1), &json!(4)));
@@ -233,7 +223,7 @@ async fn receipts_settle_from_another_process() {
     let expires = |leases: &[Value]| leases[0]["expires_at"].as_str().unwrap().to_owned();
     assert!(expires(&after) > expires(&before), "{after:?}");
     assert_eq!((&after[0]["kind"], &after[0]["sequence"]), (&json!("receive"), &json!(3)));
-    until_counts(&server, 1, 1).await;
+    server.until_counts("q", 1, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +245,7 @@ async fn a_peek_shows_every_state_and_changes_nothing() {
     for state in ["delayed", "parked"] {
         assert_eq!(sequences(server.run(&["peek", "q", "--state", state, "--json"]).await.json()), [0; 0]);
     }
-    until_counts(&server, 2, 1).await;
+    server.until_counts("q", 2, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,15 +46,6 @@ async fn server_with(messages: &[&str]) -> Server {
     server
 }
 
-async fn until_counts(server: &Server, ready: u64, leased: u64) {
-    let client = server.client().await;
-    eventually(&format!("{ready} ready, {leased} leased"), async || {
-        let stats = client.get_queue("q").await.unwrap().stats.unwrap();
-        (stats.ready == ready && stats.leased == leased).then_some(())
-    })
-    .await;
-}
-
 fn begun(worker: &Process) -> usize {
     worker.stdout.now().lines().filter(|line| line.starts_with("begun ") && line.ends_with(" x")).count()
 }
@@ -70,9 +61,9 @@ async fn as_many_commands_run_at_once_as_were_asked_for() {
         let mut worker = server.cli(&words).spawn();
         worker.stdout.lines(3).await;
         assert_eq!(begun(&worker), 3);
-        until_counts(&server, 0, 3).await;
+        server.until_counts("q", 0, 3).await;
         gate.open();
-        until_counts(&server, 0, 0).await;
+        server.until_counts("q", 0, 0).await;
         if source.is_empty() {
             worker.signal(Signal::TERM);
         }
@@ -93,14 +84,14 @@ async fn an_interrupt_lets_commands_end_and_gives_the_rest_back() {
     let command = gate.command("test $BBQ_SEQUENCE -eq 1");
     let mut worker = server.cli(&["subscribe", "q", "--parallel", "2", "--exec", &command]).spawn();
     worker.stdout.lines(2).await;
-    until_counts(&server, 2, 2).await;
+    server.until_counts("q", 2, 2).await;
     worker.signal(Signal::INT);
     // Nothing more begins, and both still hold their messages.
-    until_counts(&server, 2, 2).await;
+    server.until_counts("q", 2, 2).await;
     gate.open();
     assert_eq!(worker.ended().await.code(), Some(0));
     assert_eq!(begun(&worker), 2);
-    until_counts(&server, 3, 0).await;
+    server.until_counts("q", 3, 0).await;
     let rest = server.run(&["peek", "q", "--json"]).await.json();
     let sequences = rest.iter().map(|message| &message["sequence"]).collect::<Vec<_>>();
     assert_eq!(sequences, [&json!(2), &json!(3), &json!(4)], "one was acked");
@@ -130,7 +121,7 @@ async fn leases_are_extended_while_commands_run() {
         })
         .await;
         gate.open();
-        until_counts(&server, 0, 0).await;
+        server.until_counts("q", 0, 0).await;
         worker.signal(Signal::TERM);
         assert!(matches!(worker.ended().await.code(), Some(0)));
     }

@@ -79,6 +79,14 @@ impl<'a> Input<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    /// A version, which must be the one that is known.
+    pub(super) fn version(&mut self, known: u8) -> Result<(), Malformed> {
+        match self.u8()? {
+            version if version == known => Ok(()),
+            _ => Err(Malformed("it has a version that this program does not know")),
+        }
+    }
+
     pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_be_bytes)
     }

@@ -31,7 +31,7 @@ pub(super) fn encode_state(applied: LogId, engine: EngineRecord) -> Vec<u8> {
 
 pub(super) fn decode_state(value: &[u8]) -> Result<(LogId, EngineRecord), Malformed> {
     let mut input = Input::new(value);
-    version(&mut input, VERSION)?;
+    input.version(VERSION)?;
     let applied = LogId { term: input.u64()?, index: input.u64()? };
     let next_queue = QueueId(input.u32()?);
     let engine = EngineRecord { next_queue, epoch: Epoch(input.u32()?), now: Timestamp(input.u64()?) };
@@ -70,7 +70,7 @@ fn lanes(input: &mut Input<'_>, passed: Sequence) -> Result<Lanes, Malformed> {
 pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
     let id = QueueId(Input::new(key).u32()?);
     let mut input = Input::new(value);
-    version(&mut input, QUEUE_VERSION)?;
+    input.version(QUEUE_VERSION)?;
     let name = entry::name(&mut input)?;
     let settings = settings::settings(&mut input)?;
     let created_at = Timestamp(input.varint()?);
@@ -90,14 +90,6 @@ pub(super) fn decode_until(value: &[u8]) -> Result<Sequence, Malformed> {
     let until = Sequence(input.u64()?);
     input.finish()?;
     Ok(until)
-}
-
-fn version(input: &mut Input<'_>, known: u8) -> Result<(), Malformed> {
-    if input.u8()? == known {
-        Ok(())
-    } else {
-        Err(Malformed("it has a version that this program does not know"))
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn encode_topic(created_at: Timestamp) -> Vec<u8> {
 
 pub(super) fn decode_topic(key: &[u8], value: &[u8]) -> Result<(TopicName, Timestamp), Malformed> {
     let mut input = Input::new(value);
-    version(&mut input)?;
+    input.version(VERSION)?;
     let created_at = Timestamp(input.u64()?);
     input.finish()?;
     Ok((name(key)?, created_at))
@@ -53,7 +53,7 @@ pub(super) fn decode_binding(key: &[u8], value: &[u8]) -> Result<(BindingKey, Bi
     let key = (name(&key[..end])?, number.u64()?);
     number.finish()?;
     let mut input = Input::new(value);
-    version(&mut input)?;
+    input.version(VERSION)?;
     let binding = binding(&mut input)?;
     input.finish()?;
     Ok((key, binding))
@@ -113,14 +113,6 @@ pub(super) fn command(tag: u8, input: &mut Input<'_>) -> Result<TopicCommand, Ma
 fn name(key: &[u8]) -> Result<TopicName, Malformed> {
     let text = std::str::from_utf8(key).map_err(|_| Malformed("a topic's name is not UTF-8"))?;
     text.parse().map_err(|_| Malformed("a topic's name is not one"))
-}
-
-fn version(input: &mut Input<'_>) -> Result<(), Malformed> {
-    if input.u8()? == VERSION {
-        Ok(())
-    } else {
-        Err(Malformed("it has a version that this program does not know"))
-    }
 }
 
 #[cfg(test)]

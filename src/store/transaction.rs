@@ -56,9 +56,7 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<(TransactionKey, Transa
     let key = (namespace, number.u64()?);
     number.finish()?;
     let mut input = Input::new(value);
-    if input.u8()? != VERSION {
-        return Err(Malformed("it has a version that this program does not know"));
-    }
+    input.version(VERSION)?;
     let id = input.text()?.to_owned();
     let request = [input.u64()?, input.u64()?];
     let at = Timestamp(input.u64()?);

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use super::command::{Cli, Output, bbq, words};
 use super::process::Process;
-use super::waiting::within;
+use super::waiting::{eventually, within};
 
 /// How to start a server.
 #[derive(Clone)]
@@ -218,6 +218,17 @@ impl Server {
     /// Runs a command of the CLI with the admin's profile to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
         self.cli(args).run().await
+    }
+
+    /// Waits until a queue's counts are so.
+    pub async fn until_counts(&self, queue: &str, ready: u64, leased: u64) {
+        let client = self.client().await;
+        eventually(&format!("{ready} ready, {leased} leased"), async || {
+            let queue = client.get_queue(queue).await.expect("the queue is there");
+            let stats = queue.stats.expect("a queue has counts");
+            (stats.ready == ready && stats.leased == leased).then_some(())
+        })
+        .await;
     }
 
     pub fn signal(&self, signal: Signal) {
