@@ -23,6 +23,8 @@ export BBQ_TEST_GRPCURL := $(GRPCURL)
 PEERS_NATS := $(BBQ_TOOLS)/nats-server-$(shell cat benches/peers/nats/go.mod benches/peers/nats/go.sum | cksum | cut -d ' ' -f 1)
 
 STEP := @tools/step
+# What could not be run here, one line each; whoever leaves something out adds a line, and `make test` ends with them.
+export BBQ_NOTICES := $(CURDIR)/target/notices.txt
 # Rounds of kill -9 and recovery in `make soak`.
 ROUNDS ?= 500
 # Flags of `make bench-peers`; PEERS=--help lists them.
@@ -36,7 +38,9 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
 
 test: tools lint ## Everything that must hold before a commit: formats, lints, licences, all tests
+	@mkdir -p target && rm -f $(BBQ_NOTICES)
 	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
+	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
 	@printf 'ok      all of make test       %7s\n' "$$(($$(date +%s) - $(STARTED)))s"
 
 lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
