@@ -16,9 +16,9 @@ mod words;
 mod support {
     pub mod compare;
     pub mod disk;
-    pub mod history;
     pub mod model;
     pub mod order;
+    pub mod random_history;
     pub mod topics;
     pub mod transactions;
 }
@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use bbq::{engine, types};
 use shadow::Shadow;
 use support::disk::{Disk, TALLY, Tally};
-use support::history::{History, Sizes};
+use support::random_history::{History, Sizes};
 
 /// How many histories run without a store: about 6 s on two cores in a debug build.
 const HISTORIES: u64 = 9_500;

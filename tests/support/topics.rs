@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bbq::engine::Engine;
 use rand::RngExt;
 
-use super::history::{History, words};
 use super::model::{Coming, Model, list};
+use super::random_history::{History, words};
 use crate::shadow::Keep;
 
 /// What a binding wants, or a message has.

@@ -4,8 +4,8 @@
 
 use rand::RngExt;
 
-use super::history::{History, words};
 use super::model::{Claim, Coming, Model, State, list};
+use super::random_history::{History, words};
 use crate::shadow::Keep;
 
 /// What a transaction asks for.
