@@ -76,6 +76,7 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
             delayed: depth.delayed,
             leased: depth.leased,
             dead: depth.dead,
+        parked: 0,
             bytes: depth.bytes,
             consumers: *consumers,
             oldest_published_at: None,
@@ -134,6 +135,7 @@ pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
         consumers,
         oldest_published_at: None,
         dead: depth.dead,
+        parked: 0,
     }
 }
 
