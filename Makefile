@@ -32,7 +32,7 @@ PEERS ?=
 # --keep makes `make instructions` write the count instead of comparing it.
 KEEP ?=
 
-.PHONY: help test lint soak instructions bench bench-peers build fmt tools clean
+.PHONY: help test test-clients generate lint soak instructions bench bench-peers build fmt tools clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -42,6 +42,15 @@ test: tools lint ## Everything that must hold before a commit: formats, lints, l
 	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
 	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
 	@printf 'ok      all of make test       %7s\n' "$$(($$(date +%s) - $(STARTED)))s"
+
+test-clients: tools ## Every client, transport and scenario, with the whole numbers; writes the matrix of docs/CLIENTS.md
+	@mkdir -p target && rm -f $(BBQ_NOTICES)
+	BBQ_CLIENTS=full BBQ_CLIENTS_KEEP=1 cargo test --locked --workspace --test clients -- --nocapture
+	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
+
+generate: $(BUF) ## Generate the clients' code from proto/ again
+	@for template in clients/*/buf.gen.yaml; do language=$$(basename $$(dirname $$template)); \
+	BBQ_CLIENTS_TARGET=$(CURDIR)/target/clients clients/$$language/conformance/prepare && clients/generate $$language || exit 1; done
 
 lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
 	$(STEP) 'format: Rust' cargo fmt --all --check
