@@ -61,13 +61,16 @@ async fn a_message_with_a_field_that_is_not_built_is_refused_by_place() {
     use proto::Message;
     let (_server, mut raw) = server_with_queue().await;
     let second = Some(Duration { seconds: 1, nanos: 0 });
+    let negative = Some(Duration { seconds: -1, nanos: 0 });
+    let two_months = Some(Duration { seconds: 60 * 86_400, nanos: 0 });
     let attributes =
         |key: String, value: String| Message { attributes: [(key, value)].into(), ..Default::default() };
     let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
     for (field, message) in [
         ("ordering_key", Message { ordering_key: "k".to_owned(), ..Default::default() }),
         ("priority", Message { priority: 10, ..Default::default() }),
-        ("delay", Message { delay: second, ..Default::default() }),
+        ("delay", Message { delay: negative, ..Default::default() }),
+        ("delay", Message { delay: two_months, ..Default::default() }),
         ("time_to_live", Message { time_to_live: second, ..Default::default() }),
         ("deduplication_id", Message { deduplication_id: "d".repeat(257), ..Default::default() }),
         ("attributes", attributes("bbq-reason".to_owned(), String::new())),

@@ -53,6 +53,23 @@ pub enum BrokerError {
     /// A message has a priority, where all go in one order.
     #[error("queue {0} is FIFO, where a priority has no effect: leave it at 0, or use an UNORDERED queue")]
     NoPriorities(QueueName),
+    /// A message has a delay, where those behind it would have to wait, too.
+    #[error(
+        "queue {0} keeps its messages in order, where one with a delay would hold up those behind it: leave delay unset, or \
+         use an UNORDERED queue"
+    )]
+    NoDelays(QueueName),
+    /// There are as many messages with a delay as there may be.
+    #[error(
+        "all queues together hold {held} messages that were published with a delay, and may hold {limit} \
+         (broker.delayed_messages_max); publish without a delay, wait until some are consumed, or raise the limit"
+    )]
+    TooManyDelayed {
+        /// How many there are.
+        held: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The server remembers as many ids as it may.
     #[error(
         "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::batch::Batch;
 use super::error::BrokerError;
-use super::publishing::Room;
+use super::publishing::{Room, may_wait};
 use super::task::Broker;
 use crate::engine::{Outcome, Unpublished};
 use crate::types::{Command, Content, Copies, Durability, Overflow, Publication, Published, QueueId};
@@ -63,11 +63,8 @@ impl Broker {
         }
         let shares = self.engine.sift_all(publication, batch.now);
         let shares = shares.map_err(|why| refused(self.unpublished(why)))?;
-        let new: usize = shares.iter().map(|(_, sifted)| sifted.new.len()).sum();
-        let limit = self.settings.deduplication_ids_max;
-        if new > 0 && self.engine.deduplication_ids() + new > limit {
-            return Err(refused(BrokerError::TooManyIds { limit }));
-        }
+        self.may_all_wait(publication).map_err(refused)?;
+        self.has_memory(shares.iter().map(|(_, sifted)| sifted)).map_err(refused)?;
         let mut drops = Vec::new();
         for (queue, sifted) in shares {
             if sifted.messages == 0 {
@@ -100,6 +97,14 @@ impl Broker {
             self.drop_oldest(batch, queue, picks);
         }
         Ok(())
+    }
+
+    fn may_all_wait(&self, Publication { facts, copies, .. }: &Publication) -> Result<(), BrokerError> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let queues = copies.iter().filter_map(|copies| Some((self.engine.queue(copies.queue)?, copies)));
+        queues.into_iter().try_for_each(|(queue, copies)| may_wait(queue, &copies.facts_of(facts)))
     }
 
     fn bytes_of(&self, Publication { messages, copies, .. }: &Publication) -> u64 {

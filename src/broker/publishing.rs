@@ -12,7 +12,8 @@ use super::request::{Arrival, Notice, Publish};
 use super::task::{Broker, Stopped};
 use crate::engine::{Outcome, Queue, Sifted};
 use crate::types::{
-    Command, Dropped, Durability, Excess, Lane, LaneId, Overflow, Priority, QueueId, Sequence,
+    Command, Dropped, Durability, Duration, Excess, Facts, Lane, LaneId, Overflow, Priority, QueueId,
+    Sequence,
 };
 
 /// The most messages that one publish makes go.
@@ -171,18 +172,36 @@ impl Broker {
         if queue.in_order() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
             return Err(BrokerError::NoPriorities(name.clone()));
         }
+        may_wait(queue, facts)?;
         let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
-        if !with_id {
-            return Ok(());
-        }
-        if queue.record().settings.deduplication_window.0 == 0 {
+        if with_id && queue.record().settings.deduplication_window.0 == 0 {
             return Err(BrokerError::NoDeduplication(name.clone()));
         }
-        let limit = self.settings.deduplication_ids_max;
+        let known = facts.iter().any(|(_, facts)| facts.delay > Duration::default());
+        if !with_id && !known {
+            return Ok(());
+        }
         let sifted = self.engine.sift(queue.record().id, messages, facts, batch.now);
-        let new = sifted.map_or(0, |Sifted { new, .. }| new.len());
-        if new > 0 && self.engine.deduplication_ids() + new > limit {
+        self.has_memory(sifted.as_slice())
+    }
+
+    /// Whether the server may keep so much more in memory.
+    pub(super) fn has_memory<'a>(
+        &self,
+        sifted: impl IntoIterator<Item = &'a Sifted>,
+    ) -> Result<(), BrokerError> {
+        let (mut ids, mut delays) = (0, 0);
+        for Sifted { new, delays: waiting, .. } in sifted {
+            ids += new.len();
+            delays += waiting.len();
+        }
+        let limit = self.settings.deduplication_ids_max;
+        if ids > 0 && self.engine.deduplication_ids() + ids > limit {
             return Err(BrokerError::TooManyIds { limit });
+        }
+        let (held, limit) = (self.engine.postponed(), self.settings.delayed_messages_max);
+        if delays > 0 && held + delays > limit {
+            return Err(BrokerError::TooManyDelayed { held, limit });
         }
         Ok(())
     }
@@ -289,6 +308,15 @@ impl Broker {
         });
         Ok(())
     }
+}
+
+/// Refuses a delay where messages keep their order.
+pub(super) fn may_wait(queue: &Queue, facts: &[(u32, Facts)]) -> Result<(), BrokerError> {
+    let waits = |(_, facts): &(u32, Facts)| facts.delay > Duration::default();
+    if !queue.takes_delays() && facts.iter().any(waits) {
+        return Err(BrokerError::NoDelays(queue.record().name.clone()));
+    }
+    Ok(())
 }
 
 /// Room in the making.

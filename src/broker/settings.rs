@@ -27,6 +27,9 @@ pub struct Settings {
     /// Deduplication ids that all queues together may remember, about 100 bytes each. Beyond it, publishes with an id are
     /// refused.
     pub deduplication_ids_max: usize,
+    /// Messages published with a delay that all queues together may hold, about 300 bytes of memory each besides their
+    /// bodies. Beyond it, publishes with a delay are refused.
+    pub delayed_messages_max: usize,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,
 }
@@ -43,6 +46,7 @@ impl Default for Settings {
             read_ahead_bytes: 1 << 20,
             read_ahead_total_bytes: 64 << 20,
             deduplication_ids_max: 1_000_000,
+            delayed_messages_max: 1_000_000,
             state_hashes: None,
         }
     }

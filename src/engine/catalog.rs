@@ -66,6 +66,7 @@ impl Engine {
         self.dirty.remove(&id);
         self.remembered -= queue.remembered.len();
         for (&sequence, touch) in queue.touched() {
+            self.postponed -= usize::from(touch.lane.is_delayed());
             self.unindex(id, sequence, touch);
         }
         effects.changes.push(Change::Deleted { queue: id });

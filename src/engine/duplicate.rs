@@ -33,6 +33,8 @@ pub struct Sifted {
     pub new: Vec<(Sequence, DeduplicationId)>,
     /// Of those that are to be stored, the places of those in another lane than that of priority 0.
     pub lanes: Vec<(u32, Lane)>,
+    /// Of those that are to be stored, the places of those that wait, and how long.
+    pub delays: Vec<(u32, Duration)>,
 }
 
 impl Remembered {
@@ -110,6 +112,7 @@ impl Queue {
             duplicates: Vec::new(),
             new: Vec::new(),
             lanes: Vec::new(),
+            delays: Vec::new(),
         };
         let mut here: HashMap<DeduplicationId, Sequence> = HashMap::new();
         for &(place, facts) in facts {
@@ -129,7 +132,11 @@ impl Queue {
                 here.insert(id, sequence);
                 sifted.new.push((sequence, id));
             }
-            let lane = self.lane_for(facts.priority);
+            let waits = self.takes_delays() && facts.delay > Duration::default();
+            if waits {
+                sifted.delays.push((stored, facts.delay));
+            }
+            let lane = if waits { Lane::delayed(facts.priority) } else { self.lane_for(facts.priority) };
             if lane != Lane::default() {
                 sifted.lanes.push((stored, lane));
             }

@@ -64,6 +64,8 @@ pub struct Engine {
     dirty: BTreeSet<QueueId>,
     /// How many deduplication ids all queues remember.
     remembered: usize,
+    /// How many messages that were published with a delay are in all queues, waiting or not.
+    postponed: usize,
 }
 
 impl Engine {
@@ -82,6 +84,7 @@ impl Engine {
         for (id, sequence, touch) in touched {
             if engine.queues.contains_key(&id) {
                 engine.index(id, sequence, &touch);
+                engine.postponed += usize::from(touch.lane.is_delayed());
                 engine.queues.entry(id).and_modify(|queue| queue.put(sequence, touch));
             }
         }
@@ -128,6 +131,12 @@ impl Engine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.first()
+    }
+
+    /// How many messages that were published with a delay are in all queues, waiting or not. Each is known one by one.
+    #[must_use]
+    pub fn postponed(&self) -> usize {
+        self.postponed
     }
 
     /// What changed besides messages since the last call.

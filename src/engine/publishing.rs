@@ -2,7 +2,10 @@
 
 use super::duplicate::Sifted;
 use super::{Effects, Engine, Outcome, Queue};
-use crate::types::{Change, Content, Dropped, Excess, Facts, Full, Lane, Published, QueueId};
+use crate::types::{
+    Attempt, Change, Content, Dropped, Duration, Epoch, Excess, Facts, Full, Lane, Published, QueueId,
+    Timestamp, Touch, TouchState,
+};
 
 /// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
 const FORGET: usize = 16;
@@ -53,7 +56,8 @@ impl Engine {
     ) -> Outcome {
         let now = self.record.now;
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let Sifted { messages: count, bytes, duplicates, new, lanes } = queue.sift(&messages, facts, now);
+        let Sifted { messages: count, bytes, duplicates, new, lanes, delays } =
+            queue.sift(&messages, facts, now);
         if count > 0
             && let Some(full) = queue.full(count, bytes)
         {
@@ -76,8 +80,13 @@ impl Engine {
             effects.changes.push(Change::Remembered { queue: id, sequence, id: deduplication, at: now });
         }
         self.dirty.insert(id);
+        let waiting = waiting(&messages, &lanes, &delays, now);
         if !messages.is_empty() {
             effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages, lanes });
+        }
+        self.postponed += waiting.len();
+        for (place, touch) in waiting {
+            self.put(id, first.plus(u64::from(place)), touch, effects);
         }
         Outcome::Published(Published { first, duplicates })
     }
@@ -92,6 +101,7 @@ impl Engine {
                 Lane::of(priority)
             } else if let Some(lane) = queue.touch(sequence).filter(|it| it.is_ready()).map(|it| it.lane) {
                 queue.remove(sequence);
+                self.postponed -= usize::from(lane.is_delayed());
                 lane
             } else {
                 continue;
@@ -102,4 +112,21 @@ impl Engine {
         self.dirty.insert(id);
         Outcome::Dropped { messages }
     }
+}
+
+/// The delivery state of those that wait, by their places.
+fn waiting(
+    messages: &[Content],
+    lanes: &[(u32, Lane)],
+    delays: &[(u32, Duration)],
+    now: Timestamp,
+) -> Vec<(u32, Touch)> {
+    let mut lanes = lanes.iter().filter(|(_, lane)| lane.is_delayed());
+    let touch = |&(place, delay): &(u32, Duration)| {
+        let size = usize::try_from(place).ok().and_then(|place| messages.get(place))?.size();
+        let (_, lane) = *lanes.next().filter(|&&(at, _)| at == place)?;
+        let (attempt, epoch, state) = (Attempt(0), Epoch(0), TouchState::Delayed { until: now.after(delay) });
+        Some((place, Touch { attempt, uncounted: 0, epoch, size, lane, state }))
+    };
+    delays.iter().filter_map(touch).collect()
 }

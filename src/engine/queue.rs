@@ -213,7 +213,8 @@ impl Queue {
         })
     }
 
-    /// Numbers messages. Those in another lane than that of priority 0 are named by their place.
+    /// Numbers messages. Those in another lane than that of priority 0 are named by their place; those that wait get a `Touch`
+    /// from the caller.
     pub(super) fn publish(&mut self, messages: &[Content], lanes: &[(u32, Lane)]) -> Sequence {
         let first = self.record.next_sequence;
         self.record.next_sequence = first.plus(messages.len() as u64);
@@ -228,7 +229,13 @@ impl Queue {
         let mut others = lanes.iter().copied().peekable();
         for (place, content) in (0_u32..).zip(messages) {
             let lane = others.next_if(|&(at, _)| at == place).map_or(Lane::default(), |(_, lane)| lane);
-            self.record.lanes.of_mut(lane.priority()).add(first.plus(u64::from(place)), 1, size(content));
+            let sequence = first.plus(u64::from(place));
+            if lane.is_delayed() {
+                // It is never untouched.
+                self.record.lanes.pass(sequence);
+            } else {
+                self.record.lanes.of_mut(lane.priority()).add(sequence, 1, size(content));
+            }
         }
         first
     }
@@ -323,6 +330,15 @@ impl Queue {
         match self.record.settings.ordering {
             Ordering::Unordered => false,
             Ordering::Fifo => true,
+        }
+    }
+
+    /// Whether a message may wait while those behind it go. Where there is an order, it would hold them up.
+    #[must_use]
+    pub fn takes_delays(&self) -> bool {
+        match self.record.settings.ordering {
+            Ordering::Unordered => true,
+            Ordering::Fifo => false,
         }
     }
 

@@ -42,7 +42,9 @@ impl Engine {
             };
             granted.push(Granted { sequence: pick.sequence, attempt: touch.attempt });
             if queue.at_most_once() {
-                queue.remove(pick.sequence);
+                if queue.remove(pick.sequence).is_some_and(|touch| touch.lane.is_delayed()) {
+                    self.postponed -= 1;
+                }
                 effects.changes.push(Change::Settled {
                     queue: id,
                     lane: touch.lane,
@@ -146,6 +148,7 @@ impl Engine {
 
     pub(super) fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
+        self.postponed -= usize::from(touch.lane.is_delayed());
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
         effects.changes.push(Change::Settled { queue: id, lane: touch.lane, sequence });

@@ -1,6 +1,7 @@
 //! What the engine must do, as scripts; [`script`] has their language.
 
 mod credit;
+mod delays;
 mod fifo;
 mod lanes;
 mod life;

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
 use super::settle::holder_key;
 use super::timer::Timers;
+use super::{Engine, Queue};
 use crate::types::TouchState;
 
 impl Engine {
@@ -40,6 +40,8 @@ impl Engine {
         self.transactions.verify();
         let remembered = self.queues.values().map(|queue| queue.remembered.len()).sum::<usize>();
         assert_eq!(self.remembered, remembered, "remembered ids are counted");
+        let postponed = self.queues.values().flat_map(Queue::touched).filter(|(_, it)| it.lane.is_delayed());
+        assert_eq!(self.postponed, postponed.count(), "what was published with a delay is counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
         assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased or delayed");
         assert_eq!(self.holders, holders, "a holder is known if and only if it holds something");

@@ -10,9 +10,9 @@ use super::retry;
 use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
-    Content, DEDUPLICATION_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts, FactsByPlace,
-    LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName, QueueSettings,
-    Receipt, ReceiptFailure,
+    Content, DEDUPLICATION_MAX, DELAY_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts,
+    FactsByPlace, LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName,
+    QueueSettings, Receipt, ReceiptFailure,
 };
 
 /// The most attributes of a message.
@@ -108,7 +108,6 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
     attributes(&field("attributes"), &checked.attributes)?;
     let unsupported = [
         ("ordering_key", !checked.ordering_key.is_empty(), "BY_KEY queues are"),
-        ("delay", checked.delay.is_some(), "delays are"),
         ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
     ];
     for (name, set, what) in unsupported {
@@ -120,7 +119,16 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
     let priority = Priority::new(checked.priority).ok_or_else(|| {
         Invalid::new(field("priority"), format!("it is {}; it must be 0 to 9", checked.priority))
     })?;
-    Ok(Facts { deduplication, priority })
+    let delay = delay(&field("delay"), checked.delay)?;
+    Ok(Facts { deduplication, priority, delay })
+}
+
+fn delay(field: &str, delay: Option<prost_types::Duration>) -> Result<Duration, Invalid> {
+    let delay = duration(field, delay.unwrap_or_default())?;
+    if delay > DELAY_MAX {
+        return Err(Invalid::new(field, format!("it is {} ms; it must be at most 30 days", delay.0)));
+    }
+    Ok(delay)
 }
 
 fn deduplication(field: &str, id: &str) -> Result<Option<DeduplicationId>, Invalid> {
@@ -330,11 +338,13 @@ mod tests {
         assert_eq!(error.field, "messages[0].body");
         assert!(error.over_limit && error.problem.contains("limits.message_bytes"), "{error:?}");
         let reserved = [("bbq-x".to_owned(), String::new())].into();
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
         for (bad, field) in [
             (Checked { attributes: reserved, ..Checked::default() }, "attributes"),
             (Checked { ordering_key: "k".into(), ..Checked::default() }, "ordering_key"),
             (Checked { priority: 10, ..Checked::default() }, "priority"),
-            (Checked { delay: Some(prost_types::Duration::default()), ..Checked::default() }, "delay"),
+            (Checked { delay: seconds(-1), ..Checked::default() }, "delay"),
+            (Checked { delay: seconds(30 * 86_400 + 1), ..Checked::default() }, "delay"),
             (
                 Checked { time_to_live: Some(prost_types::Duration::default()), ..Checked::default() },
                 "time_to_live",
@@ -345,6 +355,18 @@ mod tests {
         }
         assert!(messages(&[Bytes::from_static(b"\xff")], &Limits::default()).is_err());
         assert!(messages(&[], &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn a_delay_is_up_to_a_month_in_milliseconds_and_none_is_no_fact() {
+        let delayed = |seconds, nanos| {
+            let delay = Some(prost_types::Duration { seconds, nanos });
+            check(&Checked { delay, ..Checked::default() }).unwrap().1
+        };
+        let facts = |delay| vec![(0, Facts { delay: Duration(delay), ..Facts::default() })];
+        assert_eq!(delayed(30 * 86_400, 0), facts(DELAY_MAX.0));
+        assert_eq!(delayed(0, 1), facts(1));
+        assert_eq!(delayed(0, 0), Vec::new());
     }
 
     #[test]

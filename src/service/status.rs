@@ -111,6 +111,19 @@ impl From<BrokerError> for Status {
                 let details = info("PRIORITY_IN_FIFO", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::FailedPrecondition, message, details)
             }
+            BrokerError::NoDelays(queue) => {
+                let mut details = info("DELAY_IN_ORDER", [("queue", queue.as_str()), ("field", "delay")]);
+                details.add_bad_request_violation("delay", message.as_str());
+                Status::with_error_details(Code::InvalidArgument, message, details)
+            }
+            BrokerError::TooManyDelayed { limit, .. } => {
+                let limit = limit.to_string();
+                let details = info(
+                    "TOO_MANY_DELAYED_MESSAGES",
+                    [("limit", limit.as_str()), ("key", "broker.delayed_messages_max")],
+                );
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
             BrokerError::TooManyIds { limit } => {
                 let limit = limit.to_string();
                 let details = info(

@@ -76,7 +76,7 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
             delayed: depth.delayed,
             leased: depth.leased,
             dead: depth.dead,
-        parked: 0,
+            parked: 0,
             bytes: depth.bytes,
             consumers: *consumers,
             oldest_published_at: None,

@@ -255,18 +255,22 @@ pub(super) fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Con
     (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
 }
 
-/// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority.
+/// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority, 4 for a delay.
 pub(super) fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
     put_varint(out, length(facts.len()));
-    for (place, Facts { deduplication, priority }) in facts {
+    for (place, Facts { deduplication, priority, delay }) in facts {
         put_varint(out, u64::from(*place));
         let urgent = *priority != Priority::default();
-        out.push(u8::from(deduplication.is_some()) | u8::from(urgent) << 1);
+        let waits = *delay != Duration::default();
+        out.push(u8::from(deduplication.is_some()) | u8::from(urgent) << 1 | u8::from(waits) << 2);
         if let Some(DeduplicationId(id)) = deduplication {
             id.iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
         }
         if urgent {
             out.push(priority.number());
+        }
+        if waits {
+            put_varint(out, delay.0);
         }
     }
 }
@@ -276,7 +280,7 @@ pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
     let fact = |_| {
         let place = input.varint_u32()?;
         let bits = input.u8()?;
-        if bits & !3 != 0 {
+        if bits & !7 != 0 {
             return Err(Malformed("a message has a fact that this program does not know"));
         }
         let deduplication = match bits & 1 {
@@ -284,7 +288,8 @@ pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
             _ => Some(DeduplicationId([input.u64()?, input.u64()?])),
         };
         let priority = if bits & 2 == 0 { Priority::default() } else { priority(input)? };
-        Ok((place, Facts { deduplication, priority }))
+        let delay = Duration(if bits & 4 == 0 { 0 } else { input.varint()? });
+        Ok((place, Facts { deduplication, priority, delay }))
     };
     (0..count).map(fact).collect()
 }

@@ -1,6 +1,9 @@
 //! What the engine knows of a message besides its size. Most messages have none of these, and cost nothing for it.
 
-use super::{Priority, Sequence};
+use super::{Duration, Priority, Sequence};
+
+/// The longest that a message may wait before it can be delivered.
+pub const DELAY_MAX: Duration = Duration::seconds(30 * 24 * 60 * 60);
 
 /// A producer's id of a message, as a hash of 128 bits: the chance that two of a million differ and meet is 1 in 10^26.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +16,8 @@ pub struct Facts {
     pub deduplication: Option<DeduplicationId>,
     /// How urgent it is.
     pub priority: Priority,
+    /// How long it waits before it can be delivered, up to `DELAY_MAX`; zero for not at all.
+    pub delay: Duration,
 }
 
 /// The facts about messages of a publish: the place of each message that has any, in ascending order.

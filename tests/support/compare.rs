@@ -33,8 +33,9 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let touch = queue.touch(sequence);
             let priority = Priority::new(message.priority).expect("0 to 9");
             let touch_of = touch.map(|touch| touch.lane);
-            let untouched = touch.is_none() && queue.is_untouched(Lane::of(priority), sequence);
-            assert!(touch_of.is_none_or(|lane| lane == Lane::of(priority)), "the lane of {label}");
+            let lane = if message.postponed { Lane::delayed(priority) } else { Lane::of(priority) };
+            let untouched = touch.is_none() && queue.is_untouched(lane, sequence);
+            assert!(touch_of.is_none_or(|touched| touched == lane), "the lane of {label}");
             assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
             let touched = !matches!(message.state, State::Untouched | State::Gone);
             assert_eq!(touch.is_some(), touched, "{label} is touched");

@@ -64,6 +64,8 @@ pub struct Coming {
     pub label: String,
     pub size: u64,
     pub priority: u32,
+    /// How long it waits.
+    pub delay: u64,
     /// Its deduplication id.
     pub id: Option<String>,
 }
@@ -74,6 +76,8 @@ pub struct Message {
     pub label: String,
     pub size: u64,
     pub priority: u32,
+    /// Whether it was published with a delay.
+    pub postponed: bool,
     pub state: State,
     /// The epoch of each attempt.
     pub attempts: Vec<u32>,
@@ -163,7 +167,8 @@ impl Message {
     /// One that was just stored.
     pub fn new(label: String, size: u64, source: Option<String>) -> Self {
         let (attempts, skipped) = (Vec::new(), Vec::new());
-        Self { label, size, priority: 0, state: State::Untouched, attempts, uncounted: 0, skipped, source }
+        let (priority, postponed, state) = (0, false, State::Untouched);
+        Self { label, size, priority, postponed, state, attempts, uncounted: 0, skipped, source }
     }
 
     /// Whether it waits for its next consumer.
@@ -214,9 +219,9 @@ impl Queue {
         self.messages.iter().position(first)
     }
 
-    /// Whether everything has the same priority.
+    /// Whether everything is in the lane of priority 0.
     pub fn is_flat(&self) -> bool {
-        self.messages.iter().all(|message| message.priority == 0)
+        self.messages.iter().all(|message| message.priority == 0 && !message.postponed)
     }
 
     /// The message behind the last that was ever leased, or is gone.
@@ -262,7 +267,7 @@ impl Model {
     pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
         let (now, queue) = (self.now, &self.queues[at]);
         let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
-        for Coming { label, size, priority, id } in coming {
+        for Coming { label, size, priority, delay, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
@@ -274,7 +279,10 @@ impl Model {
                 taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
             }
             let priority = if queue.settings.fifo { 0 } else { *priority };
-            taken.new.push(Message { priority, ..Message::new(label.clone(), *size, None) });
+            let waits = *delay > 0 && !queue.settings.fifo;
+            let state = if waits { State::Delayed(now + delay) } else { State::Untouched };
+            let message = Message::new(label.clone(), *size, None);
+            taken.new.push(Message { priority, state, postponed: waits, ..message });
         }
         let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());

@@ -329,6 +329,7 @@ impl<K: Keep> History<K> {
         let count = self.batch();
         let with_ids = self.rng.random_ratio(1, 3);
         let urgent = self.rng.random_ratio(1, 3);
+        let late = self.rng.random_ratio(1, 4);
         let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -337,7 +338,8 @@ impl<K: Keep> History<K> {
             let size = self.rng.random_range(8..=bytes_max) as u64;
             let priority = if urgent { [0, 0, 1, 5, 9][self.rng.random_range(0..5)] } else { 0 };
             let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
-            Coming { label, size, priority, id }
+            let delay = if late { [0, 1, 500, 1000, 2500][self.rng.random_range(0..5)] } else { 0 };
+            Coming { label, size, priority, delay, id }
         };
         (0..count).map(|_| message()).collect()
     }
@@ -366,8 +368,9 @@ impl<K: Keep> History<K> {
             // Where a lane has gaps, the engine takes the broker's word for which message is its next.
             let untouched = self.model.queues[at].messages.get(sequence - 1).filter(|_| !flat);
             let honest = untouched.is_none_or(|message| {
-                message.state != State::Untouched
-                    || self.model.queues[at].first_untouched(message.priority) == Some(sequence - 1)
+                let first = self.model.queues[at].first_untouched(message.priority);
+                let gone = message.postponed && message.state == State::Gone;
+                !gone && (message.state != State::Untouched || first == Some(sequence - 1))
             });
             if honest {
                 sequences.push(sequence);
@@ -509,7 +512,10 @@ impl<K: Keep> Drop for History<K> {
 pub(super) fn words(coming: &[Coming]) -> String {
     let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
     let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
-    let word = |one: &Coming| format!(" {}:{}{}{}", one.label, one.size, urgent(one.priority), id(&one.id));
+    let late = |delay| if delay > 0 { format!("~{}", time(delay)) } else { String::new() };
+    let word = |one: &Coming| {
+        format!(" {}:{}{}{}{}", one.label, one.size, urgent(one.priority), late(one.delay), id(&one.id))
+    };
     coming.iter().map(word).collect()
 }
 

@@ -7,7 +7,7 @@
 //!     [fifo] [single] [paused]                  who gets what
 //!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
 //! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
-//! publish q a b:100 c:9=x d!5                   b of 100 bytes, c with the id x, d of priority 5
+//! publish q a b:100 c:9=x d!5 e~10s             b of 100 bytes, c with the id x, d of priority 5, e in 10 s
 //!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
@@ -119,11 +119,12 @@ struct Coming {
     facts: FactsByPlace,
 }
 
-/// `label`, `label:size`, each with `!priority` and `=id` or without.
+/// `label`, `label:size`, each with `!priority`, `~delay` and `=id` or without.
 fn coming(words: &[&str]) -> Coming {
     let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
     for (place, word) in (0_u32..).zip(words) {
         let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (word, delay) = word.split_once('~').map_or((word, None), |(word, delay)| (word, Some(delay)));
         let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
         let (label, size) = match word.split_once(':') {
             Some((label, size)) => (label, size.parse().expect("a size")),
@@ -131,7 +132,11 @@ fn coming(words: &[&str]) -> Coming {
         };
         let hash = |id: &str| DeduplicationId::from(xxhash_rust::xxh3::xxh3_128(id.as_bytes()));
         let number = urgent.map_or(0, |number| number.parse().expect("a priority"));
-        let facts = Facts { deduplication: id.map(hash), priority: Priority::new(number).expect("0 to 9") };
+        let facts = Facts {
+            deduplication: id.map(hash),
+            priority: Priority::new(number).expect("0 to 9"),
+            delay: delay.map_or(Duration::default(), time),
+        };
         if !facts.is_none() {
             coming.facts.push((place, facts));
         }
@@ -549,9 +554,13 @@ impl<K: Keep> Script<K> {
 
     /// Where the message at a place goes.
     fn lane_in(&self, queue: QueueId, facts: &[(u32, Facts)], place: u32) -> Lane {
-        let priority = facts.iter().find(|&&(at, _)| at == place).map(|(_, facts)| facts.priority);
-        let queue = self.engine.queue(queue);
-        queue.map_or(Lane::default(), |queue| queue.lane_for(priority.unwrap_or_default()))
+        let own = facts.iter().find(|&&(at, _)| at == place);
+        let Facts { priority, delay, .. } = own.map(|&(_, facts)| facts).unwrap_or_default();
+        let Some(queue) = self.engine.queue(queue) else { return Lane::default() };
+        if queue.takes_delays() && delay > Duration::default() {
+            return Lane::delayed(priority);
+        }
+        queue.lane_for(priority)
     }
 
     /// What is ready, in the order of delivery.

@@ -49,7 +49,14 @@ fn commands() -> Vec<Command> {
         Command::Publish {
             queue,
             messages: vec![Content(Bytes::new()), Content(Bytes::from_static(b"x"))],
-            facts: vec![(1, Facts { deduplication: Some(DeduplicationId([1, 2])), priority: Priority::MAX })],
+            facts: vec![(
+                1,
+                Facts {
+                    deduplication: Some(DeduplicationId([1, 2])),
+                    priority: Priority::MAX,
+                    delay: Duration(300),
+                },
+            )],
         },
         Command::Drop {
             queue,
@@ -125,7 +132,7 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
-        &[20, 7, 2, 0, 1, b'x', 1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0xac, 2],
         &[21, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
         &[23, 7, 0, 1, 3, 2, 1, 9],
