@@ -27,6 +27,8 @@ STEP := @tools/step
 export BBQ_NOTICES := $(CURDIR)/target/notices.txt
 # Rounds of kill -9 and recovery in `make soak`.
 ROUNDS ?= 500
+# Minutes under churn in `make soak`.
+MINUTES ?= 30
 # Flags of `make bench-peers`; PEERS=--help lists them.
 PEERS ?=
 # --keep makes `make instructions` write the count instead of comparing it.
@@ -59,8 +61,9 @@ lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
 	$(STEP) 'licences, sources' $(CARGO_DENY) --locked --workspace check bans licenses sources
 	$(STEP) 'lint: Rust' cargo clippy --locked --workspace --all-targets -- -D warnings
 
-soak: tools ## All tests against the release build, with ROUNDS=500 rounds of kill -9
-	BBQ_SOAK_ROUNDS=$(ROUNDS) cargo test --locked --workspace --release
+soak: tools ## All tests against the release build, with ROUNDS=500 rounds of kill -9 and MINUTES=30 of churn
+	BBQ_SOAK_ROUNDS=$(ROUNDS) BBQ_SOAK_MINUTES=$(MINUTES) BBQ_SOAK_CHART=$(CURDIR)/docs/soak.svg \
+		cargo test --locked --workspace --release
 
 instructions: ## Count the instructions of one publish, lease and ack (callgrind); KEEP=--keep keeps the new count
 	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n '/"name":"instructions"/s/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)

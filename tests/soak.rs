@@ -3,13 +3,13 @@
 //! `BBQ_SOAK_MINUTES` is how long; without it, about 20 seconds. `BBQ_SOAK_CHART` names a file for a chart of what was measured.
 //! After the churn the backlogs ebb away, and what was held for them must be given back.
 
-mod support;
 #[path = "support/churn.rs"]
 mod churn;
 #[path = "support/lines.rs"]
 mod lines;
 #[path = "support/plateau.rs"]
 mod plateau;
+mod support;
 #[path = "support/vitals.rs"]
 mod vitals;
 
@@ -163,7 +163,8 @@ fn report(soak: &Soak, samples: &[Sample], done: &Done) -> Vec<String> {
         let series: Vec<_> = samples.iter().map(|sample| (sample.minutes, float(of(sample)))).collect();
         let trend = trend(&series, soak.pace.wave.as_secs_f64() / 60.0);
         let Trend { level, growth, highest } = trend;
-        let line = format!("{name}: peaks of {level:.0} {unit}, {growth:+.1} in the run, {highest:.0} at most");
+        let line =
+            format!("{name}: peaks of {level:.0} {unit}, {growth:+.1} in the run, {highest:.0} at most");
         println!("soak: {line}");
         if !trend.is_plateau(soak.allowed(name)) {
             broken.push(format!("it keeps growing: {line}"));

@@ -3,13 +3,19 @@
 //! Always true: readings never go back, and follow the monotonic clock to within a tenth, however the wall clock
 //! jumps. So a jump neither ends leases in a burst nor stops time; the difference is made up slowly.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::types::Timestamp;
 
+/// Tells the wall clock's time, in microseconds since the Unix epoch.
+pub type Wall = Box<dyn Fn() -> u64 + Send>;
+
 /// The engine's clock.
-#[derive(Debug)]
 pub struct Clock {
+    wall: Wall,
     /// Microseconds since the Unix epoch: in whole milliseconds, a clock that is read often could never be corrected.
     last_us: u64,
     last_seen: Instant,
@@ -24,19 +30,25 @@ const STEP_US: u64 = 100;
 impl Clock {
     /// A clock that starts at the wall clock's time, or at `earliest` if that is later.
     #[must_use]
-    pub fn starting_at(earliest: Timestamp) -> Self {
-        Self { last_us: wall_us().max(earliest.0.saturating_mul(1000)), last_seen: monotonic() }
+    pub fn starting_at(earliest: Timestamp, wall: Wall) -> Self {
+        Self { last_us: wall().max(earliest.0.saturating_mul(1000)), last_seen: Instant::now(), wall }
     }
 
     /// The time. At least as late as the last reading.
     pub fn now(&mut self) -> Timestamp {
-        let seen = monotonic();
+        let seen = Instant::now();
         let elapsed_us = u64::try_from(seen.duration_since(self.last_seen).as_micros()).unwrap_or(u64::MAX);
         if elapsed_us >= STEP_US {
-            self.last_us = slewed(self.last_us, elapsed_us, wall_us());
+            self.last_us = slewed(self.last_us, elapsed_us, (self.wall)());
             self.last_seen = seen;
         }
         Timestamp(self.last_us / 1000)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("last_us", &self.last_us).finish_non_exhaustive()
     }
 }
 
@@ -54,14 +66,9 @@ pub fn wall() -> Timestamp {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
-fn wall_us() -> u64 {
+pub(super) fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one clock")]
-fn monotonic() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]
@@ -82,9 +89,9 @@ mod tests {
     #[test]
     fn a_clock_starts_no_earlier_than_told() {
         let far = wall().after(Duration::seconds(3600));
-        let mut clock = Clock::starting_at(far);
+        let mut clock = Clock::starting_at(far, Box::new(wall_us));
         assert!(clock.now() >= far);
-        assert!(Clock::starting_at(Timestamp(0)).now() > Timestamp(0));
+        assert!(Clock::starting_at(Timestamp(0), Box::new(wall_us)).now() > Timestamp(0));
     }
 
     /// A busy broker reads the clock far more often than every 10 ms.

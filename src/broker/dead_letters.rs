@@ -121,12 +121,12 @@ impl Broker {
         self.dead_letters.reading = true;
         let (reader, notices) = (self.store.reader(), self.notices.clone());
         let first = sequences.first().copied().unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || reader.messages(of, &sequences));
+        let read = reader.blocking(move |reader| reader.messages(of, &sequences));
         tokio::spawn(async move {
             let messages = match read.await {
                 Ok(Ok(found)) => Ok(found.into_iter().flatten().collect()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(failed) => Err(format!("the reader failed: {failed}")),
+                Err(failed) => Err(failed),
             };
             // If the broker is gone, the next start goes on.
             let _ = notices.send(Notice::DeadRead(Loaded {

@@ -39,12 +39,12 @@ pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;
 pub use board::{Board, Row, Tally, Watch};
 pub use changes::{Patch, Relocation};
-pub use clock::wall as wall_clock;
+pub use clock::{Wall, wall as wall_clock};
 pub(crate) use dead_letters::revived;
 pub use error::BrokerError;
 pub use gauges::Depths;
 pub use handle::{Handle, Handout, Subscription};
-pub use recovery::{StartError, start};
+pub use recovery::{StartError, start, start_by};
 pub use request::{
     Delivery, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Settlement, Terms, Window,
 };

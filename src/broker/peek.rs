@@ -110,14 +110,15 @@ fn touched<T>(
 impl PeekJob {
     /// Reads the bodies that are on disk and answers. Returns at once.
     pub(super) fn start(mut self, reader: Reader) {
-        tokio::task::spawn_blocking(move || {
-            let page = self.gather(&reader).and_then(|next| page(&reader, &mut self, next));
+        // If the reader fails, whoever asked is told that the broker has stopped.
+        drop(reader.blocking(move |reader| {
+            let page = self.gather(reader).and_then(|next| page(reader, &mut self, next));
             let page = page.map_err(|error| {
                 tracing::error!(%error, "messages could not be read for a peek");
                 BrokerError::Read
             });
             Answer::new(self.reply, page).send();
-        });
+        }));
     }
 
     /// Adds what is on disk of the lanes; says where the next page begins, if there is one. What lies at or past the horizon was not

@@ -260,11 +260,11 @@ impl Broker {
     pub(super) fn read_sizes(&self, lane: LaneId, from: Sequence, count: usize) {
         let (reader, notices) = (self.store.reader(), self.notices.clone());
         let until = self.store.cold_until(lane);
-        let read = tokio::task::spawn_blocking(move || reader.sizes(lane, (from, until), count));
+        let read = reader.blocking(move |reader| reader.sizes(lane, (from, until), count));
         tokio::spawn(async move {
             let sizes = match read.await {
                 Ok(sizes) => sizes.map_err(|error| error.to_string()),
-                Err(failed) => Err(format!("the reader failed: {failed}")),
+                Err(failed) => Err(failed),
             };
             // If the broker is gone, nobody wants it.
             let _ = notices.send(Notice::Sized(Sized { lane, from, sizes }));

@@ -164,9 +164,9 @@ impl Wanted {
             }
             Self::Untouched { lane, from, .. } => (*lane, *from, Kind::Untouched),
         };
-        let read = tokio::task::spawn_blocking(move || self.read(&reader, queue));
+        let read = reader.blocking(move |reader| self.read(reader, queue));
         tokio::spawn(async move {
-            let messages = read.await.unwrap_or_else(|failed| Err(format!("the reader failed: {failed}")));
+            let messages = read.await.unwrap_or_else(Err);
             // If the broker is gone, nobody wants it.
             let _ = notices.send(Notice::Loaded(Loaded { queue, lane, first, kind, messages }));
         });

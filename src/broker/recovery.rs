@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::clock::Clock;
+use super::clock::{Clock, Wall, wall_us};
 use super::gauges::Depths;
 use super::handle::Handle;
 use super::hashes::Hashes;
@@ -37,6 +37,14 @@ pub enum StartError {
 /// # Errors
 /// If the journal is damaged.
 pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), StartError> {
+    start_by(Box::new(wall_us), opened, settings)
+}
+
+/// The same by another wall clock. The monotonic clock and the timers are tokio's.
+///
+/// # Errors
+/// As `start`.
+pub fn start_by(wall: Wall, opened: Opened, settings: Settings) -> Result<(Handle, Broker), StartError> {
     let Opened { mut store, snapshot, replay, events } = opened;
     let mut hashes = match &settings.state_hashes {
         Some(path) => Some(Hashes::open(path).map_err(|error| hash_error(&settings, error))?),
@@ -58,7 +66,7 @@ pub fn start(opened: Opened, settings: Settings) -> Result<(Handle, Broker), Sta
         }
         replayed += 1;
     }
-    let clock = Clock::starting_at(engine.record().now);
+    let clock = Clock::starting_at(engine.record().now, wall);
     tracing::info!(queues = engine.queues().count(), replayed, "state recovered");
 
     let (publishes, publish_inbox) = mpsc::channel(settings.inbox_calls);

@@ -19,6 +19,7 @@ mod entry;
 mod error;
 mod event;
 mod holder;
+pub mod host;
 pub mod inspect;
 mod journal;
 mod keys;
@@ -30,13 +31,14 @@ mod reader;
 mod record;
 mod recovery;
 mod remembered;
+mod rows;
 mod settings;
 mod state;
 mod topic;
 mod transaction;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ use crate::types::{Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, S
 use checkpoint::{Checkpointer, Job};
 use codec::length;
 use error::Context;
+use host::{Disk, Host, Machine};
 use overlay::{Found, Overlay};
 use state::State;
 
@@ -130,18 +133,37 @@ pub enum Pressure {
 pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
     options.validate()?;
     let directory = directory::Directory::open(path, options.sled_segment_bytes)?;
-    let journal_path = directory.journal();
-    let state = Arc::new(State::open(directory, options)?);
+    let journal = directory.journal();
+    let state = State::open(directory, options)?;
+    open_state(state, (Arc::new(Machine), journal), options)
+}
+
+/// Opens a store on another host. Blocking as far as that blocks.
+///
+/// # Errors
+/// As `open`.
+pub fn open_on(host: &Host, options: &StoreOptions) -> Result<Opened, OpenError> {
+    options.validate()?;
+    open_state(State::on(host)?, (Arc::clone(&host.disk), host.journal.clone()), options)
+}
+
+fn open_state(
+    state: State,
+    (disk, journal): (Arc<dyn Disk>, PathBuf),
+    options: &StoreOptions,
+) -> Result<Opened, OpenError> {
+    let state = Arc::new(state);
     let unreadable =
         |error: ReadError| OpenError::State { directory: state.path().to_owned(), reason: error.to_string() };
     let snapshot = recovery::snapshot(&state).map_err(unreadable)?;
     let (_, sweeps) = recovery::remove_unnamed(&state, &snapshot.queues).map_err(unreadable)?;
     let cold = recovery::cold_ends(&state, &snapshot.queues).map_err(unreadable)?;
     let (sender, events) = unbounded_channel();
-    let found = journal::open(&journal_path, options.segment_bytes, snapshot.applied, sender.clone())?;
+    let machine = (&disk, &state.threads);
+    let found = journal::open(machine, &journal, options.segment_bytes, snapshot.applied, sender.clone())?;
     let progress = found.journal.progress.clone();
-    let checkpointer = Checkpointer::start(state.clone(), journal_path, sweeps, progress, sender)
-        .context("start the checkpoint thread for", path)?;
+    let checkpointer = Checkpointer::start(state.clone(), (disk, journal), sweeps, progress, sender)
+        .context("start the checkpoint thread for", state.path())?;
     let store = Store {
         journal: found.journal,
         checkpointer,

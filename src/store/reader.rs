@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sled::IVec;
+use tokio::sync::oneshot;
 
 use crate::types::{Content, LaneId, Sequence, StoredMessage};
 
@@ -25,6 +26,21 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(state: Arc<State>) -> Self {
         Self { state }
+    }
+
+    /// Begins a job where blocking does no harm; its outcome need not be waited for.
+    pub fn blocking<T: Send + 'static>(
+        self,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, String>> + Send {
+        let (done, outcome) = oneshot::channel();
+        let threads = Arc::clone(&self.state.threads);
+        // Whoever began it may have gone.
+        let ran = threads.block(Box::new(move || _ = done.send(job(&self))));
+        async move {
+            ran.await?;
+            outcome.await.map_err(|_| "the reader failed: it has no outcome".to_owned())
+        }
     }
 
     /// Messages of a lane from `from` on, before `until`, up to `messages_max`, and up to `bytes_max` bytes of content, but at least

@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use sled::Tree;
-
 use crate::types::{
     Binding, BindingKey, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence, Timestamp,
     TopicName, Touch, Transaction, TransactionKey,
@@ -19,6 +17,7 @@ use super::codec::{Malformed, length};
 use super::keys::{self, ChunkKey};
 use super::record::{self, Touches};
 use super::remembered::{self, RememberedId};
+use super::rows::Tree;
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt, located};
 use super::{ReadError, topic, transaction};
 

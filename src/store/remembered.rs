@@ -7,12 +7,11 @@
 //! Rows go ahead of the transaction, as chunks do: those at or past their queue's next sequence were named by none.
 //! Those before the queue's `remembered_from`, and those of queues that are gone, are dead, and go some at a time.
 
-use sled::Tree;
-
 use crate::types::{DeduplicationId, QueueId, QueueRecord, Sequence, Timestamp};
 
 use super::ReadError;
 use super::codec::{Input, Malformed};
+use super::rows::Tree;
 use super::state::{DRAIN_ROWS, State};
 
 /// The most dead rows that one checkpoint removes.

@@ -11,17 +11,20 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sled::{Db, IVec, Tree};
+use sled::{Db, IVec};
 
 use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::{Malformed, length};
 use super::directory::Directory;
 use super::error::Context;
+use super::host::{Host, Machine, Rows, Threads};
 use super::keys::ChunkKey;
 use super::record::Touches;
+use super::rows::Tree;
 use super::{OpenError, ReadError, StoreOptions, chunk, directory, keys, meta, record};
 
 /// sled gives its lock back a moment after it was closed: how often to try, and how long to wait between.
@@ -37,7 +40,6 @@ pub(super) const DRAIN_ROWS: usize = 256;
 /// The trees, open. Shared by the checkpoint thread, which writes, and the readers.
 #[derive(Debug)]
 pub(super) struct State {
-    db: Db,
     pub(super) meta: Tree,
     pub(super) queues: Tree,
     pub(super) chunks: Tree,
@@ -48,10 +50,18 @@ pub(super) struct State {
     pub(super) bindings: Tree,
     pub(super) transactions: Tree,
     pub(super) ids: Tree,
-    file: File,
+    /// Who reads and writes them.
+    pub(super) threads: Arc<dyn Threads>,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
-    _directory: Directory,
+    base: Base,
+}
+
+/// What holds the trees.
+#[derive(Debug)]
+enum Base {
+    Sled { db: Db, file: File, _directory: Directory },
+    Hosted(Arc<dyn Rows>),
 }
 
 /// A chunk that is there.
@@ -76,40 +86,53 @@ impl State {
         let db = catch_unwind(AssertUnwindSafe(|| open_patiently(&config)))
             .map_err(|_| refused("sled panicked while it opened, see standard error".to_owned()))?
             .map_err(|error| refused(error.to_string()))?;
-        let tree = |name: &str| db.open_tree(name).map_err(|error| refused(error.to_string()));
-        let (meta, queues, chunks) = (tree("meta")?, tree("queues")?, tree("chunks")?);
-        let (records, parts, sweeps) = (tree("records")?, tree("parts")?, tree("sweeps")?);
-        let (topics, bindings, transactions) = (tree("topics")?, tree("bindings")?, tree("transactions")?);
-        let ids = tree("ids")?;
+        let tree = |name| db.open_tree(name).map(Tree::Sled).map_err(|error| refused(error.to_string()));
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
-        let state = Self {
-            db,
-            meta,
-            queues,
-            chunks,
-            records,
-            parts,
-            sweeps,
-            topics,
-            bindings,
-            transactions,
-            ids,
-            file,
-            path: path.clone(),
-            _directory: directory,
-        };
+        let base = Base::Sled { db: db.clone(), file, _directory: directory };
+        let state = Self::of(tree, Arc::new(Machine), path.clone(), base)?;
         state.persist().map_err(|error| refused(error.to_string()))?;
         sync_files(&state.path)?;
         Ok(state)
     }
 
+    /// The trees of another host.
+    pub(super) fn on(host: &Host) -> Result<Self, OpenError> {
+        let tree = |name| Ok(Tree::Hosted(name, Arc::clone(&host.rows)));
+        Self::of(tree, Arc::clone(&host.threads), host.journal.clone(), Base::Hosted(Arc::clone(&host.rows)))
+    }
+
+    fn of(
+        tree: impl Fn(&'static str) -> Result<Tree, OpenError>,
+        threads: Arc<dyn Threads>,
+        path: PathBuf,
+        base: Base,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            meta: tree("meta")?,
+            queues: tree("queues")?,
+            chunks: tree("chunks")?,
+            records: tree("records")?,
+            parts: tree("parts")?,
+            sweeps: tree("sweeps")?,
+            topics: tree("topics")?,
+            bindings: tree("bindings")?,
+            transactions: tree("transactions")?,
+            ids: tree("ids")?,
+            threads,
+            path,
+            base,
+        })
+    }
+
     /// All trees that hold rows, by name.
     pub(super) fn trees(&self) -> Result<Vec<(String, Tree)>, ReadError> {
         let mut trees = Vec::new();
-        for name in self.db.tree_names() {
-            let text = String::from_utf8_lossy(&name).into_owned();
-            if !text.starts_with("__sled__") {
-                trees.push((text, self.db.open_tree(name)?));
+        if let Base::Sled { db, .. } = &self.base {
+            for name in db.tree_names() {
+                let text = String::from_utf8_lossy(&name).into_owned();
+                if !text.starts_with("__sled__") {
+                    trees.push((text, Tree::Sled(db.open_tree(name)?)));
+                }
             }
         }
         trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -118,16 +141,26 @@ impl State {
 
     /// Waits until sled's threads have nothing left to write. To be called at least once for every `DRAIN_BYTES` written.
     pub(super) fn drain(&self) -> Result<(), ReadError> {
-        self.db.flush()?;
+        match &self.base {
+            Base::Sled { db, .. } => _ = db.flush()?,
+            Base::Hosted(rows) => rows.flush(),
+        }
         Ok(())
     }
 
     /// Brings everything that was written so far onto the disk; how many files there are in `blobs/`.
     pub(super) fn persist(&self) -> Result<u64, ReadError> {
+        let (db, file) = match &self.base {
+            Base::Sled { db, file, .. } => (db, file),
+            Base::Hosted(rows) => {
+                rows.persist();
+                return Ok(0);
+            }
+        };
         let failed = |what: &str, error: &dyn std::fmt::Display| ReadError::State(format!("{what}: {error}"));
         let blobs = sync_all(&self.path.join("blobs")).map_err(|error| failed("fsync blobs", &error))?;
-        self.db.flush()?;
-        self.file.sync_data().map_err(|error| failed("fdatasync db", &error))?;
+        db.flush()?;
+        file.sync_data().map_err(|error| failed("fdatasync db", &error))?;
         Ok(blobs)
     }
 

@@ -72,11 +72,9 @@ fn settings(queue: usize) -> proto::QueueSettings {
         2 => proto::QueueSettings { durability: proto::Durability::Buffered.into(), ..plain },
         3 => proto::QueueSettings { single_active_consumer: true, ..plain },
         4 => retrying(plain),
-        5 => proto::QueueSettings {
-            max_messages: 500,
-            overflow: proto::Overflow::DropOldest.into(),
-            ..plain
-        },
+        5 => {
+            proto::QueueSettings { max_messages: 500, overflow: proto::Overflow::DropOldest.into(), ..plain }
+        }
         6 => proto::QueueSettings { max_bytes: 1 << 20, overflow: proto::Overflow::Reject.into(), ..plain },
         7 => proto::QueueSettings { deduplication_window: seconds(30), ..plain },
         8 => retrying(proto::QueueSettings {
@@ -186,7 +184,11 @@ impl Actor {
         let phase = if place.is_multiple_of(2) { 0.0 } else { f64::from(place) / 100.0 };
         let turns = self.started.elapsed().as_secs_f64() / self.pace.wave.as_secs_f64() + phase;
         let height = f64::from(self.pace.crest) * (0.5 - 0.5 * (turns * TAU).cos());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the crest")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the crest"
+        )]
         let height = height as u64;
         height
     }
@@ -312,11 +314,8 @@ impl Actor {
             if self.ok(self.client.create_queue(&queue, proto::QueueSettings::default()).await).is_none() {
                 continue;
             }
-            let binding = proto::Binding {
-                queue: queue.clone(),
-                pattern: "*".to_owned(),
-                attributes: HashMap::new(),
-            };
+            let binding =
+                proto::Binding { queue: queue.clone(), pattern: "*".to_owned(), attributes: HashMap::new() };
             self.ok(self.client.create_topic(&topic).await);
             self.ok(self.client.bind(&topic, binding.clone()).await);
             for _ in 0..5 {

@@ -6,10 +6,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sled::Tree;
 
 use crate::store::ReadError;
 use crate::store::codec::length;
+use crate::store::rows::Tree;
 use crate::store::state::{State, chunk_key};
 use crate::types::{LogId, QueueId, Sequence, Timestamp};
 

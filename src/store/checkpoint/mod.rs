@@ -10,23 +10,25 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
-use tokio::sync::mpsc::UnboundedSender;
+use sled::transaction::TransactionError;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::types::{Dirty, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::backup::{Backup, BackupOrder};
 use super::codec::length;
+use super::host::{Disk, turn};
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{LaneOverlay, Overlay};
+use super::rows::{TransactionalTree, Write};
 use super::state::{DRAIN_ROWS, Located, State};
-use super::{ReadError, StoreEvent, keys, meta, remembered, topic, transaction};
+use super::{ReadError, StoreEvent, keys, meta, remembered, rows, topic, transaction};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -62,24 +64,23 @@ const HELD_PAUSE: Duration = Duration::from_secs(1);
 /// The checkpoint thread. Dropping it waits for a checkpoint that runs.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    jobs: Option<Sender<Job>>,
+    jobs: Option<UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
     pub(super) fn start(
         state: Arc<State>,
-        journal: PathBuf,
+        (disk, journal): (Arc<dyn Disk>, PathBuf),
         sweeps: Vec<Sweep>,
         progress: Progress,
         events: UnboundedSender<StoreEvent>,
     ) -> std::io::Result<Self> {
-        let (jobs, receiver) = channel();
-        let worker = Worker { state, journal, sweeps, progress, events, hold: Weak::new() };
-        let thread = std::thread::Builder::new()
-            .name("bbq-checkpoint".to_owned())
-            .spawn(move || worker.run(&receiver))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        let (jobs, receiver) = unbounded_channel();
+        let threads = Arc::clone(&state.threads);
+        let worker = Worker { state, disk, journal, sweeps, progress, events, hold: Weak::new() };
+        let thread = threads.run("bbq-checkpoint", Box::pin(worker.run(receiver)))?;
+        Ok(Self { jobs: Some(jobs), thread })
     }
 
     pub(super) fn begin(&self, job: Job) {
@@ -100,6 +101,7 @@ impl Drop for Checkpointer {
 
 struct Worker {
     state: Arc<State>,
+    disk: Arc<dyn Disk>,
     journal: PathBuf,
     sweeps: Vec<Sweep>,
     progress: Progress,
@@ -128,12 +130,12 @@ impl From<sled::Error> for Stop {
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    async fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
         let _alarm = Alarm { progress: self.progress.clone(), events: self.events.clone() };
         loop {
-            let done = match self.wait(jobs) {
-                Next::Checkpoint(job) => self.checkpoint(job),
-                Next::Sweep => self.sweep(),
+            let done = match self.wait(&mut jobs).await {
+                Next::Checkpoint(job) => self.checkpoint(job).await,
+                Next::Sweep => self.sweep().await,
                 Next::Nothing => Ok(()),
                 Next::End => return,
             };
@@ -150,15 +152,15 @@ impl Worker {
         }
     }
 
-    fn wait(&self, jobs: &Receiver<Job>) -> Next {
+    async fn wait(&self, jobs: &mut UnboundedReceiver<Job>) -> Next {
         if self.sweeps.is_empty() {
-            return jobs.recv().map_or(Next::End, Next::Checkpoint);
+            return jobs.recv().await.map_or(Next::End, Next::Checkpoint);
         }
         if self.is_held() {
-            return match jobs.recv_timeout(HELD_PAUSE) {
-                Ok(job) => Next::Checkpoint(job),
-                Err(RecvTimeoutError::Timeout) => Next::Nothing,
-                Err(RecvTimeoutError::Disconnected) => Next::End,
+            return match tokio::time::timeout(HELD_PAUSE, jobs.recv()).await {
+                Ok(Some(job)) => Next::Checkpoint(job),
+                Ok(None) => Next::End,
+                Err(_) => Next::Nothing,
             };
         }
         match jobs.try_recv() {
@@ -181,7 +183,13 @@ impl Worker {
         let _ = reply.send(Backup::begin(self.state.clone(), applied, made_at, messages_bytes, hold));
     }
 
-    fn sweep(&mut self) -> Result<(), Stop> {
+    /// Lets others go first where what comes next shows.
+    async fn turn(&self) {
+        turn(&self.state.threads).await;
+    }
+
+    async fn sweep(&mut self) -> Result<(), Stop> {
+        self.turn().await;
         if let Some(sweep) = self.sweeps.last_mut()
             && sweep::step(&self.state, sweep)?
         {
@@ -190,7 +198,7 @@ impl Worker {
         Ok(())
     }
 
-    fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
+    async fn checkpoint(&mut self, job: Job) -> Result<(), Stop> {
         let started = Instant::now();
         let Job { applied, engine, overlay, dirty, backup } = job;
         let mut plan = Plan::of(&dirty);
@@ -198,6 +206,7 @@ impl Worker {
         let mut packer = pack::Packer::new(&self.state);
         let changed = overlay.lanes.keys().map(|lane| lane.queue).chain(dirty.keys().copied());
         for id in changed.collect::<BTreeSet<_>>() {
+            self.turn().await;
             self.queue(id, &overlay, dirty.get(&id), &mut packer, &mut plan)?;
         }
         for &id in &overlay.deleted {
@@ -216,14 +225,18 @@ impl Worker {
         }
         plan.sweeps.clone_from(&self.sweeps);
         // The state must never be ahead of the journal: what is not on disk there may be taken back.
-        if !self.progress.wait(applied.index) {
+        if !self.progress.wait(applied.index).await {
             return Err(Stop::Journal);
         }
         self.state.drain()?;
+        self.turn().await;
         commit(&self.state, applied, engine, &plan)?;
+        self.turn().await;
         let blobs = self.state.persist()?;
+        self.turn().await;
         self.tidy(&overlay, &dirty)?;
-        journal::purge(&self.journal, applied.index)
+        self.turn().await;
+        journal::purge(&*self.disk, &self.journal, applied.index)
             .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
         if let Some(order) = backup {
             self.back_up(applied, order);
@@ -335,15 +348,16 @@ impl Plan {
 fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> Result<(), Stop> {
     let meta = meta::encode_state(applied, engine);
     let State { queues, chunks, records, parts, sweeps, topics, bindings, transactions, .. } = state;
-    let trees = (&state.meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions);
-    let done = trees.transaction(
-        |(metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions)| {
+    let trees = [&state.meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions];
+    let done = rows::transaction(
+        trees,
+        |[metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions]| {
             metas.insert(meta::STATE, meta.clone())?;
-            write_all(queues, &plan.queues)?;
-            write_all(topics, &plan.topics)?;
-            write_all(bindings, &plan.bindings)?;
-            write_all(transactions, &plan.transactions)?;
-            write_all(records, &plan.records)?;
+            write_all(&queues, &plan.queues)?;
+            write_all(&topics, &plan.topics)?;
+            write_all(&bindings, &plan.bindings)?;
+            write_all(&transactions, &plan.transactions)?;
+            write_all(&records, &plan.records)?;
             for chunk in &plan.dead {
                 chunks.remove(&chunk.key.encode())?;
                 for part in 0..chunk.parts {
@@ -364,7 +378,7 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
     }
 }
 
-fn write_all(tree: &TransactionalTree, rows: &Rows) -> Result<(), ConflictableTransactionError<()>> {
+fn write_all(tree: &TransactionalTree<'_>, rows: &Rows) -> Write {
     for (key, value) in rows {
         match value {
             Some(value) => tree.insert(key.clone(), value.clone())?,

@@ -4,11 +4,11 @@
 //! lane's frontier; those that have a record stay. So it is right whenever it runs, and running it twice does no harm. A sweep
 //! of all of a queue follows the queue's deletion. Its row in the `sweeps` tree goes when what it removed is on disk.
 
-use sled::transaction::{TransactionError, Transactional};
+use sled::transaction::TransactionError;
 
 use crate::store::keys::{self, ChunkKey};
 use crate::store::state::{DRAIN_ROWS, Located, State, located};
-use crate::store::{ReadError, meta};
+use crate::store::{ReadError, meta, rows};
 use crate::types::{LaneId, QueueId, Sequence};
 
 use super::Stop;
@@ -108,7 +108,7 @@ fn remove(state: &State, chunk: Located) -> Result<(), Stop> {
         state.chunks.remove(chunk.key.encode())?;
         return Ok(());
     }
-    let removed = (&state.chunks, &state.parts).transaction(|(chunks, parts)| {
+    let removed = rows::transaction([&state.chunks, &state.parts], |[chunks, parts]| {
         chunks.remove(&chunk.key.encode())?;
         for part in 0..chunk.parts {
             parts.remove(&chunk.key.part(part))?;

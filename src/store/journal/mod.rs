@@ -10,17 +10,17 @@ mod scan;
 mod segment;
 mod writer;
 
-use std::fs;
 use std::path::Path;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::types::LogId;
 
 use super::error::Context;
-use super::{Awaited, OpenError, StoreEvent, directory};
+use super::host::{Disk, Machine, Threads};
+use super::{Awaited, OpenError, StoreEvent};
 
 pub(super) use progress::Progress;
 pub(super) use record::HEADER_BYTES as RECORD_HEADER_BYTES;
@@ -34,7 +34,7 @@ const TORN_MAX: usize = 8;
 /// The journal's end, where entries go in. Dropping it waits until they are on disk.
 #[derive(Debug)]
 pub(super) struct Journal {
-    entries: Option<Sender<writer::Append>>,
+    entries: Option<UnboundedSender<writer::Append>>,
     thread: Option<JoinHandle<()>>,
     pub(super) progress: Progress,
 }
@@ -64,24 +64,25 @@ pub struct JournalSummary {
 
 /// Reads the journal without changing it.
 pub(super) fn summarize(directory: &Path, applied: LogId) -> Result<(JournalSummary, Replay), OpenError> {
-    let scan = scan::scan(directory, applied.index)?;
+    let scan = scan::scan(&Machine, directory, applied.index)?;
     let summary = JournalSummary {
         last: scan.last,
         bytes: scan.bytes,
         segments: scan.segments.len(),
         torn_bytes: scan.torn.as_ref().map_or(0, |torn| torn.until - torn.from),
     };
-    Ok((summary, Replay::new(scan.segments, applied.index)))
+    Ok((summary, Replay::new(Arc::new(Machine), scan.segments, applied.index)))
 }
 
 /// Opens the journal behind a checkpoint, cutting off a torn tail.
 pub(super) fn open(
+    (disk, threads): (&Arc<dyn Disk>, &Arc<dyn Threads>),
     directory: &Path,
     segment_bytes: u64,
     applied: LogId,
     events: UnboundedSender<StoreEvent>,
 ) -> Result<Found, OpenError> {
-    let scan = scan::scan(directory, applied.index)?;
+    let scan = scan::scan(&**disk, directory, applied.index)?;
     // By index: a segment without entries knows which comes next, but not the term of the one before.
     if scan.last.index < applied.index {
         let reason = format!(
@@ -91,26 +92,28 @@ pub(super) fn open(
         return Err(OpenError::Corrupt { file: directory.to_owned(), offset: 0, reason });
     }
     if let Some(torn) = &scan.torn {
-        keep_aside(directory, torn, scan.last.index + 1)?;
+        keep_aside(&**disk, directory, torn, scan.last.index + 1)?;
     }
     for path in scan.unused.iter().chain(&scan.unborn) {
-        fs::remove_file(path).context("remove", path)?;
+        disk.remove(path).context("remove", path)?;
     }
     let last = scan.last.max(applied);
     let continued = scan.segments.last().filter(|_| scan.last.index == last.index);
     let (file, path, salt, end) = if let Some(segment) = continued {
         let clean = scan.torn.is_none();
-        let file = segment::reopen(&segment.path, segment.end, clean, segment_bytes);
+        let file = segment::reopen(&**disk, &segment.path, (segment.end, clean), segment_bytes);
         (file.context("open", &segment.path)?, segment.path.clone(), segment.header.salt, segment.end)
     } else {
-        let header = segment::Header { first: last.index + 1, salt: rand::random() };
+        let header = segment::Header { first: last.index + 1, salt: disk.salt() };
         let path = segment::path(directory, header.first);
-        let file = segment::create(directory, header, segment_bytes).context("create", &path)?;
+        let file = segment::create(&**disk, directory, header, segment_bytes).context("create", &path)?;
         (file, path, header.salt, segment::HEADER_BYTES)
     };
-    directory::sync(directory)?;
+    disk.sync_directory(directory).context("fsync directory", directory)?;
     let progress = Progress::starting_at(last.index);
     let writer = writer::Writer {
+        disk: Arc::clone(disk),
+        threads: Arc::clone(threads),
         directory: directory.to_owned(),
         segment_bytes,
         file,
@@ -122,28 +125,27 @@ pub(super) fn open(
         progress: progress.clone(),
         events,
     };
-    let (entries, receiver) = channel();
-    let thread = std::thread::Builder::new()
-        .name("bbq-journal".to_owned())
-        .spawn(move || writer.run(&receiver))
+    let (entries, receiver) = unbounded_channel();
+    let thread = threads
+        .run("bbq-journal", Box::pin(writer.run(receiver)))
         .context("start the journal thread for", directory)?;
-    let journal = Journal { entries: Some(entries), thread: Some(thread), progress };
-    Ok(Found { journal, replay: Replay::new(scan.segments, applied.index), last, bytes: scan.bytes })
+    let journal = Journal { entries: Some(entries), thread, progress };
+    let replay = Replay::new(Arc::clone(disk), scan.segments, applied.index);
+    Ok(Found { journal, replay, last, bytes: scan.bytes })
 }
 
 /// Makes the journal of a directory whose state files hold entry `applied`.
 pub(super) fn begin(directory: &Path, applied: LogId, segment_bytes: u64) -> Result<(), OpenError> {
-    let header = segment::Header { first: applied.index + 1, salt: rand::random() };
-    segment::create(directory, header, segment_bytes)
+    let header = segment::Header { first: applied.index + 1, salt: Machine.salt() };
+    segment::create(&Machine, directory, header, segment_bytes)
         .map(drop)
         .context("create", &segment::path(directory, header.first))
 }
 
 /// Copies a torn tail to a file of its own, for whoever wants to know what was in it.
-fn keep_aside(directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), OpenError> {
+fn keep_aside(disk: &dyn Disk, directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), OpenError> {
     let mut kept = Vec::new();
-    for entry in fs::read_dir(directory).context("list", directory)? {
-        let path = entry.context("list", directory)?.path();
+    for path in disk.list(directory).context("list", directory)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.starts_with("torn-") {
             kept.push(path);
@@ -151,12 +153,12 @@ fn keep_aside(directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), Ope
     }
     kept.sort_unstable();
     for path in kept.iter().take((kept.len() + 1).saturating_sub(TORN_MAX)) {
-        fs::remove_file(path).context("remove", path)?;
+        disk.remove(path).context("remove", path)?;
     }
-    let bytes = fs::read(&torn.path).context("read", &torn.path)?;
+    let bytes = disk.read(&torn.path).context("read", &torn.path)?;
     let tail = bytes.get(torn.from..torn.until).unwrap_or_default();
     let path = directory.join(format!("torn-{index:020}.bin"));
-    fs::write(&path, tail).context("write", &path)
+    disk.write(&path, tail).context("write", &path)
 }
 
 impl Journal {

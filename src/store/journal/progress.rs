@@ -2,7 +2,9 @@
 //!
 //! Once failed, for ever failed.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 #[derive(Debug, Default)]
 struct State {
@@ -12,7 +14,7 @@ struct State {
 
 /// Shared by the journal thread, which moves it, and the checkpoint thread, which waits for it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Progress(Arc<(Mutex<State>, Condvar)>);
+pub(in crate::store) struct Progress(Arc<watch::Sender<State>>);
 
 impl Progress {
     pub(super) fn starting_at(durable: u64) -> Self {
@@ -21,26 +23,18 @@ impl Progress {
         progress
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn reach(&self, durable: u64) {
-        self.state().durable = durable;
-        self.0.1.notify_all();
+        self.0.send_modify(|state| state.durable = durable);
     }
 
     pub(in crate::store) fn fail(&self) {
-        self.state().failed = true;
-        self.0.1.notify_all();
+        self.0.send_modify(|state| state.failed = true);
     }
 
-    /// Waits until entry `index` is on disk; false if it never will be.
-    pub(in crate::store) fn wait(&self, index: u64) -> bool {
-        let mut state = self.state();
-        while state.durable < index && !state.failed {
-            state = self.0.1.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        !state.failed
+    /// Waits until entry `index` is on disk; false if it never will be. Cancel safe.
+    pub(in crate::store) async fn wait(&self, index: u64) -> bool {
+        let mut states = self.0.subscribe();
+        let reached = states.wait_for(|state| state.durable >= index || state.failed).await;
+        reached.is_ok_and(|state| !state.failed)
     }
 }

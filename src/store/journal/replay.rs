@@ -1,12 +1,13 @@
 //! The entries after a checkpoint, one at a time.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::store::host::Disk;
 use crate::store::{OpenError, entry};
 use crate::types::{Command, LogId, Timestamp};
 
@@ -27,21 +28,21 @@ pub struct ReplayEntry {
 /// The entries after the checkpoint, oldest first. Holds one of them at a time.
 #[derive(Debug)]
 pub struct Replay {
+    disk: Arc<dyn Disk>,
     segments: VecDeque<Segment>,
     open: Option<Open>,
     applied: u64,
 }
 
-#[derive(Debug)]
 struct Open {
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read + Send>>,
     segment: Segment,
     at: usize,
 }
 
 impl Replay {
-    pub(super) fn new(segments: Vec<Segment>, applied: u64) -> Self {
-        Self { segments: segments.into(), open: None, applied }
+    pub(super) fn new(disk: Arc<dyn Disk>, segments: Vec<Segment>, applied: u64) -> Self {
+        Self { disk, segments: segments.into(), open: None, applied }
     }
 
     #[cfg(test)]
@@ -58,7 +59,7 @@ impl Replay {
         loop {
             let Some(open) = &mut self.open else {
                 let Some(segment) = self.segments.pop_front() else { return Ok(None) };
-                self.open = Some(Open::new(segment)?);
+                self.open = Some(Open::new(&*self.disk, segment)?);
                 continue;
             };
             if open.at == open.segment.end {
@@ -89,14 +90,10 @@ impl Iterator for Replay {
 }
 
 impl Open {
-    fn new(segment: Segment) -> Result<Self, OpenError> {
-        let open = |path: &PathBuf| {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(segment::position(segment::HEADER_BYTES)))?;
-            Ok(BufReader::with_capacity(256 << 10, file))
-        };
-        let reader = open(&segment.path).map_err(|source| failed(&segment, source))?;
-        Ok(Self { reader, segment, at: segment::HEADER_BYTES })
+    fn new(disk: &dyn Disk, segment: Segment) -> Result<Self, OpenError> {
+        let reader = disk.reader(&segment.path, segment::position(segment::HEADER_BYTES));
+        let reader = reader.map_err(|source| failed(&segment, source))?;
+        Ok(Self { reader: BufReader::with_capacity(256 << 10, reader), segment, at: segment::HEADER_BYTES })
     }
 
     fn record(&mut self) -> Result<(LogId, Bytes), OpenError> {
@@ -120,6 +117,12 @@ impl Open {
     fn corrupt(&self, reason: &str) -> OpenError {
         let offset = segment::position(self.at);
         OpenError::Corrupt { file: self.segment.path.clone(), offset, reason: reason.to_owned() }
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("segment", &self.segment).field("at", &self.at).finish_non_exhaustive()
     }
 }
 

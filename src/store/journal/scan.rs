@@ -4,11 +4,11 @@
 //! place had once been synced: a whole record that says so, or a segment with a whole header. Then entries that were
 //! confirmed are gone, and opening is refused. Scanning changes nothing.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::store::OpenError;
 use crate::store::error::Context;
+use crate::store::host::Disk;
 use crate::types::LogId;
 
 use super::{record, segment};
@@ -60,15 +60,15 @@ impl Scan {
 }
 
 /// Reads a journal whose entries up to `applied` are in a checkpoint.
-pub(super) fn scan(directory: &Path, applied: u64) -> Result<Scan, OpenError> {
-    let mut files = segment::list(directory).context("list", directory)?;
+pub(super) fn scan(disk: &dyn Disk, directory: &Path, applied: u64) -> Result<Scan, OpenError> {
+    let mut files = segment::list(disk, directory).context("list", directory)?;
     let mut scan = Scan::default();
     let needless = files.windows(2).take_while(|pair| pair[1].0 <= applied.saturating_add(1)).count();
     scan.unused = files.drain(..needless).map(|(_, path)| path).collect();
     let count = files.len();
     for (at, (first, path)) in files.into_iter().enumerate() {
-        let Some(header) = segment::Header::read(&path).context("read", &path)? else {
-            let bytes = fs::read(&path).context("read", &path)?;
+        let Some(header) = segment::Header::read(disk, &path).context("read", &path)? else {
+            let bytes = disk.read(&path).context("read", &path)?;
             if at + 1 < count || bytes.iter().skip(segment::HEADER_BYTES).any(|&byte| byte != 0) {
                 return Err(corrupt(&path, 0, "its header is not whole, but records follow".to_owned()));
             }
@@ -94,13 +94,13 @@ pub(super) fn scan(directory: &Path, applied: u64) -> Result<Scan, OpenError> {
             let reason = format!("entry {expected} is broken or missing, but {} proves it", path.display());
             return Err(corrupt(&before.path, before.end, reason));
         }
-        read_segment(&mut scan, Segment { path, header, end: segment::HEADER_BYTES }, applied)?;
+        read_segment(disk, &mut scan, Segment { path, header, end: segment::HEADER_BYTES }, applied)?;
     }
     Ok(scan)
 }
 
-fn read_segment(scan: &mut Scan, mut found: Segment, applied: u64) -> Result<(), OpenError> {
-    let bytes = fs::read(&found.path).context("read", &found.path)?;
+fn read_segment(disk: &dyn Disk, scan: &mut Scan, mut found: Segment, applied: u64) -> Result<(), OpenError> {
+    let bytes = disk.read(&found.path).context("read", &found.path)?;
     let salt = found.header.salt;
     let mut last = scan.last;
     while let Some(header) = record::whole(&bytes[found.end..], salt) {

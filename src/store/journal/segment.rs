@@ -7,14 +7,11 @@
 //! then records, then zeros. A segment is made, with its header and its name on disk, before the first record goes in, and
 //! only once all records of the segment before are on disk. So a whole header proves all that came before.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
-
 use crate::store::codec::size;
+use crate::store::host::{Disk, DiskFile};
 
 /// Bytes before the first record.
 pub(super) const HEADER_BYTES: usize = 32;
@@ -49,9 +46,9 @@ impl Header {
     }
 
     /// Reads the header of a file; `None` if it is not whole.
-    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(32).read_to_end(&mut bytes)?;
+        disk.reader(path, 0)?.take(32).read_to_end(&mut bytes)?;
         Ok(Self::decode(&bytes))
     }
 }
@@ -62,10 +59,9 @@ pub(super) fn path(directory: &Path, first: u64) -> PathBuf {
 }
 
 /// The segments of a directory, by their first index, as their names say.
-pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+    for path in disk.list(directory)? {
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg"));
         if let Some(Ok(first)) = name.filter(|name| name.len() == 20).map(str::parse) {
             segments.push((first, path));
@@ -76,52 +72,52 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Makes a segment. When this returns, it is on disk, and so is its name.
-pub(super) fn create(directory: &Path, header: Header, bytes: u64) -> io::Result<File> {
-    let path = path(directory, header.first);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    allocate(&file, bytes)?;
+pub(super) fn create(
+    disk: &dyn Disk,
+    directory: &Path,
+    header: Header,
+    bytes: u64,
+) -> io::Result<Box<dyn DiskFile>> {
+    let file = disk.create(&path(directory, header.first))?;
+    file.allocate(bytes)?;
     file.write_all_at(&header.encode(), 0)?;
     file.sync_all()?;
-    File::open(directory)?.sync_all()?;
+    disk.sync_directory(directory)?;
     Ok(file)
 }
 
 /// Opens a segment to go on at `end`. What is behind it was copied aside, and goes: a later record must never be followed
 /// by one from before.
-pub(super) fn reopen(path: &Path, end: usize, clean: bool, bytes: u64) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).open(path)?;
+pub(super) fn reopen(
+    disk: &dyn Disk,
+    path: &Path,
+    (end, clean): (usize, bool),
+    bytes: u64,
+) -> io::Result<Box<dyn DiskFile>> {
+    let file = disk.open(path)?;
     if !clean {
         file.set_len(end.try_into().map_err(io::Error::other)?)?;
     }
-    if file.metadata()?.len() < bytes {
-        allocate(&file, bytes)?;
+    if file.length()? < bytes {
+        file.allocate(bytes)?;
     }
     file.sync_all()?;
     Ok(file)
 }
 
 /// Removes the segments that hold nothing after entry `applied`. The last one always stays.
-pub(in crate::store) fn purge(directory: &Path, applied: u64) -> io::Result<u64> {
-    let segments = list(directory)?;
+pub(in crate::store) fn purge(disk: &dyn Disk, directory: &Path, applied: u64) -> io::Result<u64> {
+    let segments = list(disk, directory)?;
     let mut removed = 0;
     for pair in segments.windows(2) {
         let [(_, path), (next, _)] = pair else { break };
         if *next > applied.saturating_add(1) {
             break;
         }
-        fs::remove_file(path)?;
+        disk.remove(path)?;
         removed += 1;
     }
     Ok(removed)
-}
-
-fn allocate(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        // Some file systems can't allocate ahead: then the file grows as it is written.
-        Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A position in a file, for `write_all_at`.

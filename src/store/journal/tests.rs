@@ -1,6 +1,6 @@
 //! Journals as a kill, a power cut or a bad disk leave them.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -40,7 +40,8 @@ impl Fixture {
     fn open(&self, applied: u64) -> Result<Running, OpenError> {
         let (sender, events) = unbounded_channel();
         let applied = LogId { term: u64::from(applied > 0), index: applied };
-        let found = open(self.path(), SEGMENT, applied, sender)?;
+        let machine: (Arc<dyn Disk>, Arc<dyn Threads>) = (Arc::new(Machine), Arc::new(Machine));
+        let found = open((&machine.0, &machine.1), self.path(), SEGMENT, applied, sender)?;
         let next = found.last.index + 1;
         Ok(Running { found, events, next })
     }
@@ -62,7 +63,7 @@ impl Fixture {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        segment::list(self.path()).unwrap().into_iter().map(|(_, path)| path).collect()
+        segment::list(&Machine, self.path()).unwrap().into_iter().map(|(_, path)| path).collect()
     }
 
     fn overwrite(&self, segment: usize, at: usize, bytes: &[u8]) {
@@ -116,7 +117,8 @@ impl Running {
 
     /// Reads the entries, which must begin with `first`; how many there are.
     fn check(&self, first: u64) -> u64 {
-        let replay = Replay::new(self.found.replay.remaining(), self.found.replay.applied());
+        let replay =
+            Replay::new(Arc::new(Machine), self.found.replay.remaining(), self.found.replay.applied());
         let mut count = 0;
         for (entry, index) in replay.zip(first..) {
             let entry = entry.unwrap();
@@ -199,7 +201,7 @@ fn a_torn_write_of_several_records_keeps_the_whole_ones_before_the_hole() {
     let bounds = bounds(&fixture.segments()[0]);
     // Entries 4 to 6 in one write that was never synced: all say that entry 3 was the last that was.
     let path = &fixture.segments()[0];
-    let salt = segment::Header::read(path).unwrap().unwrap().salt;
+    let salt = segment::Header::read(&Machine, path).unwrap().unwrap().salt;
     let mut at = bounds[3];
     let mut starts = Vec::new();
     for index in 4..=6 {
@@ -283,21 +285,21 @@ fn the_journal_goes_on_in_further_segments() {
     let fixture = many_segments();
     let names: Vec<_> = fixture.segments().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, (1..=4).map(|n| format!("{n:020}.seg").into()).collect::<Vec<std::ffi::OsString>>());
-    let scan = scan::scan(fixture.path(), 0).unwrap();
+    let scan = scan::scan(&Machine, fixture.path(), 0).unwrap();
     assert_eq!((scan.segments.len(), scan.last.index), (4, 4));
 }
 
 #[test]
 fn purging_removes_whole_segments_below_the_checkpoint() {
     let fixture = many_segments();
-    assert_eq!(purge(fixture.path(), 0).unwrap(), 0);
-    assert_eq!(purge(fixture.path(), 2).unwrap(), 2);
+    assert_eq!(purge(&Machine, fixture.path(), 0).unwrap(), 0);
+    assert_eq!(purge(&Machine, fixture.path(), 2).unwrap(), 2);
     assert_eq!(fixture.segments().len(), 2);
     assert!(fixture.open(1).is_err(), "entry 2 is missing");
     let running = fixture.open(2).unwrap();
     assert_eq!(running.found.last.index, 4);
     drop(running);
-    assert_eq!(purge(fixture.path(), 4).unwrap(), 1, "the last stays");
+    assert_eq!(purge(&Machine, fixture.path(), 4).unwrap(), 1, "the last stays");
     let running = fixture.open(4).unwrap();
     assert_eq!(running.found.last.index, 4);
     running.append(1);
@@ -389,7 +391,7 @@ fn a_journal_without_entries_goes_on_after_the_checkpoint() {
         let fixture = Fixture::with(3);
         let before = fixture.segments();
         let header = segment::Header { first: 4, salt: 9 };
-        drop(segment::create(fixture.path(), header, SEGMENT).unwrap());
+        drop(segment::create(&Machine, fixture.path(), header, SEGMENT).unwrap());
         before.iter().filter(|_| remove).for_each(|path| fs::remove_file(path).unwrap());
         check(fixture);
         for header in [&[][..], &[0; 100], b"BBQJRNL\0\0\0"] {
@@ -435,9 +437,11 @@ fn a_failed_write_is_final() {
     let (events, mut reported) = unbounded_channel();
     let progress = Progress::starting_at(0);
     let writer = writer::Writer {
+        disk: Arc::new(Machine),
+        threads: Arc::new(Machine),
         directory: directory.path().to_owned(),
         segment_bytes: SEGMENT,
-        file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
+        file: Box::new(OpenOptions::new().write(true).open("/dev/full").unwrap()),
         path: "/dev/full".into(),
         salt: 1,
         end: segment::HEADER_BYTES,
@@ -446,8 +450,8 @@ fn a_failed_write_is_final() {
         progress: progress.clone(),
         events,
     };
-    let (sender, receiver) = channel();
-    let thread = std::thread::spawn(move || writer.run(&receiver));
+    let (sender, receiver) = unbounded_channel();
+    let thread = Machine.run("journal", Box::pin(writer.run(receiver))).unwrap().unwrap();
     for index in 1..=3 {
         let record = EntryBuilder::new(Timestamp(1)).into_record();
         _ = sender.send(writer::Append { id: LogId { term: 1, index }, record, awaited: Awaited::Durable });
@@ -456,7 +460,8 @@ fn a_failed_write_is_final() {
     let Some(StoreEvent::Failed { what }) = reported.blocking_recv() else { panic!("no failure") };
     assert!(what.contains("/dev/full"), "{what}");
     assert_eq!(reported.blocking_recv(), None);
-    assert!(!progress.wait(1), "nobody waits for what will not come");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(!runtime.block_on(progress.wait(1)), "nobody waits for what will not come");
 }
 
 #[test]
@@ -467,6 +472,6 @@ fn scanning_takes_any_bytes() {
         let random = |n: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed).to_be_bytes();
         let bytes: Vec<u8> = (0..40).flat_map(random).collect();
         fixture.overwrite(0, end, &bytes);
-        assert_eq!(scan::scan(fixture.path(), 0).unwrap().last.index, 2);
+        assert_eq!(scan::scan(&Machine, fixture.path(), 0).unwrap().last.index, 2);
     }
 }

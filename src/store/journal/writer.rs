@@ -4,16 +4,15 @@
 //! batches, and nobody waits for a timer. The first error is the last thing that happens: a failed fsync may have thrown
 //! away what it should have stored, and a second one would succeed without it.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
 use crate::store::codec::length;
+use crate::store::host::{Disk, DiskFile, Threads, turn};
 use crate::store::{Awaited, StoreEvent};
 use crate::types::LogId;
 
@@ -33,9 +32,11 @@ pub(super) struct Append {
 
 /// Owned by the journal thread.
 pub(super) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) threads: Arc<dyn Threads>,
     pub(super) directory: PathBuf,
     pub(super) segment_bytes: u64,
-    pub(super) file: File,
+    pub(super) file: Box<dyn DiskFile>,
     pub(super) path: PathBuf,
     pub(super) salt: u64,
     pub(super) end: usize,
@@ -47,10 +48,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Runs until the channel closes, which it does after the last entry is on disk, or until something fails.
-    pub(super) fn run(mut self, entries: &Receiver<Append>) {
+    pub(super) async fn run(mut self, mut entries: UnboundedReceiver<Append>) {
         let _alarm = Alarm { progress: self.progress.clone(), events: self.events.clone() };
-        while let Ok(first) = entries.recv() {
-            if let Err(error) = self.commit(first, entries) {
+        while let Some(first) = entries.recv().await {
+            if let Err(error) = self.commit(first, &mut entries).await {
                 self.progress.fail();
                 let what = format!("journal: could not write {}: {error}", self.path.display());
                 _ = self.events.send(StoreEvent::Failed { what });
@@ -59,7 +60,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, first: Append, entries: &Receiver<Append>) -> io::Result<()> {
+    async fn commit(&mut self, first: Append, entries: &mut UnboundedReceiver<Append>) -> io::Result<()> {
         let started = Instant::now();
         let mut bytes = 0;
         let mut awaited = Awaited::Durable;
@@ -67,13 +68,16 @@ impl Writer {
         while let Some(append) = next {
             bytes += append.record.len();
             awaited = awaited.min(append.awaited);
-            self.write(append)?;
+            turn(&self.threads).await;
+            self.write(append).await?;
             next = if bytes < BATCH_BYTES_MAX { entries.try_recv().ok() } else { None };
         }
         if awaited == Awaited::Written {
             _ = self.events.send(StoreEvent::Written { index: self.written });
         }
+        turn(&self.threads).await;
         self.file.sync_data()?;
+        turn(&self.threads).await;
         self.durable = self.written;
         self.progress.reach(self.durable);
         let event =
@@ -82,12 +86,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, Append { id, mut record, .. }: Append) -> io::Result<()> {
+    async fn write(&mut self, Append { id, mut record, .. }: Append) -> io::Result<()> {
         if id.index != self.written + 1 {
             return Err(io::Error::other(format!("entry {id} came after entry {}", self.written)));
         }
         if !segment::fits(self.end, record.len(), self.segment_bytes) {
-            self.rotate(id.index, record.len())?;
+            self.rotate(id.index, record.len()).await?;
         }
         record::seal(&mut record, self.salt, id, self.durable);
         self.file.write_all_at(&record, segment::position(self.end))?;
@@ -97,14 +101,15 @@ impl Writer {
     }
 
     /// Goes on in a new segment, once the records in this one are on disk: the new one's header says that they are.
-    fn rotate(&mut self, first: u64, record: usize) -> io::Result<()> {
+    async fn rotate(&mut self, first: u64, record: usize) -> io::Result<()> {
         self.file.sync_data()?;
+        turn(&self.threads).await;
         self.durable = self.written;
         self.progress.reach(self.durable);
-        let header = segment::Header { first, salt: rand::random() };
+        let header = segment::Header { first, salt: self.disk.salt() };
         let bytes = self.segment_bytes.max(length(record + segment::HEADER_BYTES));
         self.path = segment::path(&self.directory, first);
-        self.file = segment::create(&self.directory, header, bytes)?;
+        self.file = segment::create(&*self.disk, &self.directory, header, bytes)?;
         self.salt = header.salt;
         self.end = segment::HEADER_BYTES;
         Ok(())

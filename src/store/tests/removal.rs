@@ -155,7 +155,7 @@ fn chunks_that_no_transaction_named_are_removed() {
         let (value, parts) = chunk::encode_large(&message);
         let key = ChunkKey::new(QueueId(queue), Sequence(first));
         state.chunks.insert(key.encode(), value).unwrap();
-        (0..).zip(parts).for_each(|(n, part)| _ = state.parts.insert(key.part(n), part).unwrap());
+        (0..).zip(parts).for_each(|(n, part)| state.parts.insert(key.part(n), part).unwrap());
     };
     stray(0, 6);
     stray(0, 200);
