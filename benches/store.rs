@@ -191,6 +191,7 @@ fn backlog(path: &Path, messages: u64, size: usize) {
             epoch: Epoch(1),
             size: 256,
             lane: Lane::default(),
+            key: None,
             state: TouchState::Ready,
         };
         let leased = |sequence| Change::Touched { queue: QUEUE, sequence, touch: touch.clone() };

@@ -16,6 +16,7 @@ mod words;
 mod support {
     pub mod compare;
     pub mod disk;
+    pub mod keys;
     pub mod model;
     pub mod order;
     pub mod random_history;

@@ -69,7 +69,7 @@ impl Inside {
             let sequence = first.plus(place);
             let Lookup::Hot(message) = self.store.lookup(self.queue, sequence) else { panic!("{sequence}") };
             let size = message.content.size();
-            picks.push(Pick { sequence, priority: Priority::default(), size, offer: 0 });
+            picks.push(Pick { sequence, priority: Priority::default(), size, offer: Some(0), key: None });
         }
         let consumer = Arc::clone(&self.consumer);
         let offer = Offer { holder: Holder::Stream(HolderId(1)), duration: Duration::seconds(30), consumer };

@@ -6,10 +6,12 @@
 
 use std::ops::Range;
 
-use crate::types::Content;
+use crate::types::{Content, OrderingKey};
 
 /// The number and kind of `attributes`.
 const ATTRIBUTES: u64 = 2 << 3 | 2;
+/// The number and kind of `ordering_key`.
+const ORDERING_KEY: u64 = 3 << 3 | 2;
 const KEY: u64 = 1 << 3 | 2;
 const VALUE: u64 = 2 << 3 | 2;
 
@@ -40,6 +42,14 @@ pub(crate) fn value<'a>(content: &'a Content, key: &str) -> Option<&'a str> {
     let named = |field: Field| field.attribute(bytes).filter(|&(other, _)| other == key.as_bytes());
     let (_, value) = Fields::of(bytes).filter_map(named).last()?;
     std::str::from_utf8(value).ok()
+}
+
+/// A message's ordering key, if it has one. As with all fields, the last one counts.
+pub(crate) fn ordering_key(content: &Content) -> Option<OrderingKey> {
+    let bytes = &content.0[..];
+    let keys = Fields::of(bytes).filter(|field| field.tag == ORDERING_KEY);
+    let key = &bytes[keys.last()?.inner?];
+    (!key.is_empty()).then(|| OrderingKey::from(xxhash_rust::xxh3::xxh3_128(key)))
 }
 
 /// A field: all of it, and what is in it if it has a length.

@@ -8,7 +8,8 @@ use super::task::Broker;
 use crate::engine::{Outcome, Updated};
 use crate::store::Pressure;
 use crate::types::{
-    Arrival, Command, Content, Moved, Moving, Priority, QueueName, QueueSettings, Sequence, SettingsField,
+    Arrival, Command, Content, Moved, Moving, OrderingKey, Priority, QueueName, QueueSettings, Sequence,
+    SettingsField,
 };
 
 /// Some settings and their new values.
@@ -29,6 +30,8 @@ pub struct Relocation {
     pub size: u32,
     /// Its priority.
     pub priority: Priority,
+    /// Its ordering key, if it has one.
+    pub key: Option<OrderingKey>,
     /// Where to, and what is stored there; none if it stays while others behind it go.
     pub to: Option<(QueueName, Content)>,
 }
@@ -67,7 +70,7 @@ impl Broker {
             return Err(BrokerError::Behind);
         }
         let mut moves = Vec::with_capacity(messages.len());
-        for Relocation { sequence, size, priority, to } in messages {
+        for Relocation { sequence, size, priority, key, to } in messages {
             let to = match to {
                 Some((target, content)) => {
                     let target = found(&self.engine, &target)?;
@@ -75,7 +78,7 @@ impl Broker {
                 }
                 None => None,
             };
-            moves.push(Moved { sequence, size, priority, to });
+            moves.push(Moved { sequence, size, priority, key, to });
         }
         match self.act(batch, Command::Move { queue, which: Moving::Ready, messages: moves }) {
             Outcome::Moved { messages } => {

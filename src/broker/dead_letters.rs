@@ -209,7 +209,7 @@ fn letter(queue: &Queue, message: &StoredMessage, target: QueueId) -> Moved {
     let notes = notes.map(|(key, value)| (format!("{PREFIX}{key}"), value));
     let to = Arrival { queue: target, content: attributes::replace(content, PREFIX, &notes) };
     let priority = touch.map(|touch| touch.lane.priority()).unwrap_or_default();
-    Moved { sequence: *sequence, size: content.size(), priority, to: Some(to) }
+    Moved { sequence: *sequence, size: content.size(), priority, key: None, to: Some(to) }
 }
 
 /// A dead letter as it was before it died, and the queue that gave it up, if there was one.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::batch::Batch;
 use super::consumers::{Counter, Line};
 use super::gauges;
+use super::keyed;
 use super::outbox::{Answer, Departure};
 use super::read_ahead::{ReadAhead, Wanted};
 use super::request::{Delivery, Feed};
@@ -13,12 +14,12 @@ use super::walk::{self, Go, Step};
 use crate::engine::{Dealer, Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
 use crate::types::{
-    Attempt, Command, Epoch, HolderId, Lane, LaneId, Offer, Pick, Priority, QueueId, Receipt, Sequence,
-    StoredMessage, Touch,
+    Attempt, Command, Epoch, HolderId, Lane, LaneId, Offer, OrderingKey, Pick, Priority, QueueId, Receipt,
+    Sequence, StoredMessage, Touch,
 };
 
 /// The most messages that one pass hands out, so that an entry stays small.
-const PICKS_MAX: usize = 16_384;
+pub(super) const PICKS_MAX: usize = 16_384;
 /// The most messages that came back which one read fetches.
 const RETURNED_MAX: usize = 256;
 
@@ -27,7 +28,7 @@ const READ_MAX: usize = 4096;
 
 /// What one pass over a queue found.
 #[derive(Default)]
-struct Deal {
+pub(super) struct Deal {
     /// Who gets something.
     takers: Vec<HolderId>,
     places: HashMap<HolderId, u32>,
@@ -35,7 +36,7 @@ struct Deal {
     picks: Vec<Pick>,
     messages: Vec<StoredMessage>,
     /// Something ready was met that is on disk.
-    cold: bool,
+    pub(super) cold: bool,
 }
 
 impl Broker {
@@ -56,7 +57,13 @@ impl Broker {
     fn dispatch_queue(&mut self, batch: &mut Batch, id: QueueId) {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
-        let deal = deal(&self.store, queue, self.engine.record().epoch, counter);
+        let epoch = self.engine.record().epoch;
+        let deal = if queue.by_key() {
+            let room = self.settings.parked_messages_max.saturating_sub(self.engine.parked());
+            keyed::deal(&self.store, queue, epoch, room, counter)
+        } else {
+            deal(&self.store, queue, epoch, counter)
+        };
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
@@ -95,7 +102,8 @@ impl Broker {
         let tally = self.tallies.of(id);
         let mut hands: Vec<Vec<Delivery>> = takers.iter().map(|_| Vec::new()).collect();
         for (pick, message) in picks.into_iter().zip(messages) {
-            let place = usize::try_from(pick.offer).unwrap_or(usize::MAX);
+            let Some(place) = pick.offer else { continue };
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
             let (Some(&taker), Some(hand)) = (takers.get(place), hands.get_mut(place)) else { continue };
             let Some(Granted { attempt, sequence }) =
                 granted.next_if(|granted| granted.sequence == pick.sequence)
@@ -148,11 +156,14 @@ impl Broker {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         if counter.ahead.bytes() > 0 {
+            let within = counter.ahead.bytes() <= self.settings.read_ahead_bytes;
             let first = |lane: Lane| match lane.is_delayed() {
                 true => Sequence(u64::MAX),
                 false => queue.lane(lane.priority()).frontier,
             };
-            counter.ahead.forget(first, |sequence| queue.touch(sequence).is_some_and(Touch::is_ready));
+            counter.ahead.forget(first, |sequence| {
+                queue.touch(sequence).is_some_and(Touch::is_ready) || (within && queue.is_parked(sequence))
+            });
         }
         if counter.ahead.is_loading() || (!cold && counter.ahead.bytes() == 0) {
             return;
@@ -189,7 +200,7 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> De
             }
             let size = message.content.size();
             let Some(holder) = dealer.deal(dispatch, size) else { return Go::Stop };
-            deal.give(holder, lane, size, message);
+            deal.give(Some(holder), lane, None, message);
             Go::On
         });
         if go == Go::Stop {
@@ -200,14 +211,28 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> De
 }
 
 impl Deal {
-    fn give(&mut self, holder: HolderId, lane: Lane, size: u32, message: StoredMessage) {
-        let next = u32::try_from(self.takers.len()).expect("no more takers than picks");
-        let offer = *self.places.entry(holder).or_insert(next);
-        if offer == next {
-            self.takers.push(holder);
-        }
-        let (sequence, priority) = (message.sequence, lane.priority());
-        self.picks.push(Pick { sequence, size, offer, priority });
+    pub(super) fn len(&self) -> usize {
+        self.picks.len()
+    }
+
+    /// To a holder, or to nobody: then it is parked.
+    pub(super) fn give(
+        &mut self,
+        holder: Option<HolderId>,
+        lane: Lane,
+        key: Option<OrderingKey>,
+        message: StoredMessage,
+    ) {
+        let offer = holder.map(|holder| {
+            let next = u32::try_from(self.takers.len()).expect("no more takers than picks");
+            let offer = *self.places.entry(holder).or_insert(next);
+            if offer == next {
+                self.takers.push(holder);
+            }
+            offer
+        });
+        let (sequence, size, priority) = (message.sequence, message.content.size(), lane.priority());
+        self.picks.push(Pick { sequence, size, offer, priority, key });
         self.messages.push(message);
     }
 }
@@ -215,6 +240,11 @@ impl Deal {
 /// What to read next, if anything that will be needed is on disk.
 fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Option<Wanted> {
     let Counter { ahead, dispatch, streams, .. } = counter;
+    if queue.by_key()
+        && let Some(heads) = wanted_heads(store, queue, ahead, bytes)
+    {
+        return Some(heads);
+    }
     for priority in queue.ready_priorities() {
         if let Some(returned) = wanted_returned(store, queue, ahead, priority, bytes) {
             return Some(returned);
@@ -228,6 +258,31 @@ fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Opti
         }
     }
     None
+}
+
+/// Of a BY_KEY queue, what is on disk of the messages that may go, each with those of its key that may go with it.
+fn wanted_heads(store: &Store, queue: &Queue, ahead: &ReadAhead, bytes: usize) -> Option<Wanted> {
+    let (id, lane) = (LaneId::from(queue.record().id), Lane::default());
+    let cold = |&sequence: &Sequence| {
+        matches!(store.lookup(id, sequence), Lookup::Cold) && ahead.get(lane, sequence).is_none()
+    };
+    let mut sequences: Vec<_> = Vec::new();
+    let mut size = 0;
+    for head in queue.heads().filter(cold).take(keyed::COLD_MAX) {
+        let (run, _) = queue.run_behind(head, keyed::RUN_MAX);
+        for sequence in std::iter::once(head).chain(run.into_iter().filter(cold)) {
+            let touched = queue.touch(sequence).map(|touch| touch.size);
+            let own = touched.or_else(|| queue.parked_from(sequence).next().map(|(_, size, _)| size));
+            size += usize::try_from(own.unwrap_or(0)).unwrap_or(usize::MAX);
+            // One in any case, however large.
+            if sequences.len() == RETURNED_MAX || (size > bytes && !sequences.is_empty()) {
+                break;
+            }
+            sequences.push(sequence);
+        }
+    }
+    sequences.sort_unstable();
+    (!sequences.is_empty()).then_some(Wanted::Returned { lane, sequences })
 }
 
 /// Of one priority, what came back and is on disk: the first, and its neighbours in its lane.

@@ -51,7 +51,9 @@ pub enum BrokerError {
     )]
     NoDeduplication(QueueName),
     /// A message has a priority, where all go in one order.
-    #[error("queue {0} is FIFO, where a priority has no effect: leave it at 0, or use an UNORDERED queue")]
+    #[error(
+        "queue {0} keeps an order, where a priority has no effect: leave it at 0, or use an UNORDERED queue"
+    )]
     NoPriorities(QueueName),
     /// A message has a delay, where those behind it would have to wait, too.
     #[error(
@@ -70,6 +72,12 @@ pub enum BrokerError {
         /// How many there may be.
         limit: usize,
     },
+    /// A message has an ordering key, where it would count for nothing.
+    #[error(
+        "queue {0} does not order by key, so that an ordering_key has no effect: leave it unset, or use a queue with ordering \
+         BY_KEY"
+    )]
+    NoKeys(QueueName),
     /// The server remembers as many ids as it may.
     #[error(
         "the server remembers {limit} deduplication ids, and may not remember more (broker.deduplication_ids_max); \

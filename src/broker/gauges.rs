@@ -37,9 +37,10 @@ impl Depths {
     pub fn text(&self) -> String {
         let shown = Arc::clone(&self.0.borrow());
         let mut text = String::new();
-        let gauges: [(&str, Part); 5] = [
+        let gauges: [(&str, Part); 6] = [
             ("bbq_queue_ready", |depth| depth.ready),
             ("bbq_queue_delayed", |depth| depth.delayed),
+            ("bbq_queue_parked", |depth| depth.parked),
             ("bbq_queue_dead", |depth| depth.dead),
             ("bbq_queue_leased", |depth| depth.leased),
             ("bbq_queue_bytes", |depth| depth.bytes),
@@ -65,17 +66,20 @@ pub(super) fn show(engine: &Engine, depths: &DepthsSender) {
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 pub(super) fn set(engine: &Engine, store: &Store, consumers: &Consumers) {
     let (mut ready, mut delayed, mut leased, mut dead, mut bytes) = (0, 0, 0, 0, 0);
+    let mut parked = 0;
     for depth in engine.queues().map(Queue::depth) {
         ready += depth.ready;
         delayed += depth.delayed;
         leased += depth.leased;
         dead += depth.dead;
+        parked += depth.parked;
         bytes += depth.bytes;
     }
     metrics::gauge!("bbq_queues").set(engine.queues().count() as f64);
     metrics::gauge!("bbq_messages_ready").set(ready as f64);
     metrics::gauge!("bbq_messages_delayed").set(delayed as f64);
     metrics::gauge!("bbq_messages_leased").set(leased as f64);
+    metrics::gauge!("bbq_messages_parked").set(parked as f64);
     metrics::gauge!("bbq_messages_dead").set(dead as f64);
     metrics::gauge!("bbq_messages_bytes").set(bytes as f64);
     metrics::gauge!("bbq_consumers").set(consumers.len() as f64);

@@ -22,6 +22,7 @@ mod gauges;
 mod handle;
 mod hashes;
 mod inbox;
+mod keyed;
 mod outbox;
 mod peek;
 mod publication;
@@ -37,6 +38,7 @@ mod walk;
 
 pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;
+pub(crate) use attributes::ordering_key;
 pub use board::{Board, Row, Tally, Watch};
 pub use changes::{Patch, Relocation};
 pub use clock::{Wall, wall as wall_clock};

@@ -20,6 +20,7 @@ impl MessageState {
             TouchState::Ready => Self::Ready,
             TouchState::Delayed { .. } => Self::Delayed,
             TouchState::Leased(_) => Self::Leased,
+            TouchState::Parked => Self::Parked,
             TouchState::Dead { .. } => Self::Dead,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::attributes::ordering_key;
 use super::batch::Batch;
 use super::error::BrokerError;
 use super::outbox::{Answer, Departure};
@@ -169,10 +170,13 @@ impl Broker {
     /// Whether the server has room for what a publish wants it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
         let Publish { queue: name, messages, facts, .. } = publish;
-        if queue.in_order() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
+        if queue.is_ordered() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
             return Err(BrokerError::NoPriorities(name.clone()));
         }
         may_wait(queue, facts)?;
+        if !queue.by_key() && messages.iter().any(|message| ordering_key(message).is_some()) {
+            return Err(BrokerError::NoKeys(name.clone()));
+        }
         let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
         if with_id && queue.record().settings.deduplication_window.0 == 0 {
             return Err(BrokerError::NoDeduplication(name.clone()));
@@ -215,8 +219,11 @@ impl Broker {
         }
         let mut making = Making { picks: Vec::new(), excess };
         for priority in queue.ready_priorities().rev() {
-            for sequence in queue.returned_of(priority) {
-                let size = queue.touch(sequence).map_or(0, |touch| touch.size);
+            let parked = queue.parked_from(Sequence(0)).filter(|&(_, _, open)| open);
+            let parked = parked.map(|(sequence, size, _)| (sequence, size));
+            let size = |sequence| queue.touch(sequence).map_or(0, |touch| touch.size);
+            let returned = queue.returned_of(priority).map(|sequence| (sequence, size(sequence)));
+            for (sequence, size) in returned.chain(parked) {
                 if making.is_enough_with(sequence, size, priority) {
                     return Room::After(making.picks);
                 }

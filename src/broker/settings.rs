@@ -30,6 +30,9 @@ pub struct Settings {
     /// Messages published with a delay that all queues together may hold, about 300 bytes of memory each besides their
     /// bodies. Beyond it, publishes with a delay are refused.
     pub delayed_messages_max: usize,
+    /// The most messages that wait behind others of their ordering key, in all queues. Beyond it a message whose key has to wait
+    /// is not stepped over, and those behind it wait too. Each costs 60 bytes.
+    pub parked_messages_max: u64,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             read_ahead_total_bytes: 64 << 20,
             deduplication_ids_max: 1_000_000,
             delayed_messages_max: 1_000_000,
+            parked_messages_max: 2_000_000,
             state_hashes: None,
         }
     }

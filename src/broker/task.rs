@@ -22,9 +22,9 @@ use super::outbox::{Departure, Outbox};
 use super::publishing::Parked;
 use super::request::{Arrival, Notice, Request};
 use super::settings::Settings;
-use crate::engine::{Effects, Engine, Outcome};
+use crate::engine::{Effects, Engine, Outcome, Queue};
 use crate::store::{Awaited, Pressure, Store, StoreEvent};
-use crate::types::{Change, Command, LogId, QueueId};
+use crate::types::{Change, Command, LogId, QueueId, TouchState};
 
 /// Why the broker ended before it was told to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -270,8 +270,12 @@ impl Broker {
         }
         for change in &effects.changes {
             match change {
-                Change::Touched { touch, .. } if touch.lease().is_some() => {}
-                Change::Touched { queue, touch, .. } if touch.is_dead() => self.dead_letters.note(*queue),
+                Change::Touched { touch, .. }
+                    if touch.lease().is_some() || matches!(touch.state, TouchState::Parked) => {}
+                Change::Touched { queue, touch, .. } if touch.is_dead() => {
+                    self.dead_letters.note(*queue);
+                    self.is_settled(*queue);
+                }
                 Change::Stored { queue, messages, .. } => {
                     self.tallies.of(*queue).published += messages.len() as u64;
                     self.restless.insert(*queue);
@@ -279,10 +283,8 @@ impl Broker {
                 Change::Touched { queue, .. } => {
                     self.restless.insert(*queue);
                 }
-                Change::Settled { .. }
-                | Change::Purged { .. }
-                | Change::Remembered { .. }
-                | Change::Deleted { .. } => {}
+                Change::Settled { queue, .. } => self.is_settled(*queue),
+                Change::Purged { .. } | Change::Remembered { .. } | Change::Deleted { .. } => {}
             }
         }
         if effects.dropped > 0 {
@@ -290,6 +292,13 @@ impl Broker {
         }
         self.store.apply(effects.changes);
         outcome
+    }
+
+    /// Something of a queue is done: where there is an order, that makes room for the next, whoever held it.
+    fn is_settled(&mut self, queue: QueueId) {
+        if self.engine.queue(queue).is_some_and(Queue::is_ordered) {
+            self.restless.insert(queue);
+        }
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Stopped> {

@@ -46,7 +46,8 @@ pub(super) fn through(
     untouched((store, queue, priority), ahead, step)
 }
 
-fn untouched(
+/// Walks through what is untouched of one priority.
+pub(super) fn untouched(
     (store, queue, priority): (&Store, &Queue, Priority),
     ahead: &mut ReadAhead,
     mut step: impl FnMut(Step) -> Go,

@@ -41,7 +41,14 @@ pub(super) struct Publish {
     #[arg(long)]
     topic: Option<String>,
     /// What the topic's bindings match: words joined by dots
-    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true, requires = "topic")]
+    #[arg(
+        long,
+        visible_alias = "key",
+        value_name = "KEY",
+        default_value = "",
+        hide_default_value = true,
+        requires = "topic"
+    )]
     routing_key: String,
     /// One message each [default: all of standard input as one message]
     #[arg(value_name = "BODY")]

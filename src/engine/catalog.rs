@@ -65,6 +65,7 @@ impl Engine {
         self.names.remove(&queue.record().name);
         self.dirty.remove(&id);
         self.remembered -= queue.remembered.len();
+        self.parked -= queue.parked();
         for (&sequence, touch) in queue.touched() {
             self.postponed -= usize::from(touch.lane.is_delayed());
             self.unindex(id, sequence, touch);
@@ -79,7 +80,10 @@ impl Engine {
         for sequence in queue.waiting() {
             self.settle(id, sequence, effects);
         }
-        self.queues.entry(id).and_modify(|queue| queue.purge_untouched(effects));
+        if let Some(queue) = self.queues.get_mut(&id) {
+            self.parked -= queue.parked();
+            queue.purge_untouched(effects);
+        }
         self.dirty.insert(id);
         Outcome::Purged { messages: depth.messages() - depth.leased }
     }

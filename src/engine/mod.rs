@@ -4,7 +4,8 @@
 //! The same commands give the same state, bit for bit.
 //!
 //! Always true:
-//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, delayed, leased, dead, gone;
+//! - a message is in exactly one of untouched (at or past its lane's frontier), returned, delayed, leased, parked, dead,
+//!   gone;
 //! - a timer stands if and only if its message is leased or delayed;
 //! - dead-letter queues form no circle;
 //! - a holder is known if and only if it holds something;
@@ -13,6 +14,7 @@
 mod catalog;
 mod dispatch;
 mod duplicate;
+mod keys;
 mod order;
 mod outcome;
 mod publication;
@@ -66,6 +68,8 @@ pub struct Engine {
     remembered: usize,
     /// How many messages that were published with a delay are in all queues, waiting or not.
     postponed: usize,
+    /// How many messages of all queues are parked.
+    parked: u64,
 }
 
 impl Engine {
@@ -85,9 +89,10 @@ impl Engine {
             if engine.queues.contains_key(&id) {
                 engine.index(id, sequence, &touch);
                 engine.postponed += usize::from(touch.lane.is_delayed());
-                engine.queues.entry(id).and_modify(|queue| queue.put(sequence, touch));
+                engine.queues.entry(id).and_modify(|queue| queue.restore(sequence, touch));
             }
         }
+        engine.parked = engine.queues.values().map(Queue::parked).sum();
         engine
     }
 
@@ -113,6 +118,12 @@ impl Engine {
     pub fn queues_from(&self, first: &str) -> impl Iterator<Item = &Queue> {
         let named = self.names.range::<str, _>((Bound::Included(first), Bound::Unbounded));
         named.filter_map(|(_, id)| self.queues.get(id))
+    }
+
+    /// How many messages of all queues are parked.
+    #[must_use]
+    pub fn parked(&self) -> u64 {
+        self.parked
     }
 
     /// All queues, by id.

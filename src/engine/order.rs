@@ -1,11 +1,11 @@
 //! Whose turn it is: what a pause, an order and a single active consumer leave of «whoever has credit».
 //!
-//! In a FIFO queue what is leased was granted in order and to one holder, so it is the first that is alive, and only that
+//! A BY_KEY queue has an order for each key, and any number of holders: see `keys`. In a FIFO queue what is leased was granted in order and to one holder, so it is the first that is alive, and only that
 //! holder may get the next.
 
 use super::settle::holder_key;
 use super::{Among, Dispatch, Queue};
-use crate::types::{Epoch, HolderId, Lease, Priority, Sequence};
+use crate::types::{Epoch, HolderId, Lease, Ordering, OrderingKey, Priority, Sequence};
 
 /// Who may get the next message of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ impl Dealer {
     #[must_use]
     pub fn hungry(&self, dispatch: &Dispatch) -> bool {
         self.among.is_some_and(|among| dispatch.hungry(among))
+    }
+
+    /// Whether this holder gets a message of `size` bytes that nobody else may get; then it counts as held from now on.
+    #[must_use]
+    pub fn deal_to(self, dispatch: &mut Dispatch, holder: HolderId, size: u32) -> bool {
+        self.among.is_some() && dispatch.take_among(Among::One(holder), size).is_some()
     }
 
     /// Who gets the next message, of `size` bytes; it counts as held from now on.
@@ -85,14 +91,46 @@ impl Queue {
         self.barrier().is_none_or(|barrier| first < barrier).then_some(first)
     }
 
-    /// Whether a message may be granted for this lease now.
-    pub(super) fn may_go(&self, sequence: Sequence, lease: &Lease) -> bool {
+    /// Whether a message may be granted for this lease now. Its key counts if it is untouched.
+    pub(super) fn may_go(&self, sequence: Sequence, key: Option<OrderingKey>, lease: &Lease) -> bool {
         if self.settings().paused {
             return false;
         }
-        !self.in_order()
-            || (self.first() == Some(sequence)
-                && self.holder().is_none_or(|holder| holder == holder_key(lease)))
+        match self.settings().ordering {
+            Ordering::Unordered => true,
+            Ordering::Fifo => {
+                self.first() == Some(sequence)
+                    && self.holder().is_none_or(|holder| holder == holder_key(lease))
+            }
+            Ordering::ByKey => {
+                let key = self.key_of(sequence).or(key);
+                match key.map_or(Turn::Anyone, |key| self.turn_of(key, sequence)) {
+                    Turn::Anyone => true,
+                    Turn::Only(epoch, holder) => (epoch, holder) == holder_key(lease),
+                    Turn::Nobody => false,
+                }
+            }
+        }
+    }
+
+    /// Which of its queue's orders a message is in, if it is in one. A FIFO queue has a single one.
+    pub(super) fn order_of(&self, sequence: Sequence) -> Option<Option<OrderingKey>> {
+        match self.settings().ordering {
+            Ordering::Unordered => None,
+            Ordering::Fifo => Some(None),
+            Ordering::ByKey => self.key_of(sequence).map(Some),
+        }
+    }
+
+    /// What was leased after a message and has to go back with it.
+    pub(super) fn leased_after(&self, sequence: Sequence) -> Vec<Sequence> {
+        match self.settings().ordering {
+            Ordering::Unordered => Vec::new(),
+            Ordering::Fifo => self.leased_from(sequence.next()).collect(),
+            Ordering::ByKey => {
+                self.key_of(sequence).map_or_else(Vec::new, |key| self.leased_behind(key, sequence))
+            }
+        }
     }
 
     /// Who holds what is leased in a FIFO queue.

@@ -99,6 +99,9 @@ impl Engine {
             let lane = if queue.is_next(priority, sequence) {
                 queue.advance(priority, sequence, size);
                 Lane::of(priority)
+            } else if queue.unpark(sequence).is_some() {
+                self.parked -= 1;
+                Lane::default()
             } else if let Some(lane) = queue.touch(sequence).filter(|it| it.is_ready()).map(|it| it.lane) {
                 queue.remove(sequence);
                 self.postponed -= usize::from(lane.is_delayed());

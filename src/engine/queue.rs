@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use super::duplicate::Remembered;
+use super::keys::Keys;
 use super::outcome::Effects;
 use crate::types::{
     Change, Content, DeliveryMode, Holder, Lane, LaneRecord, Ordering, Priority, QueueRecord, QueueSettings,
@@ -22,19 +23,20 @@ type Key = (Reverse<Priority>, Sequence);
 pub struct Queue {
     record: QueueRecord,
     touched: BTreeMap<Sequence, Touch>,
-    /// The touched messages that are ready, the most urgent first; so are the other sets.
-    returned: BTreeSet<Key>,
+    /// The touched messages that are ready, the most urgent first; so are the other sets. Of an ordering key only the first.
+    pub(super) returned: BTreeSet<Key>,
     delayed: BTreeSet<Key>,
     dead: BTreeSet<Key>,
-    /// Those that are leased, in a FIFO queue; elsewhere nobody asks.
+    /// Those that are leased, where there is an order; elsewhere nobody asks.
     leased: BTreeSet<Key>,
     touched_bytes: u64,
     pub(super) remembered: Remembered,
+    pub(super) keys: Keys,
 }
 
 /// Which set of its queue a touched message is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Returned,
     Delayed,
     Dead,
@@ -50,6 +52,8 @@ pub struct Depth {
     pub delayed: u64,
     /// A consumer holds them.
     pub leased: u64,
+    /// They wait behind others of their ordering key.
+    pub parked: u64,
     /// They wait to be moved to the dead-letter queue.
     pub dead: u64,
     /// Bytes of all of them.
@@ -60,7 +64,7 @@ impl Depth {
     /// All messages in the queue.
     #[must_use]
     pub fn messages(self) -> u64 {
-        self.ready + self.delayed + self.leased + self.dead
+        self.ready + self.delayed + self.leased + self.parked + self.dead
     }
 }
 
@@ -71,6 +75,7 @@ impl Place {
             TouchState::Delayed { .. } => Self::Delayed,
             TouchState::Leased(_) => Self::Leased,
             TouchState::Dead { .. } => Self::Dead,
+            TouchState::Parked => unreachable!("what is parked is known by its number"),
         }
     }
 }
@@ -86,6 +91,7 @@ impl Queue {
             leased: BTreeSet::new(),
             touched_bytes: 0,
             remembered: Remembered::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -100,12 +106,19 @@ impl Queue {
     pub fn depth(&self) -> Depth {
         let [touched, returned, delayed, dead] =
             [self.touched.len(), self.returned.len(), self.delayed.len(), self.dead.len()].map(|n| n as u64);
+        let mut leased = touched - returned - delayed - dead;
+        let (open, mut parked) = (self.keys.open_count(), self.keys.count() - self.keys.open_count());
+        if self.by_key() {
+            parked += leased - self.leased.len() as u64;
+            leased = self.leased.len() as u64;
+        }
         Depth {
-            ready: self.record.lanes.messages() + returned,
+            ready: self.record.lanes.messages() + returned + open,
             delayed,
-            leased: touched - returned - delayed - dead,
+            leased,
+            parked,
             dead,
-            bytes: self.record.lanes.bytes() + self.touched_bytes,
+            bytes: self.record.lanes.bytes() + self.touched_bytes + self.keys.bytes(),
         }
     }
 
@@ -166,10 +179,10 @@ impl Queue {
         })
     }
 
-    /// The lane of messages of a priority. In a FIFO queue it is one for all.
+    /// The lane of messages of a priority. Where there is an order, it is one for all.
     #[must_use]
     pub fn lane_for(&self, priority: Priority) -> Lane {
-        if self.in_order() { Lane::default() } else { Lane::of(priority) }
+        if self.is_ordered() { Lane::default() } else { Lane::of(priority) }
     }
 
     /// What is untouched of a priority.
@@ -242,12 +255,19 @@ impl Queue {
 
     /// What is touched and nobody holds.
     pub(super) fn waiting(&self) -> Vec<Sequence> {
+        if self.by_key() {
+            let waiting = self.touched.iter().filter(|(_, touch)| touch.lease().is_none());
+            return waiting.map(|(&sequence, _)| sequence).collect();
+        }
         self.returned.iter().chain(&self.delayed).chain(&self.dead).map(|&(_, sequence)| sequence).collect()
     }
 
     /// Takes everything that is untouched.
     pub(super) fn purge_untouched(&mut self, effects: &mut Effects) {
         let (queue, until) = (self.record.id, self.record.next_sequence);
+        for sequence in self.clear_parked() {
+            effects.changes.push(Change::Settled { queue, lane: Lane::default(), sequence });
+        }
         for priority in Priority::descending() {
             let lane = self.record.lanes.of_mut(priority);
             let LaneRecord { frontier: from, messages, .. } = *lane;
@@ -283,9 +303,18 @@ impl Queue {
         self.record.settings = settings;
     }
 
+    /// Sets the delivery state of a message as a store kept it. They come in the order of their sequences.
+    pub(super) fn restore(&mut self, sequence: Sequence, touch: Touch) {
+        match (&touch.state, touch.key) {
+            (TouchState::Parked, Some(key)) => self.park(sequence, touch.size, key),
+            _ => self.put(sequence, touch),
+        }
+    }
+
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
         let (place, key) = (Place::of(&touch), (Reverse(touch.lane.priority()), sequence));
+        let of = touch.key;
         self.touched_bytes += u64::from(touch.size);
         let old = self.touched.insert(sequence, touch);
         if let Some(old) = &old {
@@ -298,8 +327,13 @@ impl Queue {
         if let Some(set) = was.and_then(|was| self.set_of(was)) {
             set.remove(&key);
         }
-        if let Some(set) = self.set_of(place) {
+        // Of an ordering key only the first is ready for anyone.
+        let set = self.set_of(place).filter(|_| of.is_none() || place != Place::Returned);
+        if let Some(set) = set {
             set.insert(key);
+        }
+        if let Some(of) = of {
+            self.moved_in_line(of, sequence, Some(place));
         }
     }
 
@@ -311,6 +345,9 @@ impl Queue {
             set.remove(&key);
         }
         self.touched_bytes -= u64::from(touch.size);
+        if let Some(of) = touch.key {
+            self.moved_in_line(of, sequence, None);
+        }
         Some(touch)
     }
 
@@ -320,7 +357,7 @@ impl Queue {
             Place::Returned => Some(&mut self.returned),
             Place::Delayed => Some(&mut self.delayed),
             Place::Dead => Some(&mut self.dead),
-            Place::Leased => self.in_order().then_some(&mut self.leased),
+            Place::Leased => self.is_ordered().then_some(&mut self.leased),
         }
     }
 
@@ -328,7 +365,7 @@ impl Queue {
     #[must_use]
     pub fn in_order(&self) -> bool {
         match self.record.settings.ordering {
-            Ordering::Unordered => false,
+            Ordering::Unordered | Ordering::ByKey => false,
             Ordering::Fifo => true,
         }
     }
@@ -338,8 +375,23 @@ impl Queue {
     pub fn takes_delays(&self) -> bool {
         match self.record.settings.ordering {
             Ordering::Unordered => true,
-            Ordering::Fifo => false,
+            Ordering::Fifo | Ordering::ByKey => false,
         }
+    }
+
+    /// Whether it is one order for the messages of each ordering key.
+    #[must_use]
+    pub fn by_key(&self) -> bool {
+        match self.record.settings.ordering {
+            Ordering::Unordered | Ordering::Fifo => false,
+            Ordering::ByKey => true,
+        }
+    }
+
+    /// Whether there is any order: then all messages are of one priority.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        self.in_order() || self.by_key()
     }
 
     /// Checks what must always be true of a queue by itself.
@@ -360,7 +412,8 @@ impl Queue {
         for (set, place) in places {
             let touched = self.touched.iter().filter(|(_, touch)| Place::of(touch) == place);
             let expected: BTreeSet<_> = touched
-                .filter(|_| place != Place::Leased || self.in_order())
+                .filter(|_| place != Place::Leased || self.is_ordered())
+                .filter(|&(&sequence, touch)| place != Place::Returned || self.is_head(sequence, touch.key))
                 .map(|(&sequence, touch)| (Reverse(touch.lane.priority()), sequence))
                 .collect();
             assert!(*set == expected, "the set {place:?} is not what is in that state");
@@ -379,6 +432,7 @@ impl Queue {
             assert!(lasting, "{sequence} should have been gone when it was leased");
         }
         self.verify_order();
+        self.verify_keys();
     }
 }
 
@@ -387,5 +441,6 @@ impl Hash for Queue {
         self.record.hash(state);
         self.touched.hash(state);
         self.remembered.hash(state);
+        self.keys.hash(state);
     }
 }

@@ -6,7 +6,8 @@
 use super::Engine;
 use super::outcome::{Effects, Outcome};
 use crate::types::{
-    Arrival, Attempt, Change, Dropped, Epoch, Lane, Moved, Moving, Priority, QueueId, Touch, TouchState,
+    Arrival, Attempt, Change, Dropped, Epoch, Lane, Moved, Moving, OrderingKey, Priority, QueueId, Touch,
+    TouchState,
 };
 
 impl Engine {
@@ -22,11 +23,11 @@ impl Engine {
         }
         self.dirty.insert(id);
         let mut moved = 0;
-        for Moved { sequence, size, priority, to } in messages {
+        for Moved { sequence, size, priority, key, to } in messages {
             let picked = Dropped { sequence, size, priority };
             let Some(to) = to.filter(|to| to.queue != id && self.queues.contains_key(&to.queue)) else {
                 if which == Moving::Ready {
-                    self.step_over(id, picked, effects);
+                    self.step_over(id, picked, key, effects);
                 }
                 continue;
             };
@@ -58,10 +59,15 @@ impl Engine {
             }
             return may.then_some(lane);
         }
-        if which != Moving::Ready || !queue.is_next(priority, sequence) {
+        if which != Moving::Ready {
             return None;
         }
-        queue.advance(priority, sequence, size);
+        if queue.is_next(priority, sequence) {
+            queue.advance(priority, sequence, size);
+        } else {
+            queue.unpark(sequence)?;
+            self.parked -= 1;
+        }
         let lane = Lane::of(priority);
         effects.changes.push(Change::Settled { queue: id, lane, sequence });
         Some(lane)
@@ -79,13 +85,14 @@ impl Engine {
         effects.changes.push(Change::Stored { queue: id, first, published_at: now, messages, lanes });
     }
 
-    fn step_over(&mut self, id: QueueId, picked: Dropped, effects: &mut Effects) {
+    fn step_over(&mut self, id: QueueId, picked: Dropped, key: Option<OrderingKey>, effects: &mut Effects) {
         let Dropped { sequence, size, priority } = picked;
         let Some(queue) = self.queues.get_mut(&id) else { return };
         if queue.is_next(priority, sequence) {
             queue.advance(priority, sequence, size);
             let (attempt, epoch, lane) = (Attempt(0), Epoch(0), Lane::of(priority));
-            let touch = Touch { attempt, uncounted: 0, epoch, size, lane, state: TouchState::Ready };
+            let key = key.filter(|_| queue.by_key());
+            let touch = Touch { attempt, uncounted: 0, epoch, size, lane, key, state: TouchState::Ready };
             self.put(id, sequence, touch, effects);
         }
     }

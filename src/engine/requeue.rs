@@ -1,6 +1,6 @@
 //! What becomes of a message whose lease ends without an ack: ready, delayed, dead, or dropped.
 //!
-//! Always true: in a FIFO queue, when a message goes back, so do all that were leased after it; what their consumer says of
+//! Always true: where there is an order, when a message goes back, so do all that were leased after it; what their consumer says of
 //! them from then on counts for nothing, because the one before comes again.
 
 use std::sync::Arc;
@@ -62,12 +62,13 @@ impl Engine {
         if dead { 1 } else { 1 + self.give_back_after(id, sequence, effects) }
     }
 
-    /// In a FIFO queue, ends all leases after `sequence`. The attempts don't count, and one more that nobody had makes their
+    /// Where there is an order, ends all leases after `sequence` in it. The attempts don't count, and one more that nobody had makes their
     /// receipts stale.
     fn give_back_after(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) -> u64 {
-        let Some(queue) = self.queues.get(&id).filter(|queue| queue.in_order()) else { return 0 };
+        let Some(queue) = self.queues.get(&id) else { return 0 };
         let later: Vec<_> = queue
-            .leased_from(sequence.next())
+            .leased_after(sequence)
+            .into_iter()
             .filter_map(|later| Some((later, queue.touch(later)?.clone())))
             .collect();
         let count = later.len() as u64;

@@ -4,14 +4,15 @@
 //! comes after its lease ended still counts as long as nobody else got the message.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::outcome::{Effects, Freed, Granted, Outcome};
 use super::requeue::Ending;
 use super::{Engine, Queue};
 use crate::types::{
-    Attempt, Change, Claim, Duration, Epoch, Holder, HolderId, Lane, Lease, Offer, Pick, QueueId,
-    ReceiptFailure, Retry, Sequence, Timestamp, Touch, TouchState,
+    Attempt, Change, Claim, Duration, Epoch, HolderId, Lane, Lease, Offer, Pick, QueueId, ReceiptFailure,
+    Retry, Sequence, Timestamp, Touch, TouchState,
 };
 
 /// What a claim says of a message that may be settled by it.
@@ -33,10 +34,15 @@ impl Engine {
     ) -> Outcome {
         let (now, epoch) = (self.record.now, self.record.epoch);
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
+        let parked = queue.parked();
         let mut granted = Vec::with_capacity(picks.len());
         let mut leased = Vec::new();
         for &pick in picks {
-            let offer = usize::try_from(pick.offer).ok().and_then(|place| offers.get(place));
+            let Some(place) = pick.offer else {
+                leased.extend(park(queue, pick).map(|touch| (pick.sequence, touch)));
+                continue;
+            };
+            let offer = usize::try_from(place).ok().and_then(|place| offers.get(place));
             let Some(touch) = offer.and_then(|offer| take(queue, pick, lease(offer, now, epoch))) else {
                 continue;
             };
@@ -55,6 +61,7 @@ impl Engine {
                 leased.push((pick.sequence, touch));
             }
         }
+        self.parked = self.parked + queue.parked() - parked;
         self.dirty.insert(id);
         for (sequence, touch) in leased {
             self.index(id, sequence, &touch);
@@ -81,8 +88,8 @@ impl Engine {
         reason: &Arc<str>,
         effects: &mut Effects,
     ) -> Outcome {
-        // In a FIFO queue the last goes first, because what was leased after one that goes back goes with it.
-        let in_order = self.queues.get(&id).is_some_and(Queue::in_order);
+        // Where there is an order the last goes first, because what was leased after one that goes back goes with it.
+        let in_order = self.queues.get(&id).is_some_and(Queue::is_ordered);
         let mut places: Vec<_> = (0..claims.len()).collect();
         if in_order {
             places.sort_by_key(|&place| Reverse(claims[place].sequence));
@@ -121,15 +128,14 @@ impl Engine {
     ) -> Outcome {
         let held: Vec<_> =
             self.holders.get(&(self.record.epoch, holder)).into_iter().flatten().copied().collect();
-        // What comes after the first of a FIFO queue can't have been in anybody's hands yet.
-        let in_order = self.queues.get(&id).is_some_and(Queue::in_order);
-        let mut ending = if counted { Ending::Release } else { Ending::Server };
+        // What comes after the first of an order can't have been in anybody's hands yet.
+        let mut begun = BTreeSet::new();
         let mut messages = 0;
         for (_, sequence) in held.into_iter().filter(|&(queue, _)| queue == id) {
+            let order = self.queues.get(&id).and_then(|queue| queue.order_of(sequence));
+            let first = order.is_none_or(|order| begun.insert(order));
+            let ending = if counted && first { Ending::Release } else { Ending::Server };
             messages += self.give_back(id, sequence, ending, effects);
-            if in_order {
-                ending = Ending::Server;
-            }
         }
         Outcome::Returned { messages }
     }
@@ -221,6 +227,7 @@ impl Engine {
                 TouchState::Leased(_)
                 | TouchState::Ready
                 | TouchState::Delayed { .. }
+                | TouchState::Parked
                 | TouchState::Dead { .. } => Ok(Standing::Over),
             },
         }
@@ -250,7 +257,7 @@ impl Engine {
                 self.holders.entry(holder_key(lease)).or_default().insert((id, sequence));
             }
             TouchState::Delayed { until } => self.timers.insert(*until, id, sequence),
-            TouchState::Ready | TouchState::Dead { .. } => {}
+            TouchState::Ready | TouchState::Parked | TouchState::Dead { .. } => {}
         }
     }
 
@@ -258,7 +265,7 @@ impl Engine {
         let lease = match &touch.state {
             TouchState::Leased(lease) => lease,
             TouchState::Delayed { until } => return self.timers.remove(*until, id, sequence),
-            TouchState::Ready | TouchState::Dead { .. } => return,
+            TouchState::Ready | TouchState::Parked | TouchState::Dead { .. } => return,
         };
         self.timers.remove(lease.deadline, id, sequence);
         let holder = holder_key(lease);
@@ -293,21 +300,37 @@ fn lease(offer: &Offer, since: Timestamp, epoch: Epoch) -> Lease {
 
 /// Takes a picked message for its next attempt, if it can still be had.
 fn take(queue: &mut Queue, pick: Pick, lease: Lease) -> Option<Touch> {
-    if !queue.may_go(pick.sequence, &lease) {
+    let mut key = pick.key.filter(|_| queue.by_key());
+    if !queue.may_go(pick.sequence, key, &lease) {
         return None;
     }
     let (attempt, uncounted, size, lane) = if queue.is_next(pick.priority, pick.sequence) {
         queue.advance(pick.priority, pick.sequence, pick.size);
         (Attempt(1), 0, pick.size, Lane::of(pick.priority))
+    } else if let Some((own, size)) = queue.unpark(pick.sequence) {
+        key = Some(own);
+        (Attempt(1), 0, size, Lane::default())
     } else {
         let touch = queue.touch(pick.sequence).filter(|touch| touch.is_ready())?;
+        key = touch.key;
         (Attempt(touch.attempt.0.checked_add(1)?), touch.uncounted, touch.size, touch.lane)
     };
-    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, state: TouchState::Leased(lease) })
+    Some(Touch { attempt, uncounted, epoch: lease.epoch, size, lane, key, state: TouchState::Leased(lease) })
+}
+
+/// Steps over a picked message whose key has to wait, if it is the next of its lane.
+fn park(queue: &mut Queue, pick: Pick) -> Option<Touch> {
+    let Pick { sequence, size, priority, .. } = pick;
+    let key = pick.key.filter(|_| queue.by_key() && !queue.at_most_once())?;
+    if !queue.is_next(priority, sequence) {
+        return None;
+    }
+    queue.advance(priority, sequence, size);
+    queue.park(sequence, size, key);
+    let (attempt, epoch, lane, state) = (Attempt(0), Epoch(0), Lane::of(priority), TouchState::Parked);
+    Some(Touch { attempt, uncounted: 0, epoch, size, lane, key: Some(key), state })
 }
 
 pub(super) fn holder_key(lease: &Lease) -> (Epoch, HolderId) {
-    match lease.holder {
-        Holder::Stream(id) | Holder::Receive(id) => (lease.epoch, id),
-    }
+    (lease.epoch, lease.holder.id())
 }

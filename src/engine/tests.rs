@@ -1,5 +1,6 @@
 //! What the engine must do, as scripts; [`script`] has their language.
 
+mod by_key;
 mod credit;
 mod delays;
 mod fifo;

@@ -23,6 +23,8 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 const REST_BYTES_MAX: usize = 4 << 10;
 /// Messages that lie in the same piece of memory are no more than this, or one.
 const SHARED_BYTES: usize = 32 << 10;
+/// The longest ordering key.
+const ORDERING_KEY_MAX: usize = 256;
 /// The longest deduplication id.
 const DEDUPLICATION_ID_MAX: usize = 256;
 /// The longest name that a consumer may give itself.
@@ -107,13 +109,16 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
     }
     attributes(&field("attributes"), &checked.attributes)?;
     let unsupported = [
-        ("ordering_key", !checked.ordering_key.is_empty(), "BY_KEY queues are"),
         ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
     ];
     for (name, set, what) in unsupported {
         if set {
             return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
         }
+    }
+    let (size, limit) = (checked.ordering_key.len(), ORDERING_KEY_MAX);
+    if size > limit {
+        return Err(Invalid::new(field("ordering_key"), format!("it is {size} bytes, the limit is {limit}")));
     }
     let deduplication = deduplication(&field("deduplication_id"), &checked.deduplication_id)?;
     let priority = Priority::new(checked.priority).ok_or_else(|| {
@@ -247,9 +252,8 @@ pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Resu
     refuse_unbuilt(wire)?;
     let ordering = match proto::Ordering::try_from(wire.ordering) {
         Ok(proto::Ordering::Fifo) => Ordering::Fifo,
-        Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered | proto::Ordering::ByKey) => {
-            Ordering::Unordered
-        }
+        Ok(proto::Ordering::ByKey) => Ordering::ByKey,
+        Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered) => Ordering::Unordered,
         Err(unknown) => return Err(Invalid::new("settings.ordering", unknown.to_string())),
     };
     let delivery = match proto::DeliveryMode::try_from(wire.delivery) {
@@ -301,8 +305,7 @@ fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
 }
 
 fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
-    let by_key = matches!(proto::Ordering::try_from(wire.ordering), Ok(proto::Ordering::ByKey));
-    let unbuilt = [("ordering", by_key), ("time_to_live", wire.time_to_live.is_some())];
+    let unbuilt = [("time_to_live", wire.time_to_live.is_some())];
     match unbuilt.into_iter().find(|&(_, set)| set) {
         Some((name, _)) => {
             let problem = "this setting is not built yet; only its default works: leave it unset";

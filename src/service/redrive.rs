@@ -13,7 +13,7 @@ use super::access::{Caller, Permission};
 use super::admin::Answers;
 use super::status::Invalid;
 use super::{Services, check, proto};
-use crate::broker::{BrokerError, MessageState, Peeked, Relocation, Window, revived};
+use crate::broker::{BrokerError, MessageState, Peeked, Relocation, Window, ordering_key, revived};
 use crate::types::{QueueName, Sequence};
 
 /// The most messages and bytes of a step.
@@ -145,7 +145,8 @@ impl Run {
     async fn relocation(&mut self, peeked: Peeked) -> Result<Relocation, Status> {
         let message = peeked.message;
         let (sequence, size, priority) = (message.sequence, message.content.size(), peeked.priority);
-        let stays = Relocation { sequence, size, priority, to: None };
+        let key = ordering_key(&message.content);
+        let stays = Relocation { sequence, size, priority, key, to: None };
         let letter = revived(&message.content);
         let came_from = letter.as_ref().map(|(source, _)| source.clone());
         if self.source.is_some() && self.source != came_from {
@@ -157,7 +158,7 @@ impl Run {
             return Ok(stays);
         }
         let content = letter.map_or(message.content, |(_, content)| content);
-        Ok(Relocation { sequence, size, priority, to: Some((target, content)) })
+        Ok(Relocation { sequence, size, priority, key, to: Some((target, content)) })
     }
 
     async fn is_there(&mut self, name: &QueueName) -> Result<bool, Status> {

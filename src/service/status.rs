@@ -124,6 +124,10 @@ impl From<BrokerError> for Status {
                 );
                 Status::with_error_details(Code::ResourceExhausted, message, details)
             }
+            BrokerError::NoKeys(queue) => {
+                let details = info("NOT_BY_KEY", [("queue", queue.as_str())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
             BrokerError::TooManyIds { limit } => {
                 let limit = limit.to_string();
                 let details = info(

@@ -76,7 +76,7 @@ pub(super) fn queue(view: &QueueView) -> proto::Queue {
             delayed: depth.delayed,
             leased: depth.leased,
             dead: depth.dead,
-            parked: 0,
+            parked: depth.parked,
             bytes: depth.bytes,
             consumers: *consumers,
             oldest_published_at: None,
@@ -88,6 +88,7 @@ fn settings(settings: &QueueSettings) -> proto::QueueSettings {
     let ordering = match settings.ordering {
         Ordering::Unordered => proto::Ordering::Unordered,
         Ordering::Fifo => proto::Ordering::Fifo,
+        Ordering::ByKey => proto::Ordering::ByKey,
     };
     let delivery = match settings.delivery {
         DeliveryMode::AtLeastOnce => proto::DeliveryMode::AtLeastOnce,
@@ -135,7 +136,7 @@ pub(super) fn stats(depth: Depth, consumers: u64) -> proto::QueueStats {
         consumers,
         oldest_published_at: None,
         dead: depth.dead,
-        parked: 0,
+        parked: depth.parked,
     }
 }
 

@@ -11,12 +11,13 @@ use bytes::Bytes;
 
 use crate::types::{
     Arrival, Attempt, Claim, Command, Content, DeduplicationId, Dropped, Duration, Epoch, Facts,
-    FactsByPlace, HolderId, Moved, Moving, Offer, Pick, Priority, QueueId, Retry, Sequence, Timestamp,
+    FactsByPlace, HolderId, Moved, Moving, Offer, Priority, QueueId, Retry, Sequence, Timestamp,
 };
 
 use super::codec::{Input, Malformed, length, put_bytes, put_varint};
 use super::holder::{consumer, holder, put_consumer, put_holder};
 use super::journal::RECORD_HEADER_BYTES;
+use super::picks::{Picks, key, pick, put_key, put_pick};
 use super::settings::{put_settings, settings};
 use super::{publication, topic, transaction};
 
@@ -112,8 +113,8 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             put_varint(out, u64::from(*limit));
         }
         Command::Grant { queue, offers, picks } => {
-            let flat = picks.iter().all(|pick| pick.priority == Priority::default());
-            start(if flat { 6 } else { 23 }, Some(*queue));
+            let kind = Picks::of(picks);
+            start(kind.tag(), Some(*queue));
             put_varint(out, length(offers.len()));
             for Offer { holder, duration, consumer } in offers {
                 put_holder(out, *holder);
@@ -121,13 +122,8 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
                 put_consumer(out, consumer);
             }
             put_varint(out, length(picks.len()));
-            for Pick { sequence, size, offer, priority } in picks {
-                put_varint(out, sequence.0);
-                put_varint(out, u64::from(*size));
-                put_varint(out, u64::from(*offer));
-                if !flat {
-                    out.push(priority.number());
-                }
+            for pick in picks {
+                put_pick(out, pick, kind);
             }
         }
         Command::Ack { queue, claims } => {
@@ -159,8 +155,9 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
             put_settings(out, settings);
         }
         Command::Move { queue, which, messages } => {
-            start(13, Some(*queue));
-            put_moves(out, *which, messages);
+            let keyed = messages.iter().any(|moved| moved.key.is_some());
+            start(if keyed { 25 } else { 13 }, Some(*queue));
+            put_moves(out, *which, messages, keyed);
         }
         Command::Topic(command) => topic::put_command(out, command),
         Command::PublishAll(publication) => {
@@ -203,10 +200,10 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             Command::Drop { queue, picks }
         }
         22 => Command::Forget { limit: input.varint_u32()? },
-        tag @ (6 | 23) => {
+        tag @ (6 | 23 | 24) => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
-            let picks = (0..input.count(3)?).map(|_| pick(input, tag == 6)).collect::<Result<_, _>>()?;
+            let picks = (0..input.count(3)?).map(|_| pick(input, tag)).collect::<Result<_, _>>()?;
             Command::Grant { queue, offers, picks }
         }
         7 => Command::Ack { queue: queue(input)?, claims: claims(input)? },
@@ -228,10 +225,11 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
         },
         11 => Command::Expire { limit: input.varint_u32()? },
         12 => Command::UpdateQueue { queue: queue(input)?, settings: settings(input)? },
-        13 => {
+        tag @ (13 | 25) => {
             let queue = queue(input)?;
             let which = if flag(input)? { Moving::Ready } else { Moving::Dead };
-            let messages = (0..input.count(4)?).map(|_| moved(input, payload)).collect::<Result<_, _>>()?;
+            let messages =
+                (0..input.count(4)?).map(|_| moved(input, payload, tag == 25)).collect::<Result<_, _>>()?;
             Command::Move { queue, which, messages }
         }
         tag @ 40..=43 => Command::Topic(topic::command(tag, input)?),
@@ -298,20 +296,11 @@ fn dropped(input: &mut Input<'_>) -> Result<Dropped, Malformed> {
     Ok(Dropped { sequence: Sequence(input.varint()?), size: input.varint_u32()?, priority: priority(input)? })
 }
 
-fn pick(input: &mut Input<'_>, flat: bool) -> Result<Pick, Malformed> {
-    Ok(Pick {
-        sequence: Sequence(input.varint()?),
-        size: input.varint_u32()?,
-        offer: input.varint_u32()?,
-        priority: if flat { Priority::default() } else { priority(input)? },
-    })
-}
-
-fn priority(input: &mut Input<'_>) -> Result<Priority, Malformed> {
+pub(super) fn priority(input: &mut Input<'_>) -> Result<Priority, Malformed> {
     Priority::new(u32::from(input.u8()?)).ok_or(Malformed("a priority is more than 9"))
 }
 
-fn flag(input: &mut Input<'_>) -> Result<bool, Malformed> {
+pub(super) fn flag(input: &mut Input<'_>) -> Result<bool, Malformed> {
     match input.u8()? {
         0 => Ok(false),
         1 => Ok(true),
@@ -344,17 +333,20 @@ fn retry(input: &mut Input<'_>) -> Result<Retry, Malformed> {
     })
 }
 
-/// A move is 0 for what is dead, 1 for what is ready; then messages, each with 0 if it stays, or 1, a queue and a content.
-fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved]) {
+/// A move is 0 for what is dead, 1 for what is ready; then messages, each with its key if any has one, and 0 if it stays, or 1, a queue and a content.
+fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved], keyed: bool) {
     out.push(match which {
         Moving::Dead => 0,
         Moving::Ready => 1,
     });
     put_varint(out, length(messages.len()));
-    for Moved { sequence, size, priority, to } in messages {
+    for Moved { sequence, size, priority, key, to } in messages {
         put_varint(out, sequence.0);
         put_varint(out, u64::from(*size));
         out.push(priority.number());
+        if keyed {
+            put_key(out, *key);
+        }
         out.push(u8::from(to.is_some()));
         if let Some(Arrival { queue, content }) = to {
             put_varint(out, u64::from(queue.0));
@@ -363,14 +355,15 @@ fn put_moves(out: &mut Vec<u8>, which: Moving, messages: &[Moved]) {
     }
 }
 
-fn moved(input: &mut Input<'_>, payload: &Bytes) -> Result<Moved, Malformed> {
+fn moved(input: &mut Input<'_>, payload: &Bytes, keyed: bool) -> Result<Moved, Malformed> {
     let (sequence, size) = (Sequence(input.varint()?), input.varint_u32()?);
     let priority = priority(input)?;
+    let key = if keyed { key(input)? } else { None };
     let arrival = |input: &mut Input<'_>| {
         Ok(Arrival { queue: queue(input)?, content: Content(payload.slice(input.sized()?)) })
     };
     let to = if flag(input)? { Some(arrival(input)?) } else { None };
-    Ok(Moved { sequence, size, priority, to })
+    Ok(Moved { sequence, size, priority, key, to })
 }
 
 pub(super) fn put_claims(out: &mut Vec<u8>, claims: &[Claim]) {

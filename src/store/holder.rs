@@ -6,12 +6,16 @@ use super::codec::{Input, Malformed, put_bytes, put_varint};
 
 /// A holder is 1 for a stream or 2 for a Receive call, then its id.
 pub(super) fn put_holder(out: &mut Vec<u8>, holder: Holder) {
-    let (kind, HolderId(id)) = match holder {
-        Holder::Stream(id) => (1, id),
-        Holder::Receive(id) => (2, id),
-    };
-    out.push(kind);
-    put_varint(out, id);
+    out.push(kind(holder));
+    put_varint(out, holder.id().0);
+}
+
+/// What stands for its kind.
+pub(super) fn kind(holder: Holder) -> u8 {
+    match holder {
+        Holder::Stream(_) => 1,
+        Holder::Receive(_) => 2,
+    }
 }
 
 pub(super) fn holder(input: &mut Input<'_>) -> Result<Holder, Malformed> {

@@ -26,6 +26,7 @@ mod keys;
 mod meta;
 mod options;
 mod overlay;
+mod picks;
 mod publication;
 mod reader;
 mod record;

@@ -7,14 +7,16 @@
 //! Both lists have a varint count before them. A consumer is three texts: name, peer, transport. A touch is, in varints:
 //! sequence less that of the chunk, attempt, uncounted, epoch, size; then its state: 0 if it is ready; 1 for a lease of a
 //! stream, 2 of a Receive call, and in varints the holder's id, the lease's epoch, since, deadline, duration, and which of
-//! the consumers it is; 3 if it waits for a time, and that time as varint; 4 if it is dead, and why as text. A message
+//! the consumers it is; 3 if it waits for a time, and that time as varint; 4 if it is dead, and why as text; 5 if it is
+//! parked. If it has an ordering key, 64 is added to that number, and the key's hash, two u64, follows it. A message
 //! before its queue's frontier that is in no record is settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::types::{
-    Attempt, Consumer, Duration, Epoch, Lane, LaneId, Lease, Sequence, Timestamp, Touch, TouchState,
+    Attempt, Consumer, Duration, Epoch, Lane, LaneId, Lease, OrderingKey, Sequence, Timestamp, Touch,
+    TouchState,
 };
 
 use super::chunk::{VALUE_BYTES_MAX, checked, verified};
@@ -24,6 +26,8 @@ use super::keys::ChunkKey;
 
 const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 24;
+/// Added to the number of a state: an ordering key follows.
+const KEYED: u8 = 64;
 
 /// The touched messages of a chunk.
 pub(super) type Touches = BTreeMap<Sequence, Touch>;
@@ -55,23 +59,21 @@ impl Piece {
     fn push(&mut self, first: Sequence, sequence: Sequence, touch: &Touch) -> bool {
         let mut bytes = Vec::new();
         let mut consumer = Vec::new();
-        let Touch { attempt, uncounted, epoch, size, lane: _, state } = touch;
+        let Touch { attempt, uncounted, epoch, size, lane: _, key, state } = touch;
         put_varint(&mut bytes, sequence.0 - first.0);
         for number in [attempt.0, *uncounted, epoch.0, *size] {
             put_varint(&mut bytes, u64::from(number));
         }
+        bytes.push(number(state) + if key.is_some() { KEYED } else { 0 });
+        if let Some(OrderingKey(key)) = key {
+            key.iter().for_each(|half| bytes.extend_from_slice(&half.to_be_bytes()));
+        }
         match state {
-            TouchState::Ready => bytes.push(0),
-            TouchState::Delayed { until } => {
-                bytes.push(3);
-                put_varint(&mut bytes, until.0);
-            }
-            TouchState::Dead { reason } => {
-                bytes.push(4);
-                put_bytes(&mut bytes, reason.as_bytes());
-            }
+            TouchState::Ready | TouchState::Parked => {}
+            TouchState::Delayed { until } => put_varint(&mut bytes, until.0),
+            TouchState::Dead { reason } => put_bytes(&mut bytes, reason.as_bytes()),
             TouchState::Leased(lease) => {
-                holder::put_holder(&mut bytes, lease.holder);
+                put_varint(&mut bytes, lease.holder.id().0);
                 let Lease { holder: _, epoch, since, deadline, duration, consumer: who } = lease;
                 let known = self.known.get(who).copied();
                 let which = known.unwrap_or(length(self.known.len()));
@@ -107,6 +109,17 @@ impl Piece {
     }
 }
 
+/// What stands for a state.
+fn number(state: &TouchState) -> u8 {
+    match state {
+        TouchState::Ready => 0,
+        TouchState::Leased(Lease { holder, .. }) => holder::kind(*holder),
+        TouchState::Delayed { .. } => 3,
+        TouchState::Dead { .. } => 4,
+        TouchState::Parked => 5,
+    }
+}
+
 /// Reads one piece into `touches`; how many pieces the record has.
 pub(super) fn decode(value: &[u8], key: ChunkKey, touches: &mut Touches) -> Result<u16, Malformed> {
     let ChunkKey { lane: LaneId { lane, .. }, first } = key;
@@ -129,21 +142,20 @@ pub(super) fn decode(value: &[u8], key: ChunkKey, touches: &mut Touches) -> Resu
 }
 
 fn touch(input: &mut Input<'_>, lane: Lane, consumers: &[Arc<Consumer>]) -> Result<Touch, Malformed> {
-    Ok(Touch {
-        attempt: Attempt(input.varint_u32()?),
-        uncounted: input.varint_u32()?,
-        epoch: Epoch(input.varint_u32()?),
-        size: input.varint_u32()?,
-        lane,
-        state: state(input, consumers)?,
-    })
+    let (attempt, uncounted) = (Attempt(input.varint_u32()?), input.varint_u32()?);
+    let (epoch, size) = (Epoch(input.varint_u32()?), input.varint_u32()?);
+    let number = input.u8()?;
+    let key = if number & KEYED == 0 { None } else { Some(OrderingKey([input.u64()?, input.u64()?])) };
+    let state = state(number & !KEYED, input, consumers)?;
+    Ok(Touch { attempt, uncounted, epoch, size, lane, key, state })
 }
 
-fn state(input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<TouchState, Malformed> {
-    Ok(match input.u8()? {
+fn state(number: u8, input: &mut Input<'_>, consumers: &[Arc<Consumer>]) -> Result<TouchState, Malformed> {
+    Ok(match number {
         0 => TouchState::Ready,
         3 => TouchState::Delayed { until: Timestamp(input.varint()?) },
         4 => TouchState::Dead { reason: input.text()?.into() },
+        5 => TouchState::Parked,
         kind => TouchState::Leased(lease(kind, input, consumers)?),
     })
 }

@@ -7,7 +7,7 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | 1 ordering | 1 FIFO |
+//! | 1 ordering | 1 FIFO, 2 BY_KEY |
 //! | 2 delivery | 1 at most once |
 //! | 3 durability | 1 buffered |
 //! | 4 lease_duration, 5 max_attempts, 9 max_messages, 10 max_bytes, 12 deduplication_window | a number; times in milliseconds |
@@ -55,7 +55,12 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
     } = settings;
     let standard = QueueSettings::default();
     let mut fields = Fields(Vec::new());
-    fields.flag(1, *ordering == Ordering::Fifo);
+    let order = match ordering {
+        Ordering::Unordered => 0,
+        Ordering::Fifo => 1,
+        Ordering::ByKey => 2,
+    };
+    fields.number(1, order, 0);
     fields.flag(2, *delivery == DeliveryMode::AtMostOnce);
     fields.flag(3, *durability == Durability::Buffered);
     fields.number(4, lease_duration.0, standard.lease_duration.0);
@@ -96,7 +101,13 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<QueueSettings, Malformed
 
 fn read(field: u8, input: &mut Input<'_>, settings: &mut QueueSettings) -> Result<(), Malformed> {
     match field {
-        1 => settings.ordering = one(input, Ordering::Fifo)?,
+        1 => {
+            settings.ordering = match input.varint()? {
+                1 => Ordering::Fifo,
+                2 => Ordering::ByKey,
+                _ => return Err(Malformed("a queue has an order that this program does not know")),
+            };
+        }
         2 => settings.delivery = one(input, DeliveryMode::AtMostOnce)?,
         3 => settings.durability = one(input, Durability::Buffered)?,
         4 => settings.lease_duration = Duration(input.varint()?),

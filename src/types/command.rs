@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, Priority,
-    QueueId, QueueName, QueueSettings, Receipt, Retry, Sequence, TopicName, Transact,
+    Attempt, Binding, Consumer, Content, Duration, Epoch, Facts, FactsByPlace, Holder, HolderId, OrderingKey,
+    Priority, QueueId, QueueName, QueueSettings, Receipt, Retry, Sequence, TopicName, Transact,
 };
 
 /// Who takes messages, and on which terms.
@@ -21,17 +21,19 @@ pub struct Offer {
     pub consumer: Arc<Consumer>,
 }
 
-/// A message chosen for delivery, with the facts about it that the engine does not keep.
+/// A message chosen for delivery, or to be stepped over, with the facts about it that the engine does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
     /// The message.
     pub sequence: Sequence,
     /// Its size in bytes.
     pub size: u32,
-    /// Who gets it: a place among the grant's offers.
-    pub offer: u32,
+    /// Who gets it: a place among the grant's offers. None if it is parked, because its key has to wait.
+    pub offer: Option<u32>,
     /// Its priority, which the engine does not keep either.
     pub priority: Priority,
+    /// Its ordering key, in a BY_KEY queue.
+    pub key: Option<OrderingKey>,
 }
 
 /// A message chosen to go, with the facts about it that the engine does not keep.
@@ -74,6 +76,8 @@ pub struct Moved {
     pub size: u32,
     /// Its priority, which counts if it is untouched.
     pub priority: Priority,
+    /// Its ordering key, which counts if it is untouched and stays.
+    pub key: Option<OrderingKey>,
     /// Where it arrives; none if it stays.
     pub to: Option<Arrival>,
 }
@@ -165,8 +169,8 @@ pub enum Command {
         /// The most to forget.
         limit: u32,
     },
-    /// Messages are leased to consumers, or, in an at-most-once queue, handed out and gone. One command for all that
-    /// is dealt at once, because messages that were never leased are to be had in their order only.
+    /// Messages are leased to consumers, or, in an at-most-once queue, handed out and gone; others are parked, because
+    /// their key has to wait. One command for all that is dealt at once, because messages that were never leased are to be had in their order only.
     Grant {
         /// From where.
         queue: QueueId,

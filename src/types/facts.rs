@@ -9,6 +9,10 @@ pub const DELAY_MAX: Duration = Duration::seconds(30 * 24 * 60 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeduplicationId(pub [u64; 2]);
 
+/// A message's ordering key, as a hash of 128 bits: should two keys meet, they share one order, and nothing else comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderingKey(pub [u64; 2]);
+
 /// The facts about one message of a publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Facts {
@@ -32,11 +36,22 @@ pub struct Published {
     pub duplicates: Vec<(u32, Sequence)>,
 }
 
+/// The high and the low half.
+fn halves(hash: u128) -> [u64; 2] {
+    let low = u64::try_from(hash & u128::from(u64::MAX)).unwrap_or_default();
+    let high = u64::try_from(hash >> 64).unwrap_or_default();
+    [high, low]
+}
+
 impl From<u128> for DeduplicationId {
     fn from(hash: u128) -> Self {
-        let low = u64::try_from(hash & u128::from(u64::MAX)).unwrap_or_default();
-        let high = u64::try_from(hash >> 64).unwrap_or_default();
-        Self([high, low])
+        Self(halves(hash))
+    }
+}
+
+impl From<u128> for OrderingKey {
+    fn from(hash: u128) -> Self {
+        Self(halves(hash))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attempt, Duration, Epoch, HolderId, Lane, Timestamp};
+use super::{Attempt, Duration, Epoch, HolderId, Lane, OrderingKey, Timestamp};
 
 /// Who took a message. Shared by all messages that one call took.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +22,16 @@ pub enum Holder {
     Stream(HolderId),
     /// A Receive call: the lease ends at its deadline alone.
     Receive(HolderId),
+}
+
+impl Holder {
+    /// Its number.
+    #[must_use]
+    pub fn id(self) -> HolderId {
+        match self {
+            Self::Stream(id) | Self::Receive(id) => id,
+        }
+    }
 }
 
 /// One message in one consumer's hands.
@@ -55,6 +65,8 @@ pub struct Touch {
     pub size: u32,
     /// The lane that it was published into.
     pub lane: Lane,
+    /// Its ordering key, in a BY_KEY queue.
+    pub key: Option<OrderingKey>,
     /// Where it stands.
     pub state: TouchState,
 }
@@ -71,6 +83,9 @@ pub enum TouchState {
     },
     /// A consumer holds it.
     Leased(Lease),
+    /// It was stepped over before it was ever leased, because its key has to wait. Only stores keep this state for each
+    /// message: the engine keeps the number.
+    Parked,
     /// Nobody gets it any more: it waits to be moved to the dead-letter queue.
     Dead {
         /// Why; at most 1 KiB.
@@ -84,7 +99,9 @@ impl Touch {
     pub fn lease(&self) -> Option<&Lease> {
         match &self.state {
             TouchState::Leased(lease) => Some(lease),
-            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Dead { .. } => None,
+            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Parked | TouchState::Dead { .. } => {
+                None
+            }
         }
     }
 
@@ -93,7 +110,10 @@ impl Touch {
     pub fn is_ready(&self) -> bool {
         match &self.state {
             TouchState::Ready => true,
-            TouchState::Delayed { .. } | TouchState::Leased(_) | TouchState::Dead { .. } => false,
+            TouchState::Delayed { .. }
+            | TouchState::Leased(_)
+            | TouchState::Parked
+            | TouchState::Dead { .. } => false,
         }
     }
 
@@ -102,7 +122,9 @@ impl Touch {
     pub fn is_dead(&self) -> bool {
         match &self.state {
             TouchState::Dead { .. } => true,
-            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Leased(_) => false,
+            TouchState::Ready | TouchState::Delayed { .. } | TouchState::Leased(_) | TouchState::Parked => {
+                false
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub use command::{
     Arrival, Claim, Command, Copies, Dropped, Moved, Moving, Offer, Pick, Publication, TopicCommand,
 };
 pub use dirty::Dirty;
-pub use facts::{DELAY_MAX, DeduplicationId, Facts, FactsByPlace, Published};
+pub use facts::{DELAY_MAX, DeduplicationId, Facts, FactsByPlace, OrderingKey, Published};
 pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lane::{Lane, LaneId, Priority};
 pub use lanes::{LaneRecord, Lanes};

@@ -11,6 +11,8 @@ pub enum Ordering {
     /// One order for all messages: the next only after the one before is settled or dead-lettered, or to the consumer
     /// that holds the one before.
     Fifo,
+    /// The same for the messages of each ordering key by themselves. Those without a key are in no order.
+    ByKey,
 }
 
 /// One of a queue's settings.

@@ -37,7 +37,8 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let untouched = touch.is_none() && queue.is_untouched(lane, sequence);
             assert!(touch_of.is_none_or(|touched| touched == lane), "the lane of {label}");
             assert_eq!(untouched, message.state == State::Untouched, "{label} is untouched");
-            let touched = !matches!(message.state, State::Untouched | State::Gone);
+            assert_eq!(queue.is_parked(sequence), message.state == State::Parked, "{label} is parked");
+            let touched = !matches!(message.state, State::Untouched | State::Parked | State::Gone);
             assert_eq!(touch.is_some(), touched, "{label} is touched");
             let Some(touch) = touch else { continue };
             assert_eq!(touch.attempt.0 as usize, message.attempts.len(), "attempts of {label}");
@@ -49,7 +50,7 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
                 TouchState::Delayed { until } => State::Delayed(until.0 - start),
                 TouchState::Dead { reason } if &**reason == "nack" => State::Dead("nack"),
                 TouchState::Dead { .. } => State::Dead("max_attempts"),
-                TouchState::Leased(_) => message.state.clone(),
+                TouchState::Leased(_) | TouchState::Parked => message.state.clone(),
             };
             assert_eq!(other, message.state, "the state of {label}");
             let lease = touch.lease().map(|lease| Lease {
@@ -74,7 +75,11 @@ fn settings(settings: &Settings) -> QueueSettings {
         max: Duration(max),
     };
     QueueSettings {
-        ordering: if settings.fifo { Ordering::Fifo } else { Ordering::Unordered },
+        ordering: match (settings.fifo, settings.by_key) {
+            (true, _) => Ordering::Fifo,
+            (false, true) => Ordering::ByKey,
+            (false, false) => Ordering::Unordered,
+        },
         delivery: if settings.at_most_once { DeliveryMode::AtMostOnce } else { DeliveryMode::AtLeastOnce },
         durability: if settings.buffered { Durability::Buffered } else { Durability::Synced },
         lease_duration: Duration(settings.lease_ms),

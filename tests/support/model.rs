@@ -45,6 +45,7 @@ pub struct Settings {
     pub buffered: bool,
     pub lease_ms: u64,
     pub fifo: bool,
+    pub by_key: bool,
     pub single: bool,
     pub paused: bool,
     /// 0 for no limit.
@@ -66,6 +67,8 @@ pub struct Coming {
     pub priority: u32,
     /// How long it waits.
     pub delay: u64,
+    /// Its ordering key.
+    pub key: Option<String>,
     /// Its deduplication id.
     pub id: Option<String>,
 }
@@ -78,6 +81,7 @@ pub struct Message {
     pub priority: u32,
     /// Whether it was published with a delay.
     pub postponed: bool,
+    pub key: Option<String>,
     pub state: State,
     /// The epoch of each attempt.
     pub attempts: Vec<u32>,
@@ -98,6 +102,8 @@ pub enum State {
     /// Not ready before this time.
     Delayed(u64),
     Leased(Lease),
+    /// Stepped over, because its key has to wait.
+    Parked,
     /// Waits for its dead-letter queue.
     Dead(&'static str),
     Gone,
@@ -167,8 +173,8 @@ impl Message {
     /// One that was just stored.
     pub fn new(label: String, size: u64, source: Option<String>) -> Self {
         let (attempts, skipped) = (Vec::new(), Vec::new());
-        let (priority, postponed, state) = (0, false, State::Untouched);
-        Self { label, size, priority, postponed, state, attempts, uncounted: 0, skipped, source }
+        let (priority, key, postponed, state) = (0, None, false, State::Untouched);
+        Self { label, size, priority, key, postponed, state, attempts, uncounted: 0, skipped, source }
     }
 
     /// Whether it waits for its next consumer.
@@ -186,14 +192,19 @@ impl Message {
         match &self.state {
             State::Leased(lease) => Some(lease.deadline),
             State::Delayed(until) => Some(*until),
-            State::Untouched | State::Returned | State::Dead(_) | State::Gone => None,
+            State::Untouched | State::Returned | State::Parked | State::Dead(_) | State::Gone => None,
         }
     }
 
     pub fn lease(&self) -> Option<&Lease> {
         match &self.state {
             State::Leased(lease) => Some(lease),
-            State::Untouched | State::Returned | State::Delayed(_) | State::Dead(_) | State::Gone => None,
+            State::Untouched
+            | State::Returned
+            | State::Delayed(_)
+            | State::Parked
+            | State::Dead(_)
+            | State::Gone => None,
         }
     }
 
@@ -205,6 +216,9 @@ impl Message {
 impl Queue {
     /// What is ready, in the order of delivery: the most urgent first, and of these what came back first.
     pub fn ready(&self) -> Vec<usize> {
+        if self.settings.by_key {
+            return self.ready_by_key();
+        }
         let mut ready: Vec<_> = (0..self.messages.len()).filter(|&at| self.messages[at].is_ready()).collect();
         ready.sort_by_key(|&at| {
             let message = &self.messages[at];
@@ -267,7 +281,7 @@ impl Model {
     pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
         let (now, queue) = (self.now, &self.queues[at]);
         let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
-        for Coming { label, size, priority, delay, id } in coming {
+        for Coming { label, size, priority, key, delay, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
@@ -278,11 +292,11 @@ impl Model {
             if let Some(id) = id {
                 taken.ids.push((id.clone(), queue.messages.len() + taken.new.len(), now));
             }
-            let priority = if queue.settings.fifo { 0 } else { *priority };
-            let waits = *delay > 0 && !queue.settings.fifo;
+            let priority = if queue.is_ordered() { 0 } else { *priority };
+            let waits = *delay > 0 && !queue.is_ordered();
             let state = if waits { State::Delayed(now + delay) } else { State::Untouched };
             let message = Message::new(label.clone(), *size, None);
-            taken.new.push(Message { priority, state, postponed: waits, ..message });
+            taken.new.push(Message { priority, key: key.clone(), state, postponed: waits, ..message });
         }
         let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
@@ -315,6 +329,10 @@ impl Model {
     /// Leases the first that are ready.
     pub fn lease(&mut self, queue: &str, count: usize, ms: Option<u64>, by: &str, kind: Kind) -> String {
         let Some(at) = self.alive(queue) else { return self.grant(queue, &[], ms, by, kind) };
+        if self.queues[at].settings.by_key {
+            return self
+                .lease_by_key((queue, at), count, |model, pick| model.grant(queue, &[pick], ms, by, kind));
+        }
         let picks: Vec<_> = self.queues[at].ready().into_iter().take(count).collect();
         self.grant(queue, &picks, ms, by, kind)
     }
@@ -331,7 +349,7 @@ impl Model {
                 continue;
             }
             let Some(message) = queue.messages.get_mut(pick) else { continue };
-            if message.state != State::Returned && first != Some(pick) {
+            if !matches!(message.state, State::Returned | State::Parked) && first != Some(pick) {
                 continue;
             }
             let duration = ms.unwrap_or(queue.settings.lease_ms);
@@ -352,7 +370,7 @@ impl Model {
             return "no-queue".to_owned();
         }
         let mut order: Vec<_> = (0..claims.len()).collect();
-        if self.queues[queue].settings.fifo && matches!(ask, Ask::Nack(_)) {
+        if self.queues[queue].is_ordered() && matches!(ask, Ask::Nack(_)) {
             order.sort_by_key(|&place| std::cmp::Reverse(claims[place].sequence));
         }
         let mut results = vec![""; claims.len()];
@@ -371,7 +389,7 @@ impl Model {
         if claim.attempt == 0 || claim.epoch > self.epoch || (message.state == State::Untouched && !passed) {
             return Err("unknown");
         }
-        if matches!(message.state, State::Gone | State::Dead(_) | State::Untouched) {
+        if matches!(message.state, State::Gone | State::Dead(_) | State::Untouched | State::Parked) {
             return Err("gone");
         }
         if claim.attempt > latest || claim.epoch > message.attempts[latest - 1] {
@@ -424,14 +442,16 @@ impl Model {
     }
 
     fn release_where(&mut self, queue: usize, counted: bool, held: impl Fn(&Message) -> bool) -> String {
-        let mut ending = if counted { Ending::Release } else { Ending::Server };
+        let mut begun = BTreeSet::new();
         let mut released = 0;
         for at in 0..self.queues[queue].messages.len() {
             if self.queues[queue].alive && held(&self.queues[queue].messages[at]) {
+                let Queue { settings, messages, .. } = &self.queues[queue];
+                let key = messages[at].key.clone().filter(|_| settings.by_key);
+                let ordered = settings.fifo || key.is_some();
+                let first = !ordered || begun.insert(key);
+                let ending = if counted && first { Ending::Release } else { Ending::Server };
                 released += self.give_back(queue, at, ending);
-                if self.queues[queue].settings.fifo {
-                    ending = Ending::Server;
-                }
             }
         }
         format!("{released} released")
@@ -493,14 +513,20 @@ impl Model {
     pub fn depth(&self, queue: &str) -> String {
         let Some(queue) = self.alive(queue) else { return "no-queue".to_owned() };
         let messages = &self.queues[queue].messages;
-        let ready = messages.iter().filter(|message| message.is_ready()).count();
+        let ready = if self.queues[queue].settings.by_key {
+            self.queues[queue].ready().len()
+        } else {
+            messages.iter().filter(|message| message.is_ready()).count()
+        };
         let leased = messages.iter().filter(|message| message.lease().is_some()).count();
         let bytes =
             messages.iter().filter(|message| message.is_there()).map(|message| message.size).sum::<u64>();
         let mut text = format!("{ready} ready {leased} leased {bytes} bytes");
         let delayed = messages.iter().filter(|message| matches!(message.state, State::Delayed(_))).count();
         let dead = messages.iter().filter(|message| matches!(message.state, State::Dead(_))).count();
-        for (count, name) in [(delayed, "delayed"), (dead, "dead")] {
+        let there = messages.iter().filter(|message| message.is_there()).count();
+        let parked = there - ready - leased - delayed - dead;
+        for (count, name) in [(delayed, "delayed"), (dead, "dead"), (parked, "parked")] {
             if count > 0 {
                 text += &format!(" {count} {name}");
             }
@@ -511,7 +537,7 @@ impl Model {
     pub fn ready(&self, queue: &str) -> String {
         let Some(queue) = self.alive(queue) else { return "none".to_owned() };
         let show = |message: &Message| match message.state {
-            State::Untouched => message.label.clone(),
+            State::Untouched | State::Parked => message.label.clone(),
             State::Returned | State::Delayed(_) | State::Leased(_) | State::Dead(_) | State::Gone => {
                 message.receipt()
             }

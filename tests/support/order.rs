@@ -25,7 +25,9 @@ impl Queue {
             let same = |it: &super::model::Lease| it.by == by && message.attempts.last() == Some(&epoch);
             matches!(message.state, State::Gone | State::Dead(_)) || message.lease().is_some_and(same)
         };
-        !self.settings.paused && (!self.settings.fifo || self.messages.iter().take(at).all(holds))
+        !self.settings.paused
+            && (!self.settings.fifo || self.messages.iter().take(at).all(holds))
+            && (!self.settings.by_key || self.holds_key(at, by, epoch))
     }
 }
 
@@ -55,7 +57,9 @@ impl Model {
         self.end(queue, at, state);
         let mut ended = 1;
         for later in at + 1..self.queues[queue].messages.len() {
-            if settings.fifo && !dead && self.queues[queue].messages[later].lease().is_some() {
+            let key = |at: usize| &self.queues[queue].messages[at].key;
+            let same = settings.by_key && key(at).is_some() && key(at) == key(later);
+            if (settings.fifo || same) && !dead && self.queues[queue].messages[later].lease().is_some() {
                 self.end(queue, later, State::Returned);
                 let message = &mut self.queues[queue].messages[later];
                 message.attempts.extend(message.attempts.last().copied());
@@ -92,7 +96,8 @@ impl Model {
         self.freed.clear();
         let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
         let Queue { settings: old, messages, .. } = &self.queues[at];
-        let promise = (old.fifo, old.at_most_once) != (settings.fifo, settings.at_most_once);
+        let promise = (old.fifo, old.by_key, old.at_most_once)
+            != (settings.fifo, settings.by_key, settings.at_most_once);
         if promise && messages.iter().any(Message::is_there) {
             return "not-empty".to_owned();
         }
@@ -130,6 +135,7 @@ impl Model {
             let target = source.and_then(|source| self.alive(&source)).filter(|&target| target != at);
             match target {
                 Some(target) => moved.push(self.relocate(at, it, target)),
+                None if self.queues[at].messages[it].state == State::Parked => {}
                 None => self.queues[at].messages[it].state = State::Returned,
             }
         }
@@ -141,8 +147,9 @@ impl Model {
         let message = &mut self.queues[from].messages[at];
         message.state = State::Gone;
         let (label, size, priority) = (format!("{}'", message.label), message.size, message.priority);
-        let priority = if self.queues[to].settings.fifo { 0 } else { priority };
-        let arrived = Message { priority, ..Message::new(label.clone(), size, Some(source)) };
+        let key = message.key.clone();
+        let priority = if self.queues[to].is_ordered() { 0 } else { priority };
+        let arrived = Message { priority, key, ..Message::new(label.clone(), size, Some(source)) };
         self.queues[to].messages.push(arrived);
         label
     }

@@ -239,11 +239,13 @@ impl<K: Keep> History<K> {
     fn create(&mut self) {
         let name = self.one(&["q1", "q2", "q3"]);
         let limited = self.rng.random_ratio(1, 3);
+        let (fifo, by_key) = self.one(&[(true, false), (false, true), (false, false)]);
         let settings = Settings {
             at_most_once: self.rng.random_ratio(1, 5),
             buffered: self.rng.random_ratio(1, 5),
             lease_ms: self.lease_ms(),
-            fifo: self.rng.random_ratio(1, 3),
+            fifo,
+            by_key,
             single: self.rng.random_ratio(1, 6),
             paused: self.rng.random_ratio(1, 12),
             max_attempts: self.one(&[0, 0, 0, 1, 2, 3]),
@@ -265,8 +267,9 @@ impl<K: Keep> History<K> {
         let mut settings = self.model.queues[last].settings.clone();
         let mut word = match self.rng.random_range(0..8) {
             0 => {
-                settings.fifo = !settings.fifo;
-                if settings.fifo { "fifo" } else { "unordered" }.to_owned()
+                let word = self.one(&["fifo", "by-key", "unordered"]);
+                (settings.fifo, settings.by_key) = (word == "fifo", word == "by-key");
+                word.to_owned()
             }
             1 => {
                 settings.at_most_once = !settings.at_most_once;
@@ -330,6 +333,7 @@ impl<K: Keep> History<K> {
         let with_ids = self.rng.random_ratio(1, 3);
         let urgent = self.rng.random_ratio(1, 3);
         let late = self.rng.random_ratio(1, 4);
+        let keyed = self.rng.random_bool(0.7);
         let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -339,7 +343,9 @@ impl<K: Keep> History<K> {
             let priority = if urgent { [0, 0, 1, 5, 9][self.rng.random_range(0..5)] } else { 0 };
             let id = with_ids.then(|| format!("i{}", self.rng.random_range(0..12)));
             let delay = if late { [0, 1, 500, 1000, 2500][self.rng.random_range(0..5)] } else { 0 };
-            Coming { label, size, priority, delay, id }
+            let key = keyed.then(|| ["a", "a", "b", "c", ""][self.rng.random_range(0..5)]);
+            let key = key.filter(|key| !key.is_empty()).map(str::to_owned);
+            Coming { label, size, priority, key, delay, id }
         };
         (0..count).map(|_| message()).collect()
     }
@@ -400,7 +406,8 @@ impl<K: Keep> History<K> {
     fn dispatch(&mut self) {
         let queue = self.name();
         let at = self.model.alive(&queue);
-        if !self.model.joined.iter().any(|joined| Some(joined.queue) == at) {
+        let by_key = at.is_some_and(|at| self.model.queues[at].settings.by_key);
+        if by_key || !self.model.joined.iter().any(|joined| Some(joined.queue) == at) {
             return;
         }
         self.script.step(&format!("dispatch {queue} -> ?"));
@@ -513,8 +520,11 @@ pub(super) fn words(coming: &[Coming]) -> String {
     let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
     let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
     let late = |delay| if delay > 0 { format!("~{}", time(delay)) } else { String::new() };
+    let key = |key: &Option<String>| key.as_ref().map_or(String::new(), |key| format!("^{key}"));
     let word = |one: &Coming| {
-        format!(" {}:{}{}{}{}", one.label, one.size, urgent(one.priority), late(one.delay), id(&one.id))
+        let Coming { label, size, .. } = one;
+        let (urgent, key) = (urgent(one.priority), key(&one.key));
+        format!(" {label}:{size}{urgent}{key}{}{}", late(one.delay), id(&one.id))
     };
     coming.iter().map(word).collect()
 }
@@ -526,6 +536,7 @@ fn settings_words(settings: &Settings) -> String {
         (settings.at_most_once, "at-most-once"),
         (settings.buffered, "buffered"),
         (settings.fifo, "fifo"),
+        (settings.by_key, "by-key"),
         (settings.single, "single"),
         (settings.paused, "paused"),
         (settings.drop_oldest, "drop-oldest"),

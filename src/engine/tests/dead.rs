@@ -59,6 +59,7 @@ impl<K: Keep> Script<K> {
             self.read(id, sequence);
             let size = self.names.size(id, sequence);
             let priority = self.names.published_as(id, sequence).expect("it was published").lane.priority();
+            let key = self.names.published_as(id, sequence).expect("it was published").key;
             let content = self.names.published_as(id, sequence).expect("it was published").content.clone();
             let to = target.map(|queue| Arrival { queue, content: content.clone() });
             if let Some(target) = target {
@@ -71,10 +72,10 @@ impl<K: Keep> Script<K> {
                 labels.push(label.clone());
                 let lane = self.engine.queue(target).expect("the target is there").lane_for(priority);
                 let source = Some(name.to_owned());
-                let message = Published { label, at: self.now, content, lane, source };
+                let message = Published { label, at: self.now, content, lane, key, source };
                 self.names.published(target, arrival, message);
             }
-            moved.push(Moved { sequence, size, priority, to });
+            moved.push(Moved { sequence, size, priority, key, to });
         }
         match self.apply(Command::Move { queue: id, which, messages: moved }) {
             Outcome::Moved { messages } => {

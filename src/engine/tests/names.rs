@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::Granted;
-use crate::types::{Attempt, Claim, Content, Epoch, HolderId, Lane, QueueId, Sequence, Timestamp};
+use crate::types::{
+    Attempt, Claim, Content, Epoch, HolderId, Lane, OrderingKey, QueueId, Sequence, Timestamp,
+};
 
 /// The names of a script.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Published {
     pub content: Content,
     /// Where it went.
     pub lane: Lane,
+    /// Its ordering key.
+    pub key: Option<OrderingKey>,
     /// The queue that it was moved from.
     pub source: Option<String>,
 }

@@ -4,10 +4,10 @@
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict, cycle
 //!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
 //!     [dedup:10s]                               so long it remembers ids
-//!     [fifo] [single] [paused]                  who gets what
+//!     [fifo] [by-key] [single] [paused]         who gets what
 //!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
 //! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
-//! publish q a b:100 c:9=x d!5 e~10s             b of 100 bytes, c with the id x, d of priority 5, e in 10 s
+//! publish q a b:100 c:9=x d!5 e~10s f^k         b of 100 bytes, c with the id x, d of priority 5, e in 10 s, f of key k
 //!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
 //! forget 2                                      at most 2 ids whose time is over are forgotten
@@ -34,7 +34,8 @@
 //! wait 30s                                      time goes on; nothing else happens
 //! expire 2                                      at most 2 due leases end        -> 1 expired
 //! restart                                       from what was kept              -> 1 released
-//! depth q                                       and if there are [4 delayed] [5 dead] -> 1 ready 2 leased 3 bytes
+//! depth q                                       and if there are [4 delayed] [5 dead] [6 parked]
+//!                                                                             -> 1 ready 2 leased 3 bytes
 //! ready q                                       in the order of delivery        -> a#2 b c
 //! uncounted a                                   attempts that do not count      -> 2
 //! why a                                         it is dead                      -> max_attempts, none
@@ -47,6 +48,8 @@
 
 #[path = "dead.rs"]
 mod dead;
+#[path = "keyed.rs"]
+mod keyed;
 #[path = "settings.rs"]
 mod settings;
 
@@ -65,8 +68,8 @@ use crate::engine::{
 };
 use crate::types::{
     Attributes, Binding, Claim, Command, Consumer, Content, Copies, DeduplicationId, Dropped, Duration,
-    Facts, FactsByPlace, Holder, Lane, LaneId, Offer, Pick, Priority, Publication, QueueId, QueueSettings,
-    Retry, Sequence, Timestamp, TopicCommand, Transact, TransactionId,
+    Facts, FactsByPlace, Holder, Lane, LaneId, Offer, OrderingKey, Pick, Priority, Publication, QueueId,
+    QueueSettings, Retry, Sequence, Timestamp, TopicCommand, Transact, TransactionId,
 };
 
 /// Runs a script; panics with the line that did not do as it says.
@@ -116,15 +119,17 @@ fn fact(text: impl Into<String>) -> Reply {
 struct Coming {
     labels: Vec<String>,
     messages: Vec<Content>,
+    keys: Vec<Option<OrderingKey>>,
     facts: FactsByPlace,
 }
 
-/// `label`, `label:size`, each with `!priority`, `~delay` and `=id` or without.
+/// `label`, `label:size`, each with `!priority`, `^key`, `~delay` and `=id` or without.
 fn coming(words: &[&str]) -> Coming {
-    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), facts: Vec::new() };
+    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), keys: Vec::new(), facts: Vec::new() };
     for (place, word) in (0_u32..).zip(words) {
         let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
         let (word, delay) = word.split_once('~').map_or((word, None), |(word, delay)| (word, Some(delay)));
+        let (word, key) = word.split_once('^').map_or((word, None), |(word, key)| (word, Some(key)));
         let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
         let (label, size) = match word.split_once(':') {
             Some((label, size)) => (label, size.parse().expect("a size")),
@@ -140,6 +145,7 @@ fn coming(words: &[&str]) -> Coming {
         if !facts.is_none() {
             coming.facts.push((place, facts));
         }
+        coming.keys.push(key.map(|key| xxhash_rust::xxh3::xxh3_128(key.as_bytes()).into()));
         coming.labels.push(label.to_owned());
         coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
     }
@@ -336,15 +342,17 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let Coming { labels, messages, facts } = coming(words);
-        let published_as = |(place, (label, content)): (u32, (&String, &Content))| Published {
+        let Coming { labels, messages, keys, facts } = coming(words);
+        let published_as = |(place, ((label, content), key)): (u32, ((&String, &Content), _))| Published {
+            key,
             label: label.clone(),
             at: self.now,
             content: content.clone(),
             lane: self.lane_in(queue, &facts, place),
             source: None,
         };
-        let coming: Vec<_> = (0..).zip(labels.iter().zip(&messages)).map(published_as).collect();
+        let coming = labels.iter().zip(&messages).zip(keys);
+        let coming: Vec<_> = (0..).zip(coming).map(published_as).collect();
         let published = match self.apply(Command::Publish { queue, messages, facts }) {
             Outcome::Published(published) => published,
             Outcome::NoQueue => return fact("no-queue"),
@@ -389,7 +397,7 @@ impl<K: Keep> Script<K> {
         let (_, sequence) = self.names.message(word);
         match self.names.published_as(id, sequence) {
             Some(message) => pick(sequence, message),
-            None => Pick { sequence, size: 1, offer: 0, priority: Priority::default() },
+            None => Pick { sequence, size: 1, offer: Some(0), priority: Priority::default(), key: None },
         }
     }
 
@@ -429,7 +437,7 @@ impl<K: Keep> Script<K> {
         &mut self,
         copies: &[Copies],
         published: &[crate::types::Published],
-        Coming { labels, messages, facts }: &Coming,
+        Coming { labels, messages, keys, facts }: &Coming,
     ) -> Vec<String> {
         let mut stored = Vec::new();
         for (copies, published) in copies.iter().zip(published) {
@@ -443,8 +451,8 @@ impl<K: Keep> Script<K> {
                 }
                 stored.push(label.clone());
                 let lane = self.lane_in(copies.queue, facts, u32::try_from(at).expect("a few"));
-                let message =
-                    Published { label, at: self.now, content: messages[at].clone(), lane, source: None };
+                let (content, key) = (messages[at].clone(), keys[at]);
+                let message = Published { label, at: self.now, content, lane, key, source: None };
                 self.names.published(copies.queue, sequence, message);
             }
         }
@@ -463,7 +471,7 @@ impl<K: Keep> Script<K> {
             ..Transact::default()
         };
         let mut receipts: Vec<Vec<&str>> = Vec::new();
-        let mut labels = Vec::new();
+        let (mut labels, mut keys) = (Vec::new(), Vec::new());
         let is_verb = |word: &&str| matches!(*word, "ack" | "publish" | "send");
         let begins = (0..parts.len()).filter(|&at| is_verb(&parts[at]));
         let ends = begins.clone().skip(1).chain([parts.len()]);
@@ -488,8 +496,9 @@ impl<K: Keep> Script<K> {
                 }
                 other => panic!("no part of a transaction: {other:?}"),
             };
-            let Coming { labels: own, messages, facts } = coming(words);
+            let Coming { labels: own, messages, keys: own_keys, facts } = coming(words);
             labels.extend(own);
+            keys.extend(own_keys);
             let Publication { messages: all, facts: all_facts, copies: all_copies } =
                 &mut transact.publication;
             all.extend(messages);
@@ -502,7 +511,7 @@ impl<K: Keep> Script<K> {
         };
         match outcome {
             Transacted::Done(published) => {
-                fact(list(self.stored(&copies, &published, &Coming { labels, messages, facts })))
+                fact(list(self.stored(&copies, &published, &Coming { labels, messages, keys, facts })))
             }
             Transacted::Before(before) => {
                 let known = before.copies.iter().zip(&before.published).flat_map(|(copies, published)| {
@@ -531,10 +540,14 @@ impl<K: Keep> Script<K> {
             }
         }
         let id = self.names.queue(queue);
-        let picks = self.candidates(id).take(count).collect();
+        let number = self.names.holder(name);
+        let picks = match self.engine.queue(id) {
+            Some(queue) if queue.by_key() => self.keyed(id, number, count),
+            Some(_) | None => self.candidates(id).take(count).collect(),
+        };
         let holder = match kind {
-            Kind::Stream => Holder::Stream(self.names.holder(name)),
-            Kind::Receive => Holder::Receive(self.names.holder(name)),
+            Kind::Stream => Holder::Stream(number),
+            Kind::Receive => Holder::Receive(number),
         };
         match self.grant(id, holder, duration, name, picks) {
             Some(granted) => fact(list(granted.iter().map(|granted| self.names.receipt(id, *granted)))),
@@ -567,8 +580,9 @@ impl<K: Keep> Script<K> {
     pub(super) fn ready_of(&self, id: QueueId) -> Vec<Sequence> {
         let Some(queue) = self.engine.queue(id) else { return Vec::new() };
         let mut ready = Vec::new();
+        ready.extend(queue.heads().filter(|_| queue.by_key()));
         for priority in queue.ready_priorities() {
-            ready.extend(queue.returned_of(priority));
+            ready.extend(queue.returned_of(priority).filter(|_| !queue.by_key()));
             let lane = Lane::of(priority);
             let untouched = self.names.published_from(id, queue.lane(priority).frontier);
             let here = untouched.filter(|&(at, it)| it.lane == lane && queue.is_untouched(lane, at));
@@ -579,7 +593,12 @@ impl<K: Keep> Script<K> {
 
     /// What may be leased, in the order of delivery.
     fn candidates(&self, id: QueueId) -> impl Iterator<Item = Pick> {
-        self.engine.queue(id).into_iter().flat_map(move |queue| {
+        let of = move |sequence| {
+            pick(sequence, self.names.published_as(id, sequence).expect("a line published it"))
+        };
+        let by_key = self.engine.queue(id).is_some_and(crate::engine::Queue::by_key);
+        let keyed = by_key.then(|| self.ready_of(id)).into_iter().flatten().map(of);
+        keyed.chain(self.engine.queue(id).filter(|_| !by_key).into_iter().flat_map(move |queue| {
             queue.ready_priorities().flat_map(move |priority| {
                 let returned = queue.returned_of(priority).map(move |sequence| {
                     let message = self.names.published_as(id, sequence).expect("a line published it");
@@ -594,7 +613,7 @@ impl<K: Keep> Script<K> {
                     .chain(untouched.map(|(sequence, message)| pick(sequence, message)))
                     .take_while(|pick| queue.barrier().is_none_or(|barrier| pick.sequence < barrier))
             })
-        })
+        }))
     }
 
     fn grant(
@@ -626,10 +645,11 @@ impl<K: Keep> Script<K> {
     /// Whoever gets a message gets what was published.
     fn read(&mut self, queue: QueueId, sequence: Sequence) {
         let Some(published) = self.names.published_as(queue, sequence) else { return };
-        let there = self
-            .engine
-            .queue(queue)
-            .is_some_and(|it| it.touch(sequence).is_some() || it.is_untouched(published.lane, sequence));
+        let there = self.engine.queue(queue).is_some_and(|it| {
+            it.is_parked(sequence)
+                || it.touch(sequence).is_some()
+                || it.is_untouched(published.lane, sequence)
+        });
         let kept = self.keep.content(LaneId::new(queue, published.lane), sequence);
         assert_eq!(kept.is_some(), there, "{} is kept if and only if it is there", published.label);
         if let Some(kept) = kept {
@@ -731,7 +751,8 @@ impl<K: Keep> Script<K> {
         let depth = self.engine.queue(self.names.queue(queue)).map(crate::engine::Queue::depth);
         fact(depth.map_or("no-queue".to_owned(), |depth| {
             let mut text = format!("{} ready {} leased {} bytes", depth.ready, depth.leased, depth.bytes);
-            for (count, name) in [(depth.delayed, "delayed"), (depth.dead, "dead")] {
+            for (count, name) in [(depth.delayed, "delayed"), (depth.dead, "dead"), (depth.parked, "parked")]
+            {
                 if count > 0 {
                     text += &format!(" {count} {name}");
                 }
@@ -761,5 +782,6 @@ impl<K: Keep> Script<K> {
 }
 
 fn pick(sequence: Sequence, message: &Published) -> Pick {
-    Pick { sequence, size: message.content.size(), offer: 0, priority: message.lane.priority() }
+    let (size, priority) = (message.content.size(), message.lane.priority());
+    Pick { sequence, size, offer: Some(0), priority, key: message.key }
 }

@@ -12,6 +12,7 @@ pub fn read(settings: &mut QueueSettings, words: &[&str]) {
             "buffered" => settings.durability = Durability::Buffered,
             "drop-oldest" => settings.limits.overflow = Overflow::DropOldest,
             "fifo" => settings.ordering = Ordering::Fifo,
+            "by-key" => settings.ordering = Ordering::ByKey,
             "unordered" => settings.ordering = Ordering::Unordered,
             "single" => settings.single_active_consumer = true,
             "paused" => settings.paused = true,

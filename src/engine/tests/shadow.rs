@@ -146,7 +146,9 @@ impl Keep for Shadow {
             for (&(_, sequence), (lane, message)) in
                 self.messages.range((id, Sequence(0))..=(id, Sequence(u64::MAX)))
             {
-                let there = queue.touch(sequence).is_some() || queue.is_untouched(*lane, sequence);
+                let there = queue.touch(sequence).is_some()
+                    || queue.is_parked(sequence)
+                    || queue.is_untouched(*lane, sequence);
                 assert!(there, "{sequence} is kept, but not in the queue");
                 bytes += u64::from(message.content.size());
                 count += 1;

@@ -1,7 +1,16 @@
-use crate::types::{Consumer, Durability, Holder, QueueSettings};
-
 use super::*;
-use crate::types::{Copies, Publication, TopicCommand, Transact, TransactionId};
+use crate::types::{
+    Consumer, Copies, Durability, Holder, OrderingKey, Pick, Publication, QueueSettings, TopicCommand,
+    Transact, TransactionId,
+};
+
+fn pick(sequence: u64, offer: Option<u32>, priority: Priority, key: Option<OrderingKey>) -> Pick {
+    Pick { sequence: Sequence(sequence), size: 2, offer, priority, key }
+}
+
+fn moved(sequence: u64, priority: Priority, key: Option<OrderingKey>, to: Option<Arrival>) -> Moved {
+    Moved { sequence: Sequence(sequence), size: 2, priority, key, to }
+}
 
 fn claim(sequence: u64) -> Claim {
     Claim { sequence: Sequence(sequence), attempt: Attempt(2), epoch: Epoch(3) }
@@ -34,7 +43,7 @@ fn commands() -> Vec<Command> {
                 duration: Duration(1000),
                 consumer: Arc::new(consumer),
             }],
-            picks: vec![Pick { sequence: Sequence(300), size: 2, offer: 0, priority: Priority::default() }],
+            picks: vec![pick(300, Some(0), Priority::default(), None)],
         },
         Command::Ack { queue, claims: vec![claim(1), claim(2)] },
         Command::Nack {
@@ -63,18 +72,31 @@ fn commands() -> Vec<Command> {
             picks: vec![Dropped { sequence: Sequence(300), size: 2, priority: Priority::MAX }],
         },
         Command::Forget { limit: 101 },
+        Command::Grant { queue, offers: Vec::new(), picks: vec![pick(3, Some(1), Priority::MAX, None)] },
         Command::Grant {
             queue,
             offers: Vec::new(),
-            picks: vec![Pick { sequence: Sequence(3), size: 2, offer: 1, priority: Priority::MAX }],
+            picks: vec![
+                pick(3, Some(1), Priority::default(), Some(OrderingKey([4, 5]))),
+                pick(4, None, Priority::default(), Some(OrderingKey([6, 7]))),
+                pick(5, Some(0), Priority::MAX, None),
+            ],
         },
         Command::UpdateQueue { queue, settings },
         Command::Move {
             queue,
             which: Moving::Ready,
             messages: vec![
-                Moved { sequence: Sequence(1), size: 2, priority: Priority::MAX, to: None },
-                Moved { sequence: Sequence(2), size: 3, priority: Priority::default(), to: Some(arrival) },
+                moved(1, Priority::MAX, None, None),
+                moved(2, Priority::default(), None, Some(arrival.clone())),
+            ],
+        },
+        Command::Move {
+            queue,
+            which: Moving::Ready,
+            messages: vec![
+                moved(1, Priority::default(), Some(OrderingKey([1, 2])), None),
+                moved(2, Priority::default(), None, Some(arrival)),
             ],
         },
         Command::Topic(TopicCommand::Create("a/t".parse().unwrap())),

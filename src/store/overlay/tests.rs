@@ -19,7 +19,7 @@ fn stored(first: u64, count: usize) -> Change {
 
 fn touched(sequence: u64) -> Change {
     let (attempt, epoch, lane) = (Attempt(1), Epoch(1), Lane::default());
-    let touch = Touch { attempt, uncounted: 0, epoch, size: 4, lane, state: TouchState::Ready };
+    let touch = Touch { attempt, uncounted: 0, epoch, size: 4, lane, key: None, state: TouchState::Ready };
     Change::Touched { queue: QUEUE, sequence: Sequence(sequence), touch }
 }
 

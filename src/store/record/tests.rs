@@ -10,7 +10,8 @@ fn touch(attempt: u32, lease: Option<Lease>) -> Touch {
 }
 
 fn with(attempt: u32, state: TouchState) -> Touch {
-    Touch { attempt: Attempt(attempt), uncounted: 1, epoch: Epoch(2), size: 3, lane: Lane::default(), state }
+    let (attempt, epoch, lane) = (Attempt(attempt), Epoch(2), Lane::default());
+    Touch { attempt, uncounted: 1, epoch, size: 3, lane, key: None, state }
 }
 
 fn lease(consumer: &Arc<Consumer>) -> Lease {
@@ -72,6 +73,20 @@ fn a_long_record_goes_into_pieces() {
     assert!(pieces.len() > 4);
     assert!(pieces.iter().all(|piece| piece.len() <= VALUE_BYTES_MAX));
     assert_eq!(read(Sequence(1), &pieces), touches);
+}
+
+#[test]
+fn a_key_stands_before_its_state_and_reads_back() {
+    let key = Some(OrderingKey([3, 4]));
+    let touches = Touches::from([
+        (Sequence(10), Touch { key, ..with(0, TouchState::Parked) }),
+        (Sequence(11), Touch { key, ..with(1, TouchState::Delayed { until: Timestamp(9) }) }),
+        (Sequence(12), with(1, TouchState::Ready)),
+    ]);
+    let pieces = encode(Sequence(10), &touches);
+    assert_eq!(read(Sequence(10), &pieces), touches);
+    let parked = [&[0, 0, 1, 2, 3, 64 + 5][..], &3_u64.to_be_bytes(), &4_u64.to_be_bytes()].concat();
+    assert_eq!(pieces[0][13..36], parked[..]);
 }
 
 #[test]

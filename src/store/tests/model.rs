@@ -99,7 +99,7 @@ impl Model {
                 };
                 let leases: Vec<Lease> = offers.iter().map(lease).collect();
                 let grant = |pick: &Pick| {
-                    let place = usize::try_from(pick.offer).unwrap();
+                    let place = usize::try_from(pick.offer.unwrap()).unwrap();
                     self.grant(*queue, *pick, &leases[place])
                 };
                 return picks.iter().map(grant).collect();
@@ -205,8 +205,8 @@ impl Model {
         let free = state.touched.iter().filter(|(_, touch)| touch.is_ready()).map(|(sequence, _)| *sequence);
         let untouched = (frontier(&state.record).0..state.record.next_sequence.0).map(Sequence);
         let pick = |sequence: Sequence| {
-            let offer = u32::try_from(sequence.0 % 2).unwrap();
-            Pick { sequence, size: content(queue, sequence).size(), offer, priority: Priority::default() }
+            let (offer, size) = (u32::try_from(sequence.0 % 2).ok(), content(queue, sequence).size());
+            Pick { sequence, size, offer, priority: Priority::default(), key: None }
         };
         let offer = |n| Offer {
             holder: Holder::Receive(HolderId(index + n)),
@@ -403,6 +403,7 @@ pub(super) fn touch(attempt: u32) -> Touch {
         epoch: Epoch(1),
         size: 4,
         lane: Lane::default(),
+        key: None,
         state: TouchState::Ready,
     }
 }
