@@ -128,7 +128,7 @@ impl Pass<'_> {
             }
             Turn::Nobody => None,
         };
-        // At most once, nothing is in anybody's hands: whoever comes next gets it, but in order.
+        // At most once, nothing is parked, as nothing is in anybody's hands for long.
         if holder.is_none() && (self.queue.at_most_once() || self.room == 0) {
             return Go::Stop;
         }
@@ -144,7 +144,7 @@ impl Pass<'_> {
     fn turn(&self, key: Option<OrderingKey>, sequence: Sequence) -> Turn {
         let Some(key) = key else { return Turn::Anyone };
         match self.dealt.get(&key) {
-            Some(_) if self.queue.at_most_once() => Turn::Anyone,
+            Some(Some(_)) if self.queue.at_most_once() => Turn::Anyone,
             Some(Some(holder)) => Turn::Only(self.epoch, *holder),
             Some(None) => Turn::Nobody,
             None => self.queue.turn_of(key, sequence),

@@ -76,6 +76,9 @@ impl Model {
             && let Some(next) = self.queues[at].first_untouched(0)
         {
             let reply = grant(self, next);
+            if reply == "none" && self.queues[at].settings.at_most_once {
+                break;
+            }
             if reply == "none" {
                 self.queues[at].messages[next].state = State::Parked;
             } else {

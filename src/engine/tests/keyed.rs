@@ -39,7 +39,10 @@ impl<K: Keep> Script<K> {
                 (None, Turn::Only(of, by)) => (of, by) == (epoch, holder),
                 (None, Turn::Nobody) => false,
             };
-            let ours = queue.at_most_once() || message.key.is_none_or(free);
+            let ours = message.key.is_none_or(free);
+            if !ours && queue.at_most_once() {
+                break;
+            }
             dealt.extend(message.key.map(|key| (key, ours)));
             given += usize::from(ours);
             picks.push(Pick { offer: ours.then_some(0), ..pick(sequence, message) });
