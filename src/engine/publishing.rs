@@ -129,7 +129,7 @@ fn waiting(
         let size = usize::try_from(place).ok().and_then(|place| messages.get(place))?.size();
         let (_, lane) = *lanes.next().filter(|&&(at, _)| at == place)?;
         let (attempt, epoch, state) = (Attempt(0), Epoch(0), TouchState::Delayed { until: now.after(delay) });
-        Some((place, Touch { attempt, uncounted: 0, epoch, size, lane, state }))
+        Some((place, Touch { attempt, uncounted: 0, epoch, size, lane, key: None, state }))
     };
     delays.iter().filter_map(touch).collect()
 }

@@ -108,9 +108,7 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
         return Err(Invalid::over_limit(format!("messages[{place}]"), problem));
     }
     attributes(&field("attributes"), &checked.attributes)?;
-    let unsupported = [
-        ("time_to_live", checked.time_to_live.is_some(), "a time to live is"),
-    ];
+    let unsupported = [("time_to_live", checked.time_to_live.is_some(), "a time to live is")];
     for (name, set, what) in unsupported {
         if set {
             return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
