@@ -94,6 +94,7 @@ impl Run {
                 lanes,
                 next_sequence: self.next,
                 remembered_from: Sequence(1),
+                expiring_before: Sequence(0),
             };
             self.store.begin_checkpoint(self.last, EngineRecord::default(), [record].into_iter().collect());
         }

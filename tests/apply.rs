@@ -133,7 +133,7 @@ async fn a_queue_in_use_is_changed_to_what_the_file_says() {
         max_attempts = 3
         retry_initial = "2s"
         dead_letter_queue = "z"
-        time_to_live = "0s"
+        time_to_live = "1h"
         [queues.z]
     "#;
     let (_directory, path) = file(declared);
@@ -144,6 +144,12 @@ async fn a_queue_in_use_is_changed_to_what_the_file_says() {
     let settings = &a["settings"];
     assert_eq!((&settings["max_attempts"], &settings["dead_letter_queue"]), (&json!(3), &json!("z")));
     assert_eq!((&settings["lease_duration"], &a["ready"]), (&json!("45s"), &json!(1)));
+    assert_eq!(settings["time_to_live"], "1h");
     let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
     assert_eq!(actions(&steps), [("z", "none", false), ("a", "none", false)]);
+    let (_other, path) = file("[queues.a]\ntime_to_live = \"0s\"\n");
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("a", "update", true)], "none from now on");
+    let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
+    assert_eq!(actions(&steps), [("a", "none", false)]);
 }

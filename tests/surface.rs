@@ -1,4 +1,4 @@
-//! What the API names and this version does not do: every such field is refused, none is taken and ignored.
+//! What is out of bounds is refused by name: no field is taken and ignored.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
@@ -27,14 +27,13 @@ async fn ready(raw: &mut Raw) -> u64 {
 
 /// A queue whose settings were half ignored would be a queue that breaks its promises.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_is_not_built_is_refused_by_name() {
+async fn a_setting_that_can_not_be_had_is_refused_by_name() {
     use proto::QueueSettings as Settings;
     let (_server, mut raw) = server_with_queue().await;
-    let second = Some(Duration { seconds: 1, nanos: 0 });
+    let negative = Some(Duration { seconds: -1, nanos: 0 });
     let two_days = Some(Duration { seconds: 172_800, nanos: 0 });
     let backoff = proto::RetryBackoff { initial: None, multiplier: 2.0, max: None };
     for (field, settings) in [
-        ("ordering", Settings { ordering: proto::Ordering::ByKey.into(), ..Default::default() }),
         ("ordering", Settings { ordering: 99, ..Default::default() }),
         ("delivery", Settings { delivery: 99, ..Default::default() }),
         ("durability", Settings { durability: 99, ..Default::default() }),
@@ -43,7 +42,7 @@ async fn a_setting_that_is_not_built_is_refused_by_name() {
         ("retry_backoff.initial", Settings { retry_backoff: Some(backoff), ..Default::default() }),
         ("dead_letter_queue", Settings { dead_letter_queue: "a b".to_owned(), ..Default::default() }),
         ("dead_letter_queue", Settings { dead_letter_queue: "other/dead".to_owned(), ..Default::default() }),
-        ("time_to_live", Settings { time_to_live: second, ..Default::default() }),
+        ("time_to_live", Settings { time_to_live: negative, ..Default::default() }),
         ("overflow", Settings { overflow: proto::Overflow::DropOldest.into(), ..Default::default() }),
         ("overflow", Settings { overflow: 99, ..Default::default() }),
         ("deduplication_window", Settings { deduplication_window: two_days, ..Default::default() }),
@@ -57,7 +56,7 @@ async fn a_setting_that_is_not_built_is_refused_by_name() {
 
 /// One bad message refuses the whole call: all or none.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_with_a_field_that_is_not_built_is_refused_by_place() {
+async fn a_message_with_a_field_out_of_bounds_is_refused_by_place() {
     use proto::Message;
     let (_server, mut raw) = server_with_queue().await;
     let second = Some(Duration { seconds: 1, nanos: 0 });
@@ -67,11 +66,13 @@ async fn a_message_with_a_field_that_is_not_built_is_refused_by_place() {
         |key: String, value: String| Message { attributes: [(key, value)].into(), ..Default::default() };
     let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
     for (field, message) in [
-        ("ordering_key", Message { ordering_key: "k".to_owned(), ..Default::default() }),
+        ("ordering_key", Message { ordering_key: "k".repeat(257), ..Default::default() }),
         ("priority", Message { priority: 10, ..Default::default() }),
         ("delay", Message { delay: negative, ..Default::default() }),
         ("delay", Message { delay: two_months, ..Default::default() }),
-        ("time_to_live", Message { time_to_live: second, ..Default::default() }),
+        ("time_to_live", Message { time_to_live: negative, ..Default::default() }),
+        ("time_to_live", Message { time_to_live: Some(Duration::default()), ..Default::default() }),
+        ("delay", Message { time_to_live: second, delay: second, ..Default::default() }),
         ("deduplication_id", Message { deduplication_id: "d".repeat(257), ..Default::default() }),
         ("attributes", attributes("bbq-reason".to_owned(), String::new())),
         ("attributes", attributes(String::new(), String::new())),

@@ -108,6 +108,7 @@ impl Broker {
                 }
             }
             Notice::Loaded(loaded) => self.on_loaded(loaded)?,
+            Notice::FrontRead(loaded) => self.on_front_read(batch, &loaded)?,
             Notice::DeadRead(loaded) => self.on_dead_read(batch, loaded)?,
             Notice::Sized(sized) => self.on_sized(batch, sized)?,
             Notice::Drain(done) => {
@@ -127,22 +128,30 @@ impl Broker {
     /// Takes what was read. What is ready and in no overlay is on disk; if it is not, something confirmed is lost, and to
     /// go on would hide it.
     fn on_loaded(&mut self, loaded: Loaded) -> Result<(), Stopped> {
+        self.check_found(&loaded)?;
         let Loaded { queue: id, lane, first, kind, messages } = loaded;
         let messages = messages.map_err(|error| Stopped(error.into()))?;
-        let found = match kind {
-            Kind::Returned => messages.first().is_some_and(|message| message.sequence == first),
-            Kind::Untouched => !messages.is_empty(),
-        };
-        let ready = self.engine.queue(id).is_some_and(|queue| match kind {
-            Kind::Returned => queue.is_ready(lane, first),
-            Kind::Untouched => queue.is_untouched(lane, first),
-        });
-        if !found && ready && matches!(self.store.lookup(LaneId::new(id, lane), first), Lookup::Cold) {
-            return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
-        }
         if let Some(counter) = self.consumers.counter_mut(id) {
             counter.ahead.finished(lane, first, kind, messages);
             self.restless.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Stops if what was to be read is not there, or could not be read.
+    pub(super) fn check_found(&self, loaded: &Loaded) -> Result<(), Stopped> {
+        let Loaded { queue: id, lane, first, kind, messages } = loaded;
+        let messages = messages.as_ref().map_err(|error| Stopped(error.clone().into()))?;
+        let found = match kind {
+            Kind::Returned => messages.first().is_some_and(|message| message.sequence == *first),
+            Kind::Untouched => !messages.is_empty(),
+        };
+        let ready = self.engine.queue(*id).is_some_and(|queue| match kind {
+            Kind::Returned => queue.is_ready(*lane, *first),
+            Kind::Untouched => queue.is_untouched(*lane, *first),
+        });
+        if !found && ready && matches!(self.store.lookup(LaneId::new(*id, *lane), *first), Lookup::Cold) {
+            return Err(Stopped(format!("message {first} of queue {} is in no state file", id.0).into()));
         }
         Ok(())
     }
@@ -310,6 +319,7 @@ impl Broker {
             return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
         }
         self.tallies.remove(queue);
+        self.lapses.forget(queue);
         for holder in holders {
             self.end(batch, holder, BrokerError::NoQueue(name.clone()));
         }

@@ -1,4 +1,4 @@
-//! Attributes of a message that stays as it was encoded.
+//! Attributes and times of a message that stays as it was encoded.
 //!
 //! A message is opaque bytes below the service, but what the server itself notes on it are entries of its map `attributes`,
 //! field 2, each a field of its own: `12 length (0a length key) (12 length value)`. So they are appended, and taken away
@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::types::{Content, OrderingKey};
+use crate::types::{Content, Duration, OrderingKey};
 
 /// The number and kind of `attributes`.
 const ATTRIBUTES: u64 = 2 << 3 | 2;
@@ -14,6 +14,42 @@ const ATTRIBUTES: u64 = 2 << 3 | 2;
 const ORDERING_KEY: u64 = 3 << 3 | 2;
 const KEY: u64 = 1 << 3 | 2;
 const VALUE: u64 = 2 << 3 | 2;
+/// The same of `delay` and of `time_to_live`, and of what is in these: seconds and nanoseconds.
+const DELAY: u64 = 5 << 3 | 2;
+const TIME_TO_LIVE: u64 = 6 << 3 | 2;
+const SECONDS: u64 = 1 << 3;
+const NANOS: u64 = 2 << 3;
+
+/// The message's own time to live, rounded up to milliseconds as the wire's times are. What is no time is none.
+pub(crate) fn time_to_live(content: &Content) -> Option<Duration> {
+    let bytes = &content.0[..];
+    let mut found = None;
+    for field in Fields::of(bytes).filter(|field| field.tag == TIME_TO_LIVE) {
+        let (mut seconds, mut nanos) = found.unwrap_or((0, 0));
+        let time = &bytes[field.inner?];
+        for part in Fields::of(time) {
+            match (part.tag, part.number) {
+                (SECONDS, Some(number)) => seconds = number,
+                (NANOS, Some(number)) => nanos = number,
+                _ => {}
+            }
+        }
+        found = Some((seconds, nanos));
+    }
+    let (seconds, nanos) = found?;
+    Some(Duration(seconds.checked_mul(1000)?.checked_add(nanos.div_ceil(1_000_000))?))
+}
+
+/// The message without a delay and a time to live of its own: where it arrives anew, these have had their effect.
+pub(crate) fn untimed(content: &Content) -> Content {
+    let bytes = &content.0[..];
+    let is_time = |field: &Field| matches!(field.tag, DELAY | TIME_TO_LIVE);
+    if !Fields::of(bytes).any(|field| is_time(&field)) {
+        return content.clone();
+    }
+    let rest = Fields::of(bytes).filter(|field| !is_time(field));
+    Content(rest.flat_map(|field| bytes[field.whole].iter().copied()).collect())
+}
 
 /// The message without the attributes whose keys begin with `prefix`, and with these instead.
 pub(crate) fn replace(content: &Content, prefix: &str, attributes: &[(String, String)]) -> Content {
@@ -57,6 +93,8 @@ struct Field {
     tag: u64,
     whole: Range<usize>,
     inner: Option<Range<usize>>,
+    /// What it is, if it is a number.
+    number: Option<u64>,
 }
 
 impl Field {
@@ -102,9 +140,9 @@ impl<'a> Fields<'a> {
     fn field(&self) -> Option<Field> {
         let mut at = self.at;
         let tag = self.varint(&mut at)?;
-        let mut inner = None;
+        let (mut inner, mut number) = (None, None);
         match tag & 7 {
-            0 => _ = self.varint(&mut at)?,
+            0 => number = Some(self.varint(&mut at)?),
             1 => at = at.checked_add(8)?,
             2 => {
                 let length = usize::try_from(self.varint(&mut at)?).ok()?;
@@ -114,7 +152,7 @@ impl<'a> Fields<'a> {
             5 => at = at.checked_add(4)?,
             _ => return None,
         }
-        (at <= self.bytes.len()).then_some(Field { tag, whole: self.at..at, inner })
+        (at <= self.bytes.len()).then_some(Field { tag, whole: self.at..at, inner, number })
     }
 }
 
@@ -125,7 +163,7 @@ impl Iterator for Fields<'_> {
         if self.at >= self.bytes.len() {
             return None;
         }
-        let rest = Field { tag: 0, whole: self.at..self.bytes.len(), inner: None };
+        let rest = Field { tag: 0, whole: self.at..self.bytes.len(), inner: None, number: None };
         let field = self.field().unwrap_or(rest);
         self.at = field.whole.end;
         Some(field)
@@ -195,6 +233,28 @@ mod tests {
         );
         let bare = replace(&again, "bbq-", &[]);
         assert_eq!(Plain::decode(&bare.0[..]).unwrap(), plain(&[("kind", "a")]));
+    }
+
+    #[test]
+    fn a_time_to_live_is_read_and_taken_away() {
+        let whole = |seconds, nanos| {
+            let time = prost_types::Duration { seconds, nanos }.encode_to_vec();
+            let mut bytes = plain(&[("kind", "a")]).encode_to_vec();
+            put_varint(&mut bytes, DELAY);
+            bytes.extend([2, 8, 1]);
+            put_varint(&mut bytes, TIME_TO_LIVE);
+            put_varint(&mut bytes, time.len() as u64);
+            Content([bytes, time].concat().into())
+        };
+        for (seconds, nanos, ms) in [(0, 1, 1), (1, 0, 1000), (300, 500_000_001, 300_501), (0, 0, 0)] {
+            let content = whole(seconds, nanos);
+            assert_eq!(time_to_live(&content), Some(Duration(ms)), "{seconds} {nanos}");
+            assert_eq!(untimed(&content), self::content(&plain(&[("kind", "a")])));
+        }
+        assert_eq!(time_to_live(&content(&plain(&[]))), None);
+        // Of a field that is sent twice, both count, the later first.
+        let twice = [&[0x32, 2, 8, 9][..], &[0x32, 5, 16, 0x80, 0x84, 0xaf, 0x5f]].concat();
+        assert_eq!(time_to_live(&Content(twice.into())), Some(Duration(9200)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What changes queues in use: other settings, and messages that go from one to another.
 
 use super::answers::found;
+use super::attributes;
 use super::batch::Batch;
 use super::error::BrokerError;
 use super::request::QueueView;
@@ -74,13 +75,16 @@ impl Broker {
             let to = match to {
                 Some((target, content)) => {
                     let target = found(&self.engine, &target)?;
-                    Some(Arrival { queue: target.record().id, content })
+                    Some(Arrival { queue: target.record().id, content: attributes::untimed(&content) })
                 }
                 None => None,
             };
             moves.push(Moved { sequence, size, priority, key, to });
         }
-        match self.act(batch, Command::Move { queue, which: Moving::Ready, messages: moves }) {
+        let outcome = self.act(batch, Command::Move { queue, which: Moving::Ready, messages: moves });
+        // What was behind them may be in front now.
+        self.restless.insert(queue);
+        match outcome {
             Outcome::Moved { messages } => {
                 metrics::counter!("bbq_messages_redriven_total").increment(messages);
                 Ok(messages)

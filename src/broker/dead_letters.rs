@@ -207,7 +207,10 @@ fn letter(queue: &Queue, message: &StoredMessage, target: QueueId) -> Moved {
         ("sequence", sequence.to_string()),
     ];
     let notes = notes.map(|(key, value)| (format!("{PREFIX}{key}"), value));
-    let to = Arrival { queue: target, content: attributes::replace(content, PREFIX, &notes) };
+    let to = Arrival {
+        queue: target,
+        content: attributes::replace(&attributes::untimed(content), PREFIX, &notes),
+    };
     let priority = touch.map(|touch| touch.lane.priority()).unwrap_or_default();
     Moved { sequence: *sequence, size: content.size(), priority, key: None, to: Some(to) }
 }

@@ -6,16 +6,17 @@ use super::batch::Batch;
 use super::consumers::{Counter, Line};
 use super::gauges;
 use super::keyed;
+use super::lapses::is_over;
 use super::outbox::{Answer, Departure};
 use super::read_ahead::{ReadAhead, Wanted};
-use super::request::{Delivery, Feed};
+use super::request::{Delivery, Feed, Notice};
 use super::task::Broker;
 use super::walk::{self, Go, Step};
 use crate::engine::{Dealer, Granted, Outcome, Queue};
 use crate::store::{Lookup, Pressure, Store};
 use crate::types::{
-    Attempt, Command, Epoch, HolderId, Lane, LaneId, Offer, OrderingKey, Pick, Priority, QueueId, Receipt,
-    Sequence, StoredMessage, Touch,
+    Attempt, Command, Dropped, Epoch, HolderId, Lane, LaneId, Offer, OrderingKey, Pick, Priority, QueueId,
+    Receipt, Sequence, StoredMessage, Timestamp, Touch,
 };
 
 /// The most messages that one pass hands out, so that an entry stays small.
@@ -26,6 +27,17 @@ const RETURNED_MAX: usize = 256;
 /// The most messages that one read fetches ahead: they are small, or the bytes bound them.
 const READ_MAX: usize = 4096;
 
+/// The most grants of a queue in one entry, with what has lapsed between them.
+const ROUNDS_MAX: usize = 1024;
+
+/// What is left after one grant.
+struct Round {
+    /// What comes next is on disk.
+    cold: bool,
+    /// There is more, behind something that lapses.
+    again: bool,
+}
+
 /// What one pass over a queue found.
 #[derive(Default)]
 pub(super) struct Deal {
@@ -35,6 +47,10 @@ pub(super) struct Deal {
     /// Which messages, in order, each with the place of its taker.
     picks: Vec<Pick>,
     messages: Vec<StoredMessage>,
+    /// What was met before that and has no time to live left.
+    over: Vec<Dropped>,
+    /// Such a one was met behind others, which have to go first.
+    pub(super) again: bool,
     /// Something ready was met that is on disk.
     pub(super) cold: bool,
 }
@@ -51,29 +67,52 @@ impl Broker {
         }
         for id in std::mem::take(&mut self.restless) {
             self.dispatch_queue(batch, id);
+            self.watch(batch, id, None);
         }
     }
 
     fn dispatch_queue(&mut self, batch: &mut Batch, id: QueueId) {
-        let Some(queue) = self.engine.queue(id) else { return };
-        let Some(counter) = self.consumers.counter_mut(id) else { return };
-        let epoch = self.engine.record().epoch;
-        let deal = if queue.by_key() {
+        let (mut cold, mut rounds) = (false, 0);
+        while let Some(round) = self.deal_round(batch, id) {
+            cold = round.cold;
+            rounds += 1;
+            if !round.again {
+                break;
+            }
+            if rounds == ROUNDS_MAX || batch.bytes() >= self.settings.entry_bytes {
+                self.restless.insert(id);
+                break;
+            }
+        }
+        if rounds > 0 {
+            self.read_ahead(id, cold);
+            self.answer_last_calls(batch, id);
+        }
+    }
+
+    /// Deals as far as one grant goes; nothing if there is nobody to deal to.
+    fn deal_round(&mut self, batch: &mut Batch, id: QueueId) -> Option<Round> {
+        let (epoch, now) = (self.engine.record().epoch, batch.now);
+        let queue = self.engine.queue(id)?;
+        let counter = self.consumers.counter_mut(id)?;
+        let mut deal = if queue.by_key() {
             let room = self.settings.parked_messages_max.saturating_sub(self.engine.parked());
-            keyed::deal(&self.store, queue, epoch, room, counter)
+            keyed::deal(&self.store, queue, (epoch, now), room, counter)
         } else {
-            deal(&self.store, queue, epoch, counter)
+            deal(&self.store, queue, epoch, now, counter)
         };
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
-        let cold = deal.cold;
+        let round = Round { cold: deal.cold, again: deal.again };
+        if !deal.over.is_empty() {
+            self.lapse(batch, id, std::mem::take(&mut deal.over));
+        }
         if !deal.picks.is_empty() {
             self.grant(batch, id, deal);
             self.took_turns(id);
         }
-        self.read_ahead(id, cold);
-        self.answer_last_calls(batch, id);
+        Some(round)
     }
 
     /// Where consumers wait for each other, one that has got something or left may have made room for the next.
@@ -177,15 +216,15 @@ impl Broker {
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         let Some(wanted) = wanted(&self.store, queue, counter, bytes) else { return };
         counter.ahead.started(bytes);
-        wanted.fetch(self.store.reader(), id, self.notices.clone());
+        wanted.fetch(self.store.reader(), id, self.notices.clone(), Notice::Loaded);
     }
 }
 
-fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> Deal {
+fn deal(store: &Store, queue: &Queue, epoch: Epoch, now: Timestamp, counter: &mut Counter) -> Deal {
     let mut deal = Deal::default();
     let Counter { dispatch, ahead, .. } = counter;
     let mut dealer = Dealer::new(queue, epoch);
-    let barrier = queue.barrier();
+    let (barrier, expires) = (queue.barrier(), queue.may_expire());
     for priority in queue.ready_priorities() {
         let go = walk::through((store, queue, priority), ahead, |step| {
             if deal.picks.len() >= PICKS_MAX || !dealer.hungry(dispatch) {
@@ -199,6 +238,9 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> De
                 return Go::Stop;
             }
             let size = message.content.size();
+            if expires && is_over(queue, &message, now) {
+                return deal.lapse(Dropped { sequence: message.sequence, size, priority });
+            }
             let Some(holder) = dealer.deal(dispatch, size) else { return Go::Stop };
             deal.give(Some(holder), lane, None, message);
             Go::On
@@ -213,6 +255,16 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, counter: &mut Counter) -> De
 impl Deal {
     pub(super) fn len(&self) -> usize {
         self.picks.len()
+    }
+
+    /// A message is not handed out, because its time is over. It can go only once those before it have.
+    pub(super) fn lapse(&mut self, pick: Dropped) -> Go {
+        if !self.picks.is_empty() || self.over.len() >= PICKS_MAX {
+            self.again = true;
+            return Go::Stop;
+        }
+        self.over.push(pick);
+        Go::On
     }
 
     /// To a holder, or to nobody: then it is parked.

@@ -61,6 +61,19 @@ pub enum BrokerError {
          use an UNORDERED queue"
     )]
     NoDelays(QueueName),
+    /// A message would have no time left when its delay ends.
+    #[error(
+        "a message's delay is {delay} ms, and in queue {queue} its time is over after {limit} ms (time_to_live): shorten the \
+         delay, or change the queue"
+    )]
+    LateDelay {
+        /// The queue.
+        queue: QueueName,
+        /// The delay in milliseconds.
+        delay: u64,
+        /// The queue's time to live in milliseconds.
+        limit: u64,
+    },
     /// There are as many messages with a delay as there may be.
     #[error(
         "all queues together hold {held} messages that were published with a delay, and may hold {limit} \

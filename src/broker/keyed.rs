@@ -8,10 +8,13 @@ use std::collections::HashMap;
 use super::attributes::ordering_key;
 use super::consumers::Counter;
 use super::dispatching::{Deal, PICKS_MAX};
+use super::lapses::is_over;
 use super::walk::{self, Go, Step};
 use crate::engine::{Dealer, Dispatch, Queue, Turn};
 use crate::store::{Lookup, Store};
-use crate::types::{Epoch, HolderId, Lane, LaneId, OrderingKey, Priority, Sequence, StoredMessage};
+use crate::types::{
+    Dropped, Epoch, HolderId, Lane, LaneId, OrderingKey, Priority, Sequence, StoredMessage, Timestamp,
+};
 
 /// The most messages of one key that follow its first within a pass.
 pub(super) const RUN_MAX: usize = 64;
@@ -23,6 +26,8 @@ struct Pass<'a> {
     store: &'a Store,
     queue: &'a Queue,
     epoch: Epoch,
+    now: Timestamp,
+    expires: bool,
     dealer: Dealer,
     /// Whom the latest message of a key went to in this pass; nobody, if one was parked.
     dealt: HashMap<OrderingKey, Option<HolderId>>,
@@ -32,9 +37,16 @@ struct Pass<'a> {
 }
 
 /// One pass over a queue, in which at most `room` messages are parked.
-pub(super) fn deal(store: &Store, queue: &Queue, epoch: Epoch, room: u64, counter: &mut Counter) -> Deal {
+pub(super) fn deal(
+    store: &Store,
+    queue: &Queue,
+    (epoch, now): (Epoch, Timestamp),
+    room: u64,
+    counter: &mut Counter,
+) -> Deal {
     let (dealer, dealt, deal) = (Dealer::new(queue, epoch), HashMap::new(), Deal::default());
-    let mut pass = Pass { store, queue, epoch, dealer, dealt, room, deal };
+    let expires = queue.may_expire();
+    let mut pass = Pass { store, queue, epoch, now, expires, dealer, dealt, room, deal };
     if pass.heads(counter) == Go::On {
         let Counter { dispatch, ahead, .. } = counter;
         walk::untouched((store, queue, Priority::default()), ahead, |step| match step {
@@ -66,6 +78,15 @@ impl Pass<'_> {
                 continue;
             };
             let size = message.content.size();
+            if self.lapses(&message) {
+                if self.lapse(&message) == Go::Stop {
+                    return Go::Stop;
+                }
+                // What comes behind it of its key is looked at in the next round.
+                self.deal.again = true;
+                self.dealt.extend(self.queue.key_of(head).map(|key| (key, None)));
+                continue;
+            }
             let Some(holder) = self.dealer.deal(&mut counter.dispatch, size) else { return Go::Stop };
             let key = self.queue.key_of(head);
             self.give(counter, holder, key, message);
@@ -82,13 +103,23 @@ impl Pass<'_> {
         let (run, more) = self.queue.run_behind(head, RUN_MAX);
         for next in run {
             let message = if self.deal.len() < PICKS_MAX { self.find(counter, next) } else { None };
-            let Some(message) = message else { return false };
+            let Some(message) = message.filter(|message| !self.lapses(message)) else { return false };
             if !self.dealer.deal_to(&mut counter.dispatch, holder, message.content.size()) {
                 return false;
             }
             self.give(counter, holder, Some(key), message);
         }
         !more
+    }
+
+    /// Whether the time of a message is over.
+    fn lapses(&self, message: &StoredMessage) -> bool {
+        self.expires && is_over(self.queue, message, self.now)
+    }
+
+    fn lapse(&mut self, message: &StoredMessage) -> Go {
+        let (sequence, size) = (message.sequence, message.content.size());
+        self.deal.lapse(Dropped { sequence, size, priority: Priority::default() })
     }
 
     fn give(
@@ -115,6 +146,9 @@ impl Pass<'_> {
     fn meet(&mut self, dispatch: &mut Dispatch, message: StoredMessage) -> Go {
         if self.is_over(dispatch) {
             return Go::Stop;
+        }
+        if self.lapses(&message) {
+            return self.lapse(&message);
         }
         let (size, key) = (message.content.size(), ordering_key(&message.content));
         let holder = match self.turn(key, message.sequence) {

@@ -23,6 +23,7 @@ mod handle;
 mod hashes;
 mod inbox;
 mod keyed;
+mod lapses;
 mod outbox;
 mod peek;
 mod publication;

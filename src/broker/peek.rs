@@ -37,7 +37,8 @@ impl Broker {
     ) -> PeekJob {
         let id = queue.record().id;
         let Page { items: found, next } = touched(queue, window, |sequence, touch| {
-            let its = MessageState::of(touch);
+            let behind = touch.is_ready() && queue.is_behind(sequence);
+            let its = if behind { MessageState::Parked } else { MessageState::of(touch) };
             let wanted = state.is_none_or(|state| state == its);
             wanted.then(|| {
                 let message = match self.store.lookup(LaneId::new(id, touch.lane), sequence) {
@@ -49,10 +50,33 @@ impl Broker {
         });
         let (cold, count, horizon) = (Vec::new(), window.count, next.unwrap_or(END));
         let mut job = PeekJob { reply, found, cold, count, horizon, queue: id, bytes };
+        self.add_parked(queue, window.from, state, &mut job);
         if state.is_none_or(|state| state == MessageState::Ready) {
             self.add_untouched(queue, window.from, &mut job);
         }
         job
+    }
+
+    /// Adds what was stepped over in a BY_KEY queue, as many as may be shown.
+    fn add_parked(&self, queue: &Queue, from: Sequence, state: Option<MessageState>, job: &mut PeekJob) {
+        let lane = Lane::default();
+        let mut shown = 0;
+        for (looked, (sequence, _, open)) in queue.parked_from(from).enumerate() {
+            if looked == LOOK_MAX || shown > job.count {
+                job.horizon = job.horizon.min(sequence);
+                return;
+            }
+            let its = if open { MessageState::Ready } else { MessageState::Parked };
+            if state.is_some_and(|state| state != its) {
+                continue;
+            }
+            shown += 1;
+            let message = match self.store.lookup(LaneId::new(job.queue, lane), sequence) {
+                Lookup::Hot(message) => Some(message),
+                Lookup::Cold | Lookup::Gone => None,
+            };
+            job.found.push(Found { sequence, lane, state: its, touch: None, message });
+        }
     }
 
     /// A look at the first message that was never leased.

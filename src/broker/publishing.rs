@@ -317,11 +317,18 @@ impl Broker {
     }
 }
 
-/// Refuses a delay where messages keep their order.
+/// Refuses a delay where messages keep their order, and one that leaves no time.
 pub(super) fn may_wait(queue: &Queue, facts: &[(u32, Facts)]) -> Result<(), BrokerError> {
-    let waits = |(_, facts): &(u32, Facts)| facts.delay > Duration::default();
-    if !queue.takes_delays() && facts.iter().any(waits) {
-        return Err(BrokerError::NoDelays(queue.record().name.clone()));
+    let longest = facts.iter().map(|(_, facts)| facts.delay).max().unwrap_or_default();
+    if longest == Duration::default() {
+        return Ok(());
+    }
+    let (name, limit) = (&queue.record().name, queue.settings().time_to_live);
+    if !queue.takes_delays() {
+        return Err(BrokerError::NoDelays(name.clone()));
+    }
+    if limit > Duration::default() && longest >= limit {
+        return Err(BrokerError::LateDelay { queue: name.clone(), delay: longest.0, limit: limit.0 });
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ pub(super) enum Wanted {
 }
 
 /// What came of it.
+#[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) queue: QueueId,
     pub(super) lane: Lane,
@@ -48,7 +49,7 @@ pub(super) struct Loaded {
 }
 
 /// What kind of messages was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Returned,
     Untouched,
@@ -157,6 +158,7 @@ impl Wanted {
         reader: Reader,
         queue: QueueId,
         notices: tokio::sync::mpsc::UnboundedSender<Notice>,
+        notice: fn(Loaded) -> Notice,
     ) {
         let (lane, first, kind) = match &self {
             Self::Returned { lane, sequences } => {
@@ -168,7 +170,7 @@ impl Wanted {
         tokio::spawn(async move {
             let messages = read.await.unwrap_or_else(Err);
             // If the broker is gone, nobody wants it.
-            let _ = notices.send(Notice::Loaded(Loaded { queue, lane, first, kind, messages }));
+            let _ = notices.send(notice(Loaded { queue, lane, first, kind, messages }));
         });
     }
 

@@ -237,6 +237,8 @@ pub(super) enum Notice {
     Taken(HolderId, Vec<u32>),
     /// Messages were read from disk.
     Loaded(super::read_ahead::Loaded),
+    /// What stands in front of a queue was.
+    FrontRead(super::read_ahead::Loaded),
     /// Dead messages were.
     DeadRead(super::read_ahead::Loaded),
     /// Sizes were read from disk.

@@ -18,6 +18,7 @@ use super::gauges::{self, DepthsSender};
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::inbox::Inbox;
+use super::lapses::Lapses;
 use super::outbox::{Departure, Outbox};
 use super::publishing::Parked;
 use super::request::{Arrival, Notice, Request};
@@ -50,6 +51,7 @@ pub struct Broker {
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
     pub(super) dead_letters: DeadLetters,
+    pub(super) lapses: Lapses,
     pub(super) draining: bool,
     pub(super) tallies: Tallies,
     pub(super) board: BoardMaker,
@@ -99,6 +101,7 @@ impl Broker {
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
             dead_letters: DeadLetters::default(),
+            lapses: Lapses::default(),
             draining: false,
             tallies: Tallies::default(),
             board: BoardMaker::new(),
@@ -147,6 +150,7 @@ impl Broker {
         self.act(&mut first, Command::StartEpoch);
         self.commit(first)?;
         self.note_all_dead();
+        self.watch_all();
         let every = Duration::from_millis(self.store.options().checkpoint_interval_ms.max(1));
         let mut checkpoints = tokio::time::interval(every);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -179,7 +183,7 @@ impl Broker {
         let ready = !self.busy();
         let publishers = ready && self.admits();
         let now = self.clock.now();
-        let deadline = self.engine.next_deadline();
+        let deadline = self.engine.next_deadline().into_iter().chain(self.next_lapse()).min();
         let pause = deadline.map_or(Duration::MAX, |at| at.since(now).into());
         let board = self.board.due();
         let inbox = &mut self.inbox;
@@ -235,6 +239,7 @@ impl Broker {
         if self.engine.next_deadline().is_some_and(|at| at <= batch.now) {
             self.act(batch, Command::Expire { limit: EXPIRE_LIMIT });
         }
+        self.lapse_due(batch);
         while batch.bytes() < self.settings.entry_bytes {
             let admit = self.admits();
             let notice = self.inbox.notices.try_recv();

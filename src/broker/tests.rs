@@ -18,6 +18,7 @@ use crate::types::{
 };
 
 mod dead_letters;
+mod lapses;
 
 struct Rig {
     handle: Handle,
@@ -30,8 +31,19 @@ impl Rig {
     }
 
     fn with(path: &Path, options: &StoreOptions, settings: Settings) -> Self {
-        let (handle, broker) = start(store::open(path, options).unwrap(), settings).unwrap();
+        let (handle, broker) = start(Self::store(path, options), settings).unwrap();
         Self { handle, task: tokio::spawn(broker.run()) }
+    }
+
+    /// Opens a directory. A reader of a broker that was killed may hold it until its read is done.
+    fn store(path: &Path, options: &StoreOptions) -> store::Opened {
+        for _ in 0..2000 {
+            match store::open(path, options) {
+                Err(store::OpenError::Locked { .. }) => std::thread::sleep(StdDuration::from_millis(10)),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("{} is still locked", path.display())
     }
 
     async fn create(&self, settings: QueueSettings) -> QueueName {

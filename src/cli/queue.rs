@@ -150,6 +150,7 @@ fn json(queue: &proto::Queue) -> Value {
         ("delayed", stats.delayed.into()),
         ("leased", stats.leased.into()),
         ("dead", if stats.dead == 0 { Value::Null } else { stats.dead.into() }),
+        ("parked", if stats.parked == 0 { Value::Null } else { stats.parked.into() }),
         ("bytes", stats.bytes.into()),
         ("consumers", stats.consumers.into()),
         ("oldest_published_at", wire_time(stats.oldest_published_at).into()),

@@ -44,7 +44,7 @@ pub(super) struct Settings {
     /// The queue that takes what could not be handled; '' for none
     #[arg(long, value_name = "QUEUE")]
     dead_letter_queue: Option<String>,
-    /// How long a message may wait
+    /// How long a message may wait to be delivered; 0s for no limit [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "duration_text")]
     time_to_live: Option<Duration>,

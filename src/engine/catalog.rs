@@ -32,6 +32,7 @@ impl Engine {
                 lanes: Lanes::default(),
                 next_sequence: Sequence(1),
                 remembered_from: Sequence(1),
+                expiring_before: Sequence(0),
             }),
         );
         self.dirty.insert(id);

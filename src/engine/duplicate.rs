@@ -35,6 +35,8 @@ pub struct Sifted {
     pub lanes: Vec<(u32, Lane)>,
     /// Of those that are to be stored, the places of those that wait, and how long.
     pub delays: Vec<(u32, Duration)>,
+    /// Of those that are to be stored, the place of the last with a time to live of its own.
+    pub expiring: Option<u32>,
 }
 
 impl Remembered {
@@ -113,6 +115,7 @@ impl Queue {
             new: Vec::new(),
             lanes: Vec::new(),
             delays: Vec::new(),
+            expiring: None,
         };
         let mut here: HashMap<DeduplicationId, Sequence> = HashMap::new();
         for &(place, facts) in facts {
@@ -131,6 +134,9 @@ impl Queue {
                 let sequence = next.plus(u64::from(stored));
                 here.insert(id, sequence);
                 sifted.new.push((sequence, id));
+            }
+            if facts.expires {
+                sifted.expiring = Some(stored);
             }
             let waits = self.takes_delays() && facts.delay > Duration::default();
             if waits {

@@ -114,6 +114,12 @@ impl Queue {
         })
     }
 
+    /// What is ready of a priority and comes before what is untouched of it.
+    pub fn first_of(&self, priority: Priority) -> impl Iterator<Item = Sequence> {
+        let heads = self.heads().filter(move |_| self.by_key() && priority == Priority::default());
+        heads.chain(self.returned_of(priority).filter(|_| !self.by_key()))
+    }
+
     /// The ordering key of a message that is touched or parked.
     #[must_use]
     pub fn key_of(&self, sequence: Sequence) -> Option<OrderingKey> {

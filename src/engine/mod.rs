@@ -184,6 +184,7 @@ impl Engine {
             Command::PurgeQueue { queue } => self.purge(queue, effects),
             Command::Publish { queue, messages, facts } => self.publish(queue, messages, &facts, effects),
             Command::Drop { queue, picks } => self.drop_messages(queue, &picks, effects),
+            Command::Lapse { queue, picks } => self.lapse(queue, &picks, effects),
             Command::Forget { limit } => self.forget(limit),
             Command::Grant { queue, offers, picks } => self.grant(queue, &offers, &picks, effects),
             Command::Ack { queue, claims } => self.ack(queue, &claims, effects),

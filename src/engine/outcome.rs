@@ -56,6 +56,11 @@ pub enum Outcome {
         /// How many.
         messages: u64,
     },
+    /// Messages went whose time to live is over.
+    Lapsed {
+        /// How many.
+        messages: u64,
+    },
     /// Deduplication ids whose time is over are forgotten.
     Forgotten,
     /// These of the picks were leased, or handed out; the others were not to be had.

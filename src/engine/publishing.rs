@@ -1,16 +1,29 @@
 //! Publishing: what comes in, what is in already, and what must go to make room.
 
+use std::sync::Arc;
+
 use super::duplicate::Sifted;
 use super::{Effects, Engine, Outcome, Queue};
 use crate::types::{
-    Attempt, Change, Content, Dropped, Duration, Epoch, Excess, Facts, Full, Lane, Published, QueueId,
-    Timestamp, Touch, TouchState,
+    Change, Content, Dropped, Duration, Excess, Facts, Full, LAPSED, Lane, Published, QueueId, QueueRecord,
+    Sequence, Timestamp, Touch, TouchState,
 };
 
 /// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
 const FORGET: usize = 16;
 
 impl Queue {
+    /// Whether the time of any message may come to an end. False costs nothing; true may be wrong of what is leased.
+    #[must_use]
+    pub fn may_expire(&self) -> bool {
+        let QueueRecord { settings, lanes, expiring_before, .. } = self.record();
+        let before = |sequence: Sequence| sequence < *expiring_before;
+        settings.time_to_live > Duration::default()
+            || (*expiring_before > Sequence(0)
+                && (lanes.first().is_some_and(before)
+                    || self.touched().next().is_some_and(|(&first, _)| before(first))))
+    }
+
     /// By how much so many messages and bytes more would be over the queue's limits.
     #[must_use]
     pub fn excess(&self, messages: u64, bytes: u64) -> Excess {
@@ -56,7 +69,7 @@ impl Engine {
     ) -> Outcome {
         let now = self.record.now;
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let Sifted { messages: count, bytes, duplicates, new, lanes, delays } =
+        let Sifted { messages: count, bytes, duplicates, new, lanes, delays, expiring } =
             queue.sift(&messages, facts, now);
         if count > 0
             && let Some(full) = queue.full(count, bytes)
@@ -75,6 +88,9 @@ impl Engine {
             self.remembered += new.len();
         }
         let first = queue.publish(&messages, &lanes);
+        if let Some(place) = expiring {
+            queue.expiring(first.plus(u64::from(place)));
+        }
         for (sequence, deduplication) in new {
             queue.remembered.insert(sequence, now, deduplication);
             effects.changes.push(Change::Remembered { queue: id, sequence, id: deduplication, at: now });
@@ -93,27 +109,59 @@ impl Engine {
 
     /// Takes messages that are ready. Those that are not are left alone.
     pub(super) fn drop_messages(&mut self, id: QueueId, picks: &[Dropped], effects: &mut Effects) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
+        if !self.queues.contains_key(&id) {
+            return Outcome::NoQueue;
+        }
         let mut messages = 0;
-        for &Dropped { sequence, size, priority } in picks {
-            let lane = if queue.is_next(priority, sequence) {
-                queue.advance(priority, sequence, size);
-                Lane::of(priority)
-            } else if queue.unpark(sequence).is_some() {
-                self.parked -= 1;
-                Lane::default()
-            } else if let Some(lane) = queue.touch(sequence).filter(|it| it.is_ready()).map(|it| it.lane) {
-                queue.remove(sequence);
-                self.postponed -= usize::from(lane.is_delayed());
-                lane
-            } else {
-                continue;
-            };
-            effects.changes.push(Change::Settled { queue: id, lane, sequence });
-            messages += 1;
+        for &pick in picks {
+            if let Some(Touch { lane, .. }) = self.take_ready(id, pick) {
+                effects.changes.push(Change::Settled { queue: id, lane, sequence: pick.sequence });
+                messages += 1;
+            }
         }
         self.dirty.insert(id);
         Outcome::Dropped { messages }
+    }
+
+    /// Takes messages that are ready and whose time is over, to be moved if there is a place for the dead. Those that are not
+    /// ready are left alone; the time is the broker's to know.
+    pub(super) fn lapse(&mut self, id: QueueId, picks: &[Dropped], effects: &mut Effects) -> Outcome {
+        let Some(queue) = self.queues.get(&id) else { return Outcome::NoQueue };
+        let reason = queue.settings().dead_letter_queue.is_some().then(|| Arc::from(LAPSED));
+        let mut messages = 0;
+        for &pick in picks {
+            let sequence = pick.sequence;
+            let Some(touch) = self.take_ready(id, pick) else { continue };
+            messages += 1;
+            match &reason {
+                Some(reason) => {
+                    self.postponed += usize::from(touch.lane.is_delayed());
+                    let state = TouchState::Dead { reason: Arc::clone(reason) };
+                    self.put(id, sequence, Touch { state, ..touch }, effects);
+                }
+                None => effects.changes.push(Change::Settled { queue: id, lane: touch.lane, sequence }),
+            }
+        }
+        self.dirty.insert(id);
+        Outcome::Lapsed { messages }
+    }
+
+    /// Takes a message out of its queue if it is ready.
+    fn take_ready(&mut self, id: QueueId, pick: Dropped) -> Option<Touch> {
+        let Dropped { sequence, size, priority } = pick;
+        let queue = self.queues.get_mut(&id)?;
+        if queue.is_next(priority, sequence) {
+            queue.advance(priority, sequence, size);
+            return Some(Touch::unleased(size, Lane::of(priority), TouchState::Ready));
+        }
+        if let Some((_, size)) = queue.unpark(sequence) {
+            self.parked -= 1;
+            return Some(Touch::unleased(size, Lane::default(), TouchState::Ready));
+        }
+        queue.touch(sequence).filter(|touch| touch.is_ready())?;
+        let touch = queue.remove(sequence)?;
+        self.postponed -= usize::from(touch.lane.is_delayed());
+        Some(touch)
     }
 }
 
@@ -128,8 +176,7 @@ fn waiting(
     let touch = |&(place, delay): &(u32, Duration)| {
         let size = usize::try_from(place).ok().and_then(|place| messages.get(place))?.size();
         let (_, lane) = *lanes.next().filter(|&&(at, _)| at == place)?;
-        let (attempt, epoch, state) = (Attempt(0), Epoch(0), TouchState::Delayed { until: now.after(delay) });
-        Some((place, Touch { attempt, uncounted: 0, epoch, size, lane, key: None, state }))
+        Some((place, Touch::unleased(size, lane, TouchState::Delayed { until: now.after(delay) })))
     };
     delays.iter().filter_map(touch).collect()
 }

@@ -174,8 +174,9 @@ impl Queue {
     pub fn ready_priorities(&self) -> impl DoubleEndedIterator<Item = Priority> {
         let none_returned = self.returned.is_empty();
         self.record.lanes.descending().filter_map(move |(priority, lane)| {
-            let ready = lane.messages > 0 || (!none_returned && self.returned_of(priority).next().is_some());
-            ready.then_some(priority)
+            let returned = !none_returned && self.returned_of(priority).next().is_some();
+            let parked = priority == Priority::default() && self.keys.open_count() > 0;
+            (lane.messages > 0 || returned || parked).then_some(priority)
         })
     }
 
@@ -251,6 +252,11 @@ impl Queue {
             }
         }
         first
+    }
+
+    /// A message was published with a time to live of its own.
+    pub(super) fn expiring(&mut self, sequence: Sequence) {
+        self.record.expiring_before = self.record.expiring_before.max(sequence.next());
     }
 
     /// What is touched and nobody holds.

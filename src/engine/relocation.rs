@@ -6,8 +6,7 @@
 use super::Engine;
 use super::outcome::{Effects, Outcome};
 use crate::types::{
-    Arrival, Attempt, Change, Dropped, Epoch, Lane, Moved, Moving, OrderingKey, Priority, QueueId, Touch,
-    TouchState,
+    Arrival, Change, Dropped, Lane, Moved, Moving, OrderingKey, Priority, QueueId, Touch, TouchState,
 };
 
 impl Engine {
@@ -90,9 +89,8 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         if queue.is_next(priority, sequence) {
             queue.advance(priority, sequence, size);
-            let (attempt, epoch, lane) = (Attempt(0), Epoch(0), Lane::of(priority));
             let key = key.filter(|_| queue.by_key());
-            let touch = Touch { attempt, uncounted: 0, epoch, size, lane, key, state: TouchState::Ready };
+            let touch = Touch { key, ..Touch::unleased(size, Lane::of(priority), TouchState::Ready) };
             self.put(id, sequence, touch, effects);
         }
     }

@@ -7,6 +7,7 @@ mod fifo;
 mod lanes;
 mod life;
 mod limits;
+mod lives;
 mod names;
 mod queues;
 mod receipts;

@@ -108,12 +108,6 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
         return Err(Invalid::over_limit(format!("messages[{place}]"), problem));
     }
     attributes(&field("attributes"), &checked.attributes)?;
-    let unsupported = [("time_to_live", checked.time_to_live.is_some(), "a time to live is")];
-    for (name, set, what) in unsupported {
-        if set {
-            return Err(Invalid::new(field(name), format!("{what} not built yet; leave the field unset")));
-        }
-    }
     let (size, limit) = (checked.ordering_key.len(), ORDERING_KEY_MAX);
     if size > limit {
         return Err(Invalid::new(field("ordering_key"), format!("it is {size} bytes, the limit is {limit}")));
@@ -123,7 +117,17 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
         Invalid::new(field("priority"), format!("it is {}; it must be 0 to 9", checked.priority))
     })?;
     let delay = delay(&field("delay"), checked.delay)?;
-    Ok(Facts { deduplication, priority, delay })
+    if let Some(time) = checked.time_to_live {
+        let time = duration(&field("time_to_live"), time)?;
+        if time == Duration::default() {
+            return Err(Invalid::new(field("time_to_live"), "it is 0; leave it unset for no limit"));
+        }
+        if delay >= time {
+            let problem = format!("its time is over after {} ms, before its delay of {} ms", time.0, delay.0);
+            return Err(Invalid::new(field("delay"), problem));
+        }
+    }
+    Ok(Facts { deduplication, priority, delay, expires: checked.time_to_live.is_some() })
 }
 
 fn delay(field: &str, delay: Option<prost_types::Duration>) -> Result<Duration, Invalid> {
@@ -247,7 +251,6 @@ pub(super) fn queue_settings(
 
 /// A queue's settings, each by itself.
 pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Result<QueueSettings, Invalid> {
-    refuse_unbuilt(wire)?;
     let ordering = match proto::Ordering::try_from(wire.ordering) {
         Ok(proto::Ordering::Fifo) => Ordering::Fifo,
         Ok(proto::Ordering::ByKey) => Ordering::ByKey,
@@ -278,6 +281,7 @@ pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Resu
         max_attempts: wire.max_attempts,
         retry_backoff: wire.retry_backoff.map(retry::backoff).transpose()?,
         dead_letter_queue: retry::dead_letter_queue(name, &wire.dead_letter_queue)?,
+        time_to_live: duration("settings.time_to_live", wire.time_to_live.unwrap_or_default())?,
         limits: queue_limits(wire)?,
         deduplication_window,
         single_active_consumer: wire.single_active_consumer,
@@ -300,17 +304,6 @@ fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
         return Err(Invalid::new("settings.deduplication_window", problem));
     }
     Ok(window)
-}
-
-fn refuse_unbuilt(wire: &proto::QueueSettings) -> Result<(), Invalid> {
-    let unbuilt = [("time_to_live", wire.time_to_live.is_some())];
-    match unbuilt.into_iter().find(|&(_, set)| set) {
-        Some((name, _)) => {
-            let problem = "this setting is not built yet; only its default works: leave it unset";
-            Err(Invalid::new(format!("settings.{name}"), problem))
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -342,14 +335,13 @@ mod tests {
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
         for (bad, field) in [
             (Checked { attributes: reserved, ..Checked::default() }, "attributes"),
-            (Checked { ordering_key: "k".into(), ..Checked::default() }, "ordering_key"),
+            (Checked { ordering_key: "k".repeat(257), ..Checked::default() }, "ordering_key"),
             (Checked { priority: 10, ..Checked::default() }, "priority"),
             (Checked { delay: seconds(-1), ..Checked::default() }, "delay"),
             (Checked { delay: seconds(30 * 86_400 + 1), ..Checked::default() }, "delay"),
-            (
-                Checked { time_to_live: Some(prost_types::Duration::default()), ..Checked::default() },
-                "time_to_live",
-            ),
+            (Checked { time_to_live: seconds(0), ..Checked::default() }, "time_to_live"),
+            (Checked { time_to_live: seconds(-1), ..Checked::default() }, "time_to_live"),
+            (Checked { time_to_live: seconds(9), delay: seconds(9), ..Checked::default() }, "delay"),
             (Checked { deduplication_id: "d".repeat(257), ..Checked::default() }, "deduplication_id"),
         ] {
             assert_eq!(check(&bad).unwrap_err().field, format!("messages[0].{field}"));
@@ -371,12 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_do_not_work_yet_are_refused() {
+    fn settings_that_are_unknown_or_do_not_go_together_are_refused() {
         let name: QueueName = "q".parse().unwrap();
         let settings = |wire| queue_settings(&name, Some(wire));
         let refused = |wire| settings(wire).unwrap_err().field;
-        let by_key = proto::QueueSettings { ordering: 3, ..Default::default() };
-        assert_eq!(refused(by_key), "settings.ordering");
         let ordering = proto::QueueSettings { ordering: 9, ..Default::default() };
         assert_eq!(refused(ordering), "settings.ordering");
         let delivery = proto::QueueSettings { delivery: 9, ..Default::default() };

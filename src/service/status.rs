@@ -116,6 +116,11 @@ impl From<BrokerError> for Status {
                 details.add_bad_request_violation("delay", message.as_str());
                 Status::with_error_details(Code::InvalidArgument, message, details)
             }
+            BrokerError::LateDelay { queue, .. } => {
+                let mut details = info("DELAY_TOO_LONG", [("queue", queue.as_str()), ("field", "delay")]);
+                details.add_bad_request_violation("delay", message.as_str());
+                Status::with_error_details(Code::InvalidArgument, message, details)
+            }
             BrokerError::TooManyDelayed { limit, .. } => {
                 let limit = limit.to_string();
                 let details = info(

@@ -82,6 +82,7 @@ fn masked(new: &proto::QueueSettings, fields: &[SettingsField]) -> proto::QueueS
             SettingsField::MaxAttempts => wire.max_attempts = new.max_attempts,
             SettingsField::RetryBackoff => wire.retry_backoff = new.retry_backoff,
             SettingsField::DeadLetterQueue => wire.dead_letter_queue.clone_from(&new.dead_letter_queue),
+            SettingsField::TimeToLive => wire.time_to_live = new.time_to_live,
             SettingsField::MaxMessages => wire.max_messages = new.max_messages,
             SettingsField::MaxBytes => wire.max_bytes = new.max_bytes,
             SettingsField::Overflow => wire.overflow = new.overflow,

@@ -117,13 +117,13 @@ fn settings(settings: &QueueSettings) -> proto::QueueSettings {
         max_attempts: settings.max_attempts,
         retry_backoff: settings.retry_backoff.map(backoff),
         dead_letter_queue: dead_letter_queue.unwrap_or_default(),
+        time_to_live: (settings.time_to_live > Duration(0)).then(|| duration(settings.time_to_live)),
         max_messages: settings.limits.messages,
         max_bytes: settings.limits.bytes,
         overflow: overflow.into(),
         deduplication_window: (window > Duration(0)).then(|| duration(window)),
         single_active_consumer: settings.single_active_consumer,
         paused: settings.paused,
-        ..Default::default()
     }
 }
 

@@ -99,8 +99,8 @@ fn put_command(out: &mut Vec<u8>, command: &Command) {
                 put_facts(out, facts);
             }
         }
-        Command::Drop { queue, picks } => {
-            start(21, Some(*queue));
+        Command::Drop { queue, picks } | Command::Lapse { queue, picks } => {
+            start(if matches!(command, Command::Drop { .. }) { 21 } else { 24 }, Some(*queue));
             put_varint(out, length(picks.len()));
             for Dropped { sequence, size, priority } in picks {
                 put_varint(out, sequence.0);
@@ -194,13 +194,13 @@ fn command(input: &mut Input<'_>, payload: &Bytes) -> Result<Command, Malformed>
             messages: contents(input, payload)?,
             facts: facts(input)?,
         },
-        21 => {
+        tag @ (21 | 24) => {
             let queue = queue(input)?;
             let picks = (0..input.count(3)?).map(|_| dropped(input)).collect::<Result<_, _>>()?;
-            Command::Drop { queue, picks }
+            if tag == 21 { Command::Drop { queue, picks } } else { Command::Lapse { queue, picks } }
         }
         22 => Command::Forget { limit: input.varint_u32()? },
-        tag @ (6 | 23 | 24) => {
+        tag @ (6 | 23 | 26) => {
             let queue = queue(input)?;
             let offers = (0..input.count(5)?).map(|_| offer(input)).collect::<Result<_, _>>()?;
             let picks = (0..input.count(3)?).map(|_| pick(input, tag)).collect::<Result<_, _>>()?;
@@ -253,14 +253,16 @@ pub(super) fn contents(input: &mut Input<'_>, payload: &Bytes) -> Result<Vec<Con
     (0..count).map(|_| Ok(Content(payload.slice(input.sized()?)))).collect()
 }
 
-/// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority, 4 for a delay.
+/// A message has a bit for each fact that it has: 1 for a deduplication id, 2 for a priority, 4 for a delay, 8 for a time to live
+/// of its own.
 pub(super) fn put_facts(out: &mut Vec<u8>, facts: &FactsByPlace) {
     put_varint(out, length(facts.len()));
-    for (place, Facts { deduplication, priority, delay }) in facts {
+    for (place, Facts { deduplication, priority, delay, expires }) in facts {
         put_varint(out, u64::from(*place));
         let urgent = *priority != Priority::default();
         let waits = *delay != Duration::default();
-        out.push(u8::from(deduplication.is_some()) | u8::from(urgent) << 1 | u8::from(waits) << 2);
+        let flags = [deduplication.is_some(), urgent, waits, *expires];
+        out.push(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u8::from(flag)));
         if let Some(DeduplicationId(id)) = deduplication {
             id.iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
         }
@@ -278,7 +280,7 @@ pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
     let fact = |_| {
         let place = input.varint_u32()?;
         let bits = input.u8()?;
-        if bits & !7 != 0 {
+        if bits & !15 != 0 {
             return Err(Malformed("a message has a fact that this program does not know"));
         }
         let deduplication = match bits & 1 {
@@ -287,7 +289,7 @@ pub(super) fn facts(input: &mut Input<'_>) -> Result<FactsByPlace, Malformed> {
         };
         let priority = if bits & 2 == 0 { Priority::default() } else { priority(input)? };
         let delay = Duration(if bits & 4 == 0 { 0 } else { input.varint()? });
-        Ok((place, Facts { deduplication, priority, delay }))
+        Ok((place, Facts { deduplication, priority, delay, expires: bits & 8 != 0 }))
     };
     (0..count).map(fact).collect()
 }

@@ -2,8 +2,8 @@
 //!
 //! `meta` has one row, `state`: version: u8 = 1, applied term: u64, applied index: u64, next queue: u32, epoch: u32, now: u64.
 //! A row of `queues` is: version: u8 = 2, name as text, settings (see `settings.rs`), then in varints: created at, next sequence,
-//! remembered from, passed; then for each lane that was ever used, lowest priority first, until the end: priority u8, frontier,
-//! messages, bytes. A row of `sweeps` is the first sequence that stays: u64.
+//! remembered from, passed; then for each lane that was ever used, lowest priority first: priority u8, frontier,
+//! messages, bytes; then, if a message was published with a time to live of its own, u8 255 and the sequence behind the last. A row of `sweeps` is the first sequence that stays: u64.
 
 use crate::types::{
     EngineRecord, Epoch, LaneRecord, Lanes, LogId, Priority, QueueId, QueueRecord, Sequence, Timestamp,
@@ -14,6 +14,8 @@ use super::{entry, settings};
 
 const VERSION: u8 = 1;
 const QUEUE_VERSION: u8 = 2;
+/// What stands in a priority's place before what is known of times to live.
+const EXPIRING: u8 = 255;
 
 /// Key of the only row of `meta`.
 pub(super) const STATE: &[u8] = b"state";
@@ -54,17 +56,28 @@ pub(super) fn encode_queue(record: &QueueRecord) -> Vec<u8> {
             put_varint(&mut out, number);
         }
     }
+    if record.expiring_before > Sequence(0) {
+        out.push(EXPIRING);
+        put_varint(&mut out, record.expiring_before.0);
+    }
     out
 }
 
-fn lanes(input: &mut Input<'_>, passed: Sequence) -> Result<Lanes, Malformed> {
+/// The lanes, and the message behind the last with a time to live of its own.
+fn lanes(input: &mut Input<'_>, passed: Sequence) -> Result<(Lanes, Sequence), Malformed> {
     let mut lanes = Lanes::new(passed);
     while !input.is_empty() {
-        let priority = Priority::new(u32::from(input.u8()?)).ok_or(Malformed("a priority is more than 9"))?;
+        let number = input.u8()?;
+        if number == EXPIRING {
+            let before = Sequence(input.varint()?);
+            let rest = Malformed("a queue's row has something behind its end");
+            return if input.is_empty() { Ok((lanes, before)) } else { Err(rest) };
+        }
+        let priority = Priority::new(u32::from(number)).ok_or(Malformed("a priority is more than 9"))?;
         let frontier = Sequence(input.varint()?);
         *lanes.of_mut(priority) = LaneRecord { frontier, messages: input.varint()?, bytes: input.varint()? };
     }
-    Ok(lanes)
+    Ok((lanes, Sequence(0)))
 }
 
 pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malformed> {
@@ -77,8 +90,8 @@ pub(super) fn decode_queue(key: &[u8], value: &[u8]) -> Result<QueueRecord, Malf
     let next_sequence = Sequence(input.varint()?);
     let remembered_from = Sequence(input.varint()?);
     let passed = Sequence(input.varint()?);
-    let lanes = lanes(&mut input, passed)?;
-    Ok(QueueRecord { id, name, settings, created_at, lanes, next_sequence, remembered_from })
+    let (lanes, expiring_before) = lanes(&mut input, passed)?;
+    Ok(QueueRecord { id, name, settings, created_at, lanes, next_sequence, remembered_from, expiring_before })
 }
 
 pub(super) fn encode_until(until: Sequence) -> [u8; 8] {
@@ -123,9 +136,14 @@ mod tests {
             lanes,
             next_sequence: Sequence(3),
             remembered_from: Sequence(5),
+            expiring_before: Sequence(300),
         };
         let bytes = encode_queue(&record);
-        assert_eq!(bytes, [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6, 0, 2, 1, 4, 9, 8, 0, 0]);
+        assert_eq!(bytes[..13], [2, 3, b'a', b'/', b'b', 3, 4, 0xac, 2, 1, 3, 5, 6]);
+        assert_eq!(bytes[13..], [0, 2, 1, 4, 9, 8, 0, 0, 255, 0xac, 2]);
+        let never = QueueRecord { expiring_before: Sequence(0), ..record.clone() };
+        assert_eq!(encode_queue(&never), bytes[..21], "where no message has one, nothing stands there");
+        assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes[..21]), Ok(never));
         assert_eq!(decode_queue(&[0, 0, 0, 7], &bytes), Ok(record.clone()));
         (0..bytes.len())
             .for_each(|cut| assert!(decode_queue(&[0, 0, 0, 7], &bytes[..cut]) != Ok(record.clone())));

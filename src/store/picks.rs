@@ -33,7 +33,7 @@ impl Picks {
         match self {
             Self::Plain => 6,
             Self::Urgent => 23,
-            Self::Keyed => 24,
+            Self::Keyed => 26,
         }
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn put_pick(out: &mut Vec<u8>, pick: &Pick, kind: Picks) {
 }
 
 pub(super) fn pick(input: &mut Input<'_>, tag: u8) -> Result<Pick, Malformed> {
-    let keyed = tag == 24;
+    let keyed = tag == 26;
     Ok(Pick {
         sequence: Sequence(input.varint()?),
         size: input.varint_u32()?,

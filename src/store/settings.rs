@@ -10,7 +10,7 @@
 //! | 1 ordering | 1 FIFO, 2 BY_KEY |
 //! | 2 delivery | 1 at most once |
 //! | 3 durability | 1 buffered |
-//! | 4 lease_duration, 5 max_attempts, 9 max_messages, 10 max_bytes, 12 deduplication_window | a number; times in milliseconds |
+//! | 4 lease_duration, 5 max_attempts, 8 time_to_live, 9 max_messages, 10 max_bytes, 12 deduplication_window | a number; times in milliseconds |
 //! | 6 retry_backoff | three numbers: initial, multiplier in thousandths, max |
 //! | 7 dead_letter_queue | a text with its length before it |
 //! | 11 overflow | 1 drop oldest |
@@ -48,6 +48,7 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
         max_attempts,
         retry_backoff,
         dead_letter_queue,
+        time_to_live,
         limits: Limits { messages, bytes, overflow },
         deduplication_window,
         single_active_consumer,
@@ -75,6 +76,7 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &QueueSettings) {
         fields.0.push(7);
         put_bytes(&mut fields.0, name.as_str().as_bytes());
     }
+    fields.number(8, time_to_live.0, 0);
     fields.number(9, *messages, 0);
     fields.number(10, *bytes, 0);
     fields.flag(11, *overflow == Overflow::DropOldest);
@@ -120,6 +122,7 @@ fn read(field: u8, input: &mut Input<'_>, settings: &mut QueueSettings) -> Resul
             });
         }
         7 => settings.dead_letter_queue = Some(entry::name(input)?),
+        8 => settings.time_to_live = Duration(input.varint()?),
         9 => settings.limits.messages = input.varint()?,
         10 => settings.limits.bytes = input.varint()?,
         11 => settings.limits.overflow = one(input, Overflow::DropOldest)?,
@@ -160,17 +163,19 @@ mod tests {
             max_attempts: 5,
             retry_backoff: Some(backoff),
             dead_letter_queue: Some("a/b".parse().unwrap()),
+            time_to_live: Duration(302),
             limits: Limits { messages: 300, bytes: 2, overflow: Overflow::DropOldest },
             deduplication_window: Duration(301),
             single_active_consumer: true,
             paused: true,
         };
-        let golden: [&[u8]; 12] = [
-            &[36, 1, 1, 2, 1, 3, 1],
+        let golden: [&[u8]; 13] = [
+            &[39, 1, 1, 2, 1, 3, 1],
             &[4, 0xad, 2],
             &[5, 5],
             &[6, 0xac, 2, 0xd0, 0x0f, 1],
             &[7, 3, b'a', b'/', b'b'],
+            &[8, 0xae, 2],
             &[9, 0xac, 2],
             &[10, 2],
             &[11, 1],
@@ -188,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_unknown_or_out_of_order_is_refused() {
-        for bad in [&[2, 99, 1][..], &[2, 1, 2], &[4, 14, 1, 13, 1], &[4, 1, 1, 1, 1], &[3, 1, 1]] {
+        for bad in [&[2, 99, 1][..], &[2, 1, 3], &[4, 14, 1, 13, 1], &[4, 1, 1, 1, 1], &[3, 1, 1]] {
             assert!(settings(&mut Input::new(bad)).is_err(), "{bad:?}");
         }
     }

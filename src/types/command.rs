@@ -164,6 +164,13 @@ pub enum Command {
         /// Which, oldest first.
         picks: Vec<Dropped>,
     },
+    /// Messages that are ready and whose time to live is over go, to the dead-letter queue if one is named.
+    Lapse {
+        /// From where.
+        queue: QueueId,
+        /// Which, in the order of the queue.
+        picks: Vec<Dropped>,
+    },
     /// Deduplication ids whose time is over are forgotten, at most `limit` of them.
     Forget {
         /// The most to forget.

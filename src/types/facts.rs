@@ -22,6 +22,8 @@ pub struct Facts {
     pub priority: Priority,
     /// How long it waits before it can be delivered, up to `DELAY_MAX`; zero for not at all.
     pub delay: Duration,
+    /// It has a time to live of its own, which stands in its content.
+    pub expires: bool,
 }
 
 /// The facts about messages of a publish: the place of each message that has any, in ascending order.

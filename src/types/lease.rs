@@ -94,6 +94,12 @@ pub enum TouchState {
 }
 
 impl Touch {
+    /// That of a message that was never leased.
+    #[must_use]
+    pub fn unleased(size: u32, lane: Lane, state: TouchState) -> Self {
+        Self { attempt: Attempt(0), uncounted: 0, epoch: Epoch(0), size, lane, key: None, state }
+    }
+
     /// Its lease, if a consumer holds it.
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {

@@ -38,7 +38,7 @@ pub use queue::{
     DEDUPLICATION_MAX, DeliveryMode, Durability, LEASE_MAX, LEASE_MIN, QueueRecord, QueueSettings,
 };
 pub use receipt::{Receipt, ReceiptFailure};
-pub use retry::{ATTEMPTS_USED_UP, NACKED, RETRY_DELAY_MAX, Retry, RetryBackoff};
+pub use retry::{ATTEMPTS_USED_UP, LAPSED, NACKED, RETRY_DELAY_MAX, Retry, RetryBackoff};
 pub use settings::{Ordering, SettingsError, SettingsField};
 pub use time::{Duration, Timestamp};
 pub use topic::{

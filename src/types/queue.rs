@@ -46,6 +46,8 @@ pub struct QueueSettings {
     pub retry_backoff: Option<RetryBackoff>,
     /// The queue that takes what could not be handled, in the same namespace. It need not be there yet.
     pub dead_letter_queue: Option<QueueName>,
+    /// How long a message may wait from its publishing on; zero for no limit.
+    pub time_to_live: Duration,
     /// How much it may hold.
     pub limits: Limits,
     /// How long it remembers deduplication ids, up to `DEDUPLICATION_MAX`; zero for not at all.
@@ -68,9 +70,20 @@ impl Default for QueueSettings {
             dead_letter_queue: None,
             single_active_consumer: false,
             paused: false,
+            time_to_live: Duration::default(),
             limits: Limits::default(),
             deduplication_window: Duration::default(),
         }
+    }
+}
+
+impl QueueSettings {
+    /// When the time of a message is over that may have a time to live of its own; never, if there is none.
+    #[must_use]
+    pub fn expires_at(&self, published_at: Timestamp, own: Option<Duration>) -> Option<Timestamp> {
+        let all = Some(self.time_to_live).filter(|&time| time > Duration::default());
+        let least = own.into_iter().chain(all).min();
+        least.map(|time| published_at.after(time))
     }
 }
 
@@ -91,4 +104,6 @@ pub struct QueueRecord {
     pub next_sequence: Sequence,
     /// Deduplication ids of messages before this one are forgotten.
     pub remembered_from: Sequence,
+    /// No message at or past this has a time to live of its own.
+    pub expiring_before: Sequence,
 }

@@ -11,6 +11,9 @@ pub const ATTEMPTS_USED_UP: &str = "max_attempts";
 /// Why a message is dead-lettered at its consumer's wish, unless the consumer says.
 pub const NACKED: &str = "nack";
 
+/// Why a message is dead-lettered that nobody got in time.
+pub const LAPSED: &str = "time_to_live";
+
 /// What a consumer wants for a message that it gives back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {

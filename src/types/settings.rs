@@ -32,6 +32,8 @@ pub enum SettingsField {
     RetryBackoff,
     /// `dead_letter_queue`.
     DeadLetterQueue,
+    /// `time_to_live`.
+    TimeToLive,
     /// `max_messages`.
     MaxMessages,
     /// `max_bytes`.
@@ -59,7 +61,7 @@ pub enum SettingsError {
 
 impl SettingsField {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ordering,
         Self::Delivery,
         Self::Durability,
@@ -67,6 +69,7 @@ impl SettingsField {
         Self::MaxAttempts,
         Self::RetryBackoff,
         Self::DeadLetterQueue,
+        Self::TimeToLive,
         Self::MaxMessages,
         Self::MaxBytes,
         Self::Overflow,
@@ -86,6 +89,7 @@ impl SettingsField {
             Self::MaxAttempts => "max_attempts",
             Self::RetryBackoff => "retry_backoff",
             Self::DeadLetterQueue => "dead_letter_queue",
+            Self::TimeToLive => "time_to_live",
             Self::MaxMessages => "max_messages",
             Self::MaxBytes => "max_bytes",
             Self::Overflow => "overflow",
@@ -105,6 +109,7 @@ impl SettingsField {
             | Self::MaxAttempts
             | Self::RetryBackoff
             | Self::DeadLetterQueue
+            | Self::TimeToLive
             | Self::MaxMessages
             | Self::MaxBytes
             | Self::Overflow
@@ -128,6 +133,7 @@ impl QueueSettings {
                 SettingsField::MaxAttempts => self.max_attempts = new.max_attempts,
                 SettingsField::RetryBackoff => self.retry_backoff = new.retry_backoff,
                 SettingsField::DeadLetterQueue => self.dead_letter_queue.clone_from(&new.dead_letter_queue),
+                SettingsField::TimeToLive => self.time_to_live = new.time_to_live,
                 SettingsField::MaxMessages => self.limits.messages = new.limits.messages,
                 SettingsField::MaxBytes => self.limits.bytes = new.limits.bytes,
                 SettingsField::Overflow => self.limits.overflow = new.limits.overflow,

@@ -27,6 +27,9 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             expected.messages.len() as u64 + 1,
             "messages that ever were"
         );
+        let last = expected.messages.iter().rposition(|message| message.life.is_some());
+        let before = last.map_or(0, |at| at as u64 + 2);
+        assert_eq!(queue.record().expiring_before.0, before, "messages with a time to live of their own");
         for (at, message) in expected.messages.iter().enumerate() {
             let sequence = Sequence(at as u64 + 1);
             let label = &message.label;
@@ -48,8 +51,11 @@ pub fn compare(model: &Model, engine: &Engine, start: u64) {
             let other = match &touch.state {
                 TouchState::Ready => State::Returned,
                 TouchState::Delayed { until } => State::Delayed(until.0 - start),
-                TouchState::Dead { reason } if &**reason == "nack" => State::Dead("nack"),
-                TouchState::Dead { .. } => State::Dead("max_attempts"),
+                TouchState::Dead { reason } => {
+                    let known =
+                        ["nack", "max_attempts", "time_to_live"].into_iter().find(|it| *it == &**reason);
+                    State::Dead(known.expect("a reason"))
+                }
                 TouchState::Leased(_) | TouchState::Parked => message.state.clone(),
             };
             assert_eq!(other, message.state, "the state of {label}");
@@ -86,6 +92,7 @@ fn settings(settings: &Settings) -> QueueSettings {
         max_attempts: u32::try_from(settings.max_attempts).expect("it is small"),
         retry_backoff: settings.backoff.map(backoff),
         dead_letter_queue: settings.dead.as_ref().map(|name| name.parse().expect("a name")),
+        time_to_live: Duration(settings.life_ms),
         single_active_consumer: settings.single,
         paused: settings.paused,
         limits: Limits {

@@ -17,7 +17,7 @@ impl Queue {
     }
 
     /// Whether it is the first of its key and waits, but not in the lane.
-    fn is_head(&self, at: usize) -> bool {
+    pub(super) fn is_head(&self, at: usize) -> bool {
         let waits = matches!(self.messages[at].state, State::Returned | State::Parked);
         waits && self.before(at).next().is_none()
     }

@@ -57,6 +57,8 @@ pub struct Settings {
     pub bytes_max: u64,
     pub drop_oldest: bool,
     pub window_ms: u64,
+    /// 0 for no limit.
+    pub life_ms: u64,
 }
 
 /// A message that is to be published.
@@ -69,6 +71,8 @@ pub struct Coming {
     pub delay: u64,
     /// Its ordering key.
     pub key: Option<String>,
+    /// Its own time to live.
+    pub life: Option<u64>,
     /// Its deduplication id.
     pub id: Option<String>,
 }
@@ -82,6 +86,10 @@ pub struct Message {
     /// Whether it was published with a delay.
     pub postponed: bool,
     pub key: Option<String>,
+    /// When it was published.
+    pub born: u64,
+    /// Its own time to live.
+    pub life: Option<u64>,
     pub state: State,
     /// The epoch of each attempt.
     pub attempts: Vec<u32>,
@@ -171,10 +179,24 @@ pub struct Taken {
 
 impl Message {
     /// One that was just stored.
-    pub fn new(label: String, size: u64, source: Option<String>) -> Self {
+    pub fn new(label: String, size: u64, born: u64, source: Option<String>) -> Self {
         let (attempts, skipped) = (Vec::new(), Vec::new());
-        let (priority, key, postponed, state) = (0, None, false, State::Untouched);
-        Self { label, size, priority, key, postponed, state, attempts, uncounted: 0, skipped, source }
+        let (priority, key, postponed, life, state) = (0, None, false, None, State::Untouched);
+        let uncounted = 0;
+        Self {
+            label,
+            size,
+            priority,
+            key,
+            postponed,
+            born,
+            life,
+            state,
+            attempts,
+            uncounted,
+            skipped,
+            source,
+        }
     }
 
     /// Whether it waits for its next consumer.
@@ -281,7 +303,7 @@ impl Model {
     pub fn take(&self, at: usize, coming: &[Coming]) -> Option<Taken> {
         let (now, queue) = (self.now, &self.queues[at]);
         let mut taken = Taken { duplicates: Vec::new(), new: Vec::new(), ids: queue.ids.clone() };
-        for Coming { label, size, priority, key, delay, id } in coming {
+        for Coming { label, size, priority, key, delay, life, id } in coming {
             let known = |(other, _, since): &&(String, usize, u64)| {
                 id.as_ref() == Some(other) && since + queue.settings.window_ms > now
             };
@@ -295,8 +317,9 @@ impl Model {
             let priority = if queue.is_ordered() { 0 } else { *priority };
             let waits = *delay > 0 && !queue.is_ordered();
             let state = if waits { State::Delayed(now + delay) } else { State::Untouched };
-            let message = Message::new(label.clone(), *size, None);
-            taken.new.push(Message { priority, key: key.clone(), state, postponed: waits, ..message });
+            let message = Message::new(label.clone(), *size, now, None);
+            let (key, life) = (key.clone(), *life);
+            taken.new.push(Message { priority, key, state, postponed: waits, life, ..message });
         }
         let there = || queue.messages.iter().filter(|message| message.is_there()).chain(&taken.new);
         let (count, bytes) = (there().count() as u64, there().map(|message| message.size).sum::<u64>());
@@ -333,7 +356,8 @@ impl Model {
             return self
                 .lease_by_key((queue, at), count, |model, pick| model.grant(queue, &[pick], ms, by, kind));
         }
-        let picks: Vec<_> = self.queues[at].ready().into_iter().take(count).collect();
+        let fresh = |&it: &usize| !self.queues[at].is_over(it, self.now);
+        let picks: Vec<_> = self.queues[at].ready().into_iter().take_while(fresh).take(count).collect();
         self.grant(queue, &picks, ms, by, kind)
     }
 
@@ -570,6 +594,7 @@ impl Model {
         for pair in pairs.split_whitespace() {
             let (name, receipt) = pair.split_once(':').expect("stream:receipt");
             let first = self.queues[at].candidates()[0];
+            assert!(!self.queues[at].is_over(first, self.now), "{receipt} is delivered after its time");
             let size = self.queues[at].messages[first].size;
             assert!(self.may_hold(at, name, size), "{name} has no credit for {receipt}");
             let oldest = self.joined.iter().find(|joined| joined.queue == at).expect("someone joined");
@@ -589,7 +614,7 @@ impl Model {
         let Queue { settings, messages, .. } = &self.queues[at];
         let Some(&next) = self.queues[at].candidates().first() else { return };
         let held = settings.fifo && messages.iter().any(|message| message.lease().is_some());
-        if settings.paused || held {
+        if settings.paused || held || self.queues[at].is_over(next, self.now) {
             return;
         }
         let mut here = self.joined.iter().filter(|joined| joined.queue == at);

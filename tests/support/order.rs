@@ -19,6 +19,13 @@ impl Queue {
         self.ready().into_iter().filter(|&at| at < end).collect()
     }
 
+    /// Whether the time of a message is over.
+    pub fn is_over(&self, at: usize, now: u64) -> bool {
+        let Message { born, life, .. } = self.messages[at];
+        let all = Some(self.settings.life_ms).filter(|&ms| ms > 0);
+        life.into_iter().chain(all).any(|ms| born + ms <= now)
+    }
+
     /// Whether `by` may get a message: of a FIFO queue, only if it holds all that come before.
     pub fn may_go(&self, at: usize, by: &str, epoch: u32) -> bool {
         let holds = |message: &Message| {
@@ -78,6 +85,33 @@ impl Model {
         }
         self.queues[queue].messages[at].state = State::Returned;
         1
+    }
+
+    /// What is in front of each priority and over goes, and what is then in front.
+    pub fn lapse(&mut self, queue: &str) -> String {
+        self.freed.clear();
+        let Some(at) = self.alive(queue) else { return "no-queue".to_owned() };
+        let mut lapsed = Vec::new();
+        let dead = self.queues[at].settings.dead.is_some();
+        for (priority, state) in
+            (0..10).rev().flat_map(|priority| [(priority, State::Returned), (priority, State::Untouched)])
+        {
+            let by_key = self.queues[at].settings.by_key;
+            let here = |it: &usize| {
+                let message = &self.queues[at].messages[*it];
+                let head = by_key && state == State::Returned;
+                let there = if head { self.queues[at].is_head(*it) } else { message.state == state };
+                message.priority == priority && there
+            };
+            let over = |it: &usize| self.queues[at].is_over(*it, self.now);
+            let gone: Vec<_> = (0..self.queues[at].messages.len()).filter(here).take_while(over).collect();
+            for it in gone {
+                let message = &mut self.queues[at].messages[it];
+                message.state = if dead { State::Dead("time_to_live") } else { State::Gone };
+                lapsed.push(message.label.clone());
+            }
+        }
+        list(&lapsed)
     }
 
     /// Whether whoever follows the names of dead-letter queues from `name` comes back to it.
@@ -149,7 +183,7 @@ impl Model {
         let (label, size, priority) = (format!("{}'", message.label), message.size, message.priority);
         let key = message.key.clone();
         let priority = if self.queues[to].is_ordered() { 0 } else { priority };
-        let arrived = Message { priority, key, ..Message::new(label.clone(), size, Some(source)) };
+        let arrived = Message { priority, key, ..Message::new(label.clone(), size, self.now, Some(source)) };
         self.queues[to].messages.push(arrived);
         label
     }

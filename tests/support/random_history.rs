@@ -37,7 +37,7 @@ pub struct Sizes {
 }
 
 /// What a line may be, each as often as its number says.
-const LINES: [(u32, Line); 30] = [
+const LINES: [(u32, Line); 31] = [
     (18, Line::Publish),
     (14, Line::Lease),
     (7, Line::Receive),
@@ -52,6 +52,7 @@ const LINES: [(u32, Line); 30] = [
     (2, Line::Purge),
     (2, Line::Drop),
     (1, Line::Forget),
+    (6, Line::Lapse),
     (1, Line::Delete),
     (3, Line::Create),
     (4, Line::Update),
@@ -86,6 +87,7 @@ enum Line {
     Purge,
     Drop,
     Forget,
+    Lapse,
     Delete,
     Create,
     Update,
@@ -173,6 +175,7 @@ impl<K: Keep> History<K> {
                 self.model.freed.clear();
                 self.say(&format!("forget {limit}"), "ok");
             }
+            Line::Lapse => self.on_queue("lapse", Model::lapse),
             Line::Delete => self.on_queue("delete", Model::delete),
             Line::Create => self.create(),
             Line::Update => self.update(),
@@ -255,6 +258,7 @@ impl<K: Keep> History<K> {
             bytes_max: if limited { self.rng.random_range(0..400) } else { 0 },
             drop_oldest: limited && self.rng.random_bool(0.5),
             window_ms: if self.rng.random_bool(0.3) { self.lease_ms() } else { 0 },
+            life_ms: if self.rng.random_bool(0.2) { self.lease_ms() } else { 0 },
         };
         let expected = self.model.create(name, settings.clone());
         self.say(&format!("queue {name}{}", settings_words(&settings)), &expected);
@@ -265,7 +269,7 @@ impl<K: Keep> History<K> {
         let name = self.name();
         let last = self.model.last(&name).expect("it was made");
         let mut settings = self.model.queues[last].settings.clone();
-        let mut word = match self.rng.random_range(0..8) {
+        let mut word = match self.rng.random_range(0..14) {
             0 => {
                 let word = self.one(&["fifo", "by-key", "unordered"]);
                 (settings.fifo, settings.by_key) = (word == "fifo", word == "by-key");
@@ -286,6 +290,30 @@ impl<K: Keep> History<K> {
             4 => {
                 settings.dead = self.dead();
                 format!("dead:{}", settings.dead.as_deref().unwrap_or_default())
+            }
+            5 => {
+                settings.messages_max = self.one(&[0, 3, 30]);
+                settings.bytes_max = self.one(&[0, 400]);
+                settings.drop_oldest =
+                    settings.messages_max + settings.bytes_max > 0 && self.rng.random_bool(0.5);
+                limit_words(&settings)
+            }
+            6 => {
+                // What a longer one would mean for what is forgotten is a matter of memory.
+                settings.window_ms = settings.window_ms.min(self.lease_ms());
+                format!("dedup:{}", time(settings.window_ms))
+            }
+            7 => {
+                settings.lease_ms = self.lease_ms();
+                time(settings.lease_ms)
+            }
+            8 => {
+                settings.single = !settings.single;
+                if settings.single { "single" } else { "shared" }.to_owned()
+            }
+            9 | 10 => {
+                settings.life_ms = if self.rng.random_bool(0.5) { self.lease_ms() } else { 0 };
+                format!("ttl:{}", time(settings.life_ms))
             }
             _ => {
                 settings.paused = !settings.paused;
@@ -334,6 +362,7 @@ impl<K: Keep> History<K> {
         let urgent = self.rng.random_ratio(1, 3);
         let late = self.rng.random_ratio(1, 4);
         let keyed = self.rng.random_bool(0.7);
+        let mortal = self.rng.random_ratio(1, 4);
         let mut message = || {
             self.published += 1;
             let label = format!("m{}", self.published);
@@ -345,7 +374,9 @@ impl<K: Keep> History<K> {
             let delay = if late { [0, 1, 500, 1000, 2500][self.rng.random_range(0..5)] } else { 0 };
             let key = keyed.then(|| ["a", "a", "b", "c", ""][self.rng.random_range(0..5)]);
             let key = key.filter(|key| !key.is_empty()).map(str::to_owned);
-            Coming { label, size, priority, key, delay, id }
+            let life = mortal.then(|| [1, 500, 1000, 3000, 20_000][self.rng.random_range(0..5)]);
+            let life = life.filter(|_| self.rng.random_bool(0.5));
+            Coming { label, size, priority, key, delay, life, id }
         };
         (0..count).map(|_| message()).collect()
     }
@@ -520,11 +551,12 @@ pub(super) fn words(coming: &[Coming]) -> String {
     let id = |id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("={id}"));
     let urgent = |priority| if priority > 0 { format!("!{priority}") } else { String::new() };
     let late = |delay| if delay > 0 { format!("~{}", time(delay)) } else { String::new() };
-    let key = |key: &Option<String>| key.as_ref().map_or(String::new(), |key| format!("^{key}"));
+    let key = |key: &Option<String>| key.as_ref().map_or(String::new(), |key| format!("@{key}"));
+    let life = |life: Option<u64>| life.map_or(String::new(), |ms| format!("^{}", time(ms)));
     let word = |one: &Coming| {
+        let (urgent, late, life) = (urgent(one.priority), late(one.delay), life(one.life));
         let Coming { label, size, .. } = one;
-        let (urgent, key) = (urgent(one.priority), key(&one.key));
-        format!(" {label}:{size}{urgent}{key}{}{}", late(one.delay), id(&one.id))
+        format!(" {label}:{size}{urgent}{}{late}{life}{}", key(&one.key), id(&one.id))
     };
     coming.iter().map(word).collect()
 }
@@ -547,6 +579,9 @@ fn settings_words(settings: &Settings) -> String {
     if settings.messages_max + settings.bytes_max > 0 {
         words += &format!(" max:{} bytes:{}", settings.messages_max, settings.bytes_max);
     }
+    if settings.life_ms > 0 {
+        words += &format!(" ttl:{}", time(settings.life_ms));
+    }
     if settings.window_ms > 0 {
         words += &format!(" dedup:{}", time(settings.window_ms));
     }
@@ -560,6 +595,13 @@ fn settings_words(settings: &Settings) -> String {
         words += &format!(" dead:{dead}");
     }
     words
+}
+
+/// Limits, as a script changes them.
+fn limit_words(settings: &Settings) -> String {
+    let Settings { messages_max, bytes_max, drop_oldest, .. } = settings;
+    let overflow = if *drop_oldest { "drop-oldest" } else { "reject" };
+    format!("max:{messages_max} bytes:{bytes_max} {overflow}")
 }
 
 fn backoff_word(backoff: Option<(u64, u64, u64)>) -> String {

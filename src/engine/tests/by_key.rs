@@ -6,7 +6,7 @@ use super::script::check;
 fn a_key_waits_and_the_others_do_not() {
     check(
         "queue q by-key
-         publish q a1^a a2^a b1^b x
+         publish q a1@a a2@a b1@b x
          lease q by s      -> a1#1
          lease q 2 by t    -> b1#1 x#1
          depth q           -> 0 ready 3 leased 7 bytes 1 parked
@@ -22,12 +22,12 @@ fn a_key_waits_and_the_others_do_not() {
 fn the_holder_of_a_key_may_have_more_of_it() {
     check(
         "queue q by-key
-         publish q a1^a a2^a a3^a
+         publish q a1@a a2@a a3@a
          lease q 2 by s    -> a1#1 a2#1
          lease q by t      -> none
          depth q           -> 0 ready 2 leased 6 bytes 1 parked
          ack a1#1 a2#1
-         publish q a4^a
+         publish q a4@a
          lease q 5 by t    -> a3#1 a4#1",
     );
 }
@@ -36,7 +36,7 @@ fn the_holder_of_a_key_may_have_more_of_it() {
 fn a_grant_that_would_break_the_order_is_skipped() {
     check(
         "queue q by-key
-         publish q a1^a a2^a b1^b
+         publish q a1@a a2@a b1@b
          lease q by s          -> a1#1
          grant q a2 by t       -> none
          lease q by t          -> b1#1
@@ -50,7 +50,7 @@ fn a_grant_that_would_break_the_order_is_skipped() {
 fn a_nack_takes_back_what_was_leased_after_it_of_its_key() {
     check(
         "queue q by-key
-         publish q a1^a a2^a b1^b a3^a
+         publish q a1@a a2@a b1@b a3@a
          lease q 4 by s    -> a1#1 a2#1 b1#1 a3#1
          nack a1#1
          freed             -> s:2 s:2 s:2
@@ -71,7 +71,7 @@ fn a_nack_takes_back_what_was_leased_after_it_of_its_key() {
 fn a_nacked_key_waits_for_its_delay_alone() {
     check(
         "queue q by-key
-         publish q a1^a a2^a b1^b b2^b
+         publish q a1@a a2@a b1@b b2@b
          lease q by s          -> a1#1
          nack after 5s a1#1
          lease q 9 by s        -> b1#1 b2#1
@@ -89,7 +89,7 @@ fn a_nacked_key_waits_for_its_delay_alone() {
 fn an_expired_lease_and_a_lost_stream_keep_the_order_of_their_keys() {
     check(
         "queue q by-key tries:1
-         publish q a1^a a2^a b1^b b2^b
+         publish q a1@a a2@a b1@b b2@b
          lease q 4 by s        -> a1#1 a2#1 b1#1 b2#1
          release q s           -> 4 released
          depth q               -> 2 ready 0 leased 4 bytes
@@ -105,7 +105,7 @@ fn an_expired_lease_and_a_lost_stream_keep_the_order_of_their_keys() {
 fn the_last_attempt_lets_the_key_go_on() {
     check(
         "queue q by-key tries:2 dead:d
-         publish q a1^a a2^a
+         publish q a1@a a2@a
          lease q by s      -> a1#1
          nack a1#1
          lease q by s      -> a1#2
@@ -122,7 +122,7 @@ fn the_last_attempt_lets_the_key_go_on() {
 fn parked_messages_outlast_a_restart_and_a_purge_takes_them() {
     check(
         "queue q by-key
-         publish q a1^a a2^a a3^a b1^b
+         publish q a1@a a2@a a3@a b1@b
          receive q by r        -> a1#1
          lease q by s          -> b1#1
          restart               -> 1 released
@@ -132,7 +132,7 @@ fn parked_messages_outlast_a_restart_and_a_purge_takes_them() {
          lease q 1 by s        -> a2#1
          purge q               -> 1 gone
          depth q               -> 0 ready 2 leased 4 bytes
-         publish q a4^a
+         publish q a4@a
          ack a2#1
          lease q by t          -> a4#1",
     );
@@ -142,7 +142,7 @@ fn parked_messages_outlast_a_restart_and_a_purge_takes_them() {
 fn the_oldest_that_may_go_are_dropped_and_the_key_goes_on() {
     check(
         "queue q by-key
-         publish q a1^a a2^a a3^a b1^b
+         publish q a1@a a2@a a3@a b1@b
          lease q by s      -> a1#1
          lease q by t      -> b1#1
          ack a1#1
@@ -156,7 +156,7 @@ fn the_oldest_that_may_go_are_dropped_and_the_key_goes_on() {
 fn at_most_once_needs_no_parking() {
     check(
         "queue q by-key at-most-once
-         publish q a1^a a2^a b1^b
+         publish q a1@a a2@a b1@b
          lease q by s      -> a1#1
          lease q 2 by t    -> a2#1 b1#1",
     );
@@ -168,8 +168,8 @@ fn what_a_redrive_steps_over_keeps_its_place() {
     check(
         "queue d by-key
          queue q dead:d
-         publish d k1^k k2^k
-         publish q a^k
+         publish d k1@k k2@k
+         publish q a@k
          lease q           -> a#1
          nack dead a#1
          bury q            -> a'

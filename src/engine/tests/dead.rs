@@ -72,7 +72,8 @@ impl<K: Keep> Script<K> {
                 labels.push(label.clone());
                 let lane = self.engine.queue(target).expect("the target is there").lane_for(priority);
                 let source = Some(name.to_owned());
-                let message = Published { label, at: self.now, content, lane, key, source };
+                let own = None;
+                let message = Published { label, at: self.now, content, lane, key, own, source };
                 self.names.published(target, arrival, message);
             }
             moved.push(Moved { sequence, size, priority, key, to });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::Granted;
 use crate::types::{
-    Attempt, Claim, Content, Epoch, HolderId, Lane, OrderingKey, QueueId, Sequence, Timestamp,
+    Attempt, Claim, Content, Duration, Epoch, HolderId, Lane, OrderingKey, QueueId, Sequence, Timestamp,
 };
 
 /// The names of a script.
@@ -30,6 +30,8 @@ pub struct Published {
     pub lane: Lane,
     /// Its ordering key.
     pub key: Option<OrderingKey>,
+    /// Its own time to live.
+    pub own: Option<Duration>,
     /// The queue that it was moved from.
     pub source: Option<String>,
 }

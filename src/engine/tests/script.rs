@@ -3,13 +3,15 @@
 //! ```text
 //! queue q [at-most-once] [buffered] [10s]       create; a lease lasts 10 s      -> exists, conflict, cycle
 //!     [max:5] [bytes:100] [drop-oldest]         so much it may hold
-//!     [dedup:10s]                               so long it remembers ids
+//!     [dedup:10s] [ttl:10s]                     so long it remembers ids; so long a message may wait
 //!     [fifo] [by-key] [single] [paused]         who gets what
 //!     [tries:3] [dead:d] [backoff:1s:2000:10s]  attempts; dead letters; initial, multiplier in thousandths, max
 //! update q [resumed] [unordered] [tries:0] ..   changes some of these           -> not-empty, cycle
-//! publish q a b:100 c:9=x d!5 e~10s f^k         b of 100 bytes, c with the id x, d of priority 5, e in 10 s, f of key k
+//! publish q a b:100 c:9=x d!5 e~10s f^9s g@k    b of 100 bytes, c with the id x, d of priority 5, e in 10 s, f for 9 s,
+//!                                               g of the key k
 //!                                                                             -> no-queue, full, c=b (it is b)
 //! drop q a b, drop q 2                          just these go, or the oldest 2  -> 2 gone
+//! lapse q                                       what is in front and over goes  -> a b, none, no-queue
 //! forget 2                                      at most 2 ids whose time is over are forgotten
 //! topic t, drop t                               a topic comes, goes               -> exists, no-topic
 //! bind t q a.* [+k=v]                           q takes what matches; - for all   -> exists, no-topic, no-queue
@@ -50,6 +52,8 @@
 mod dead;
 #[path = "keyed.rs"]
 mod keyed;
+#[path = "lapsed.rs"]
+mod lapsed;
 #[path = "settings.rs"]
 mod settings;
 
@@ -121,15 +125,24 @@ struct Coming {
     messages: Vec<Content>,
     keys: Vec<Option<OrderingKey>>,
     facts: FactsByPlace,
+    /// The times to live that stand in contents.
+    own: Vec<Option<Duration>>,
 }
 
-/// `label`, `label:size`, each with `!priority`, `^key`, `~delay` and `=id` or without.
+/// `label`, `label:size`, each with `!priority`, `@key`, `~delay`, `^time to live` and `=id` or without.
 fn coming(words: &[&str]) -> Coming {
-    let mut coming = Coming { labels: Vec::new(), messages: Vec::new(), keys: Vec::new(), facts: Vec::new() };
+    let mut coming = Coming {
+        labels: Vec::new(),
+        messages: Vec::new(),
+        keys: Vec::new(),
+        facts: Vec::new(),
+        own: Vec::new(),
+    };
     for (place, word) in (0_u32..).zip(words) {
         let (word, id) = word.split_once('=').map_or((*word, None), |(word, id)| (word, Some(id)));
+        let (word, own) = word.split_once('^').map_or((word, None), |(word, own)| (word, Some(time(own))));
         let (word, delay) = word.split_once('~').map_or((word, None), |(word, delay)| (word, Some(delay)));
-        let (word, key) = word.split_once('^').map_or((word, None), |(word, key)| (word, Some(key)));
+        let (word, key) = word.split_once('@').map_or((word, None), |(word, key)| (word, Some(key)));
         let (word, urgent) = word.split_once('!').map_or((word, None), |(word, of)| (word, Some(of)));
         let (label, size) = match word.split_once(':') {
             Some((label, size)) => (label, size.parse().expect("a size")),
@@ -141,11 +154,13 @@ fn coming(words: &[&str]) -> Coming {
             deduplication: id.map(hash),
             priority: Priority::new(number).expect("0 to 9"),
             delay: delay.map_or(Duration::default(), time),
+            expires: own.is_some(),
         };
         if !facts.is_none() {
             coming.facts.push((place, facts));
         }
         coming.keys.push(key.map(|key| xxhash_rust::xxh3::xxh3_128(key.as_bytes()).into()));
+        coming.own.push(own);
         coming.labels.push(label.to_owned());
         coming.messages.push(Content(label.bytes().cycle().take(size).collect::<Bytes>()));
     }
@@ -239,6 +254,7 @@ impl<K: Keep> Script<K> {
             ["release", queue, name] => self.release(queue, name, true),
             ["release", queue, name, "uncounted"] => self.release(queue, name, false),
             ["drop", queue, picks @ ..] => self.drop_messages(queue, picks),
+            ["lapse", queue] => self.lapse(queue),
             ["forget", limit] => self.tell(Command::Forget { limit: limit.parse().expect("how many") }),
             ["purge", queue] => self.tell(Command::PurgeQueue { queue: self.names.queue(queue) }),
             ["delete", queue] => self.tell(Command::DeleteQueue { queue: self.names.queue(queue) }),
@@ -309,6 +325,7 @@ impl<K: Keep> Script<K> {
             Outcome::Granted(_)
             | Outcome::Claimed(_)
             | Outcome::Moved { .. }
+            | Outcome::Lapsed { .. }
             | Outcome::PublishedAll(_)
             | Outcome::Transacted(_)
             | Outcome::Unpublished(_) => {
@@ -342,13 +359,14 @@ impl<K: Keep> Script<K> {
 
     fn publish(&mut self, queue: &str, words: &[&str]) -> Reply {
         let queue = self.names.queue(queue);
-        let Coming { labels, messages, keys, facts } = coming(words);
+        let Coming { labels, messages, keys, facts, own } = coming(words);
         let published_as = |(place, ((label, content), key)): (u32, ((&String, &Content), _))| Published {
             key,
             label: label.clone(),
             at: self.now,
             content: content.clone(),
             lane: self.lane_in(queue, &facts, place),
+            own: own[place as usize],
             source: None,
         };
         let coming = labels.iter().zip(&messages).zip(keys);
@@ -437,7 +455,7 @@ impl<K: Keep> Script<K> {
         &mut self,
         copies: &[Copies],
         published: &[crate::types::Published],
-        Coming { labels, messages, keys, facts }: &Coming,
+        Coming { labels, messages, keys, facts, own }: &Coming,
     ) -> Vec<String> {
         let mut stored = Vec::new();
         for (copies, published) in copies.iter().zip(published) {
@@ -451,8 +469,8 @@ impl<K: Keep> Script<K> {
                 }
                 stored.push(label.clone());
                 let lane = self.lane_in(copies.queue, facts, u32::try_from(at).expect("a few"));
-                let (content, key) = (messages[at].clone(), keys[at]);
-                let message = Published { label, at: self.now, content, lane, key, source: None };
+                let (content, key, own) = (messages[at].clone(), keys[at], own[at]);
+                let message = Published { label, at: self.now, content, lane, key, own, source: None };
                 self.names.published(copies.queue, sequence, message);
             }
         }
@@ -471,7 +489,7 @@ impl<K: Keep> Script<K> {
             ..Transact::default()
         };
         let mut receipts: Vec<Vec<&str>> = Vec::new();
-        let (mut labels, mut keys) = (Vec::new(), Vec::new());
+        let (mut labels, mut keys, mut lives) = (Vec::new(), Vec::new(), Vec::new());
         let is_verb = |word: &&str| matches!(*word, "ack" | "publish" | "send");
         let begins = (0..parts.len()).filter(|&at| is_verb(&parts[at]));
         let ends = begins.clone().skip(1).chain([parts.len()]);
@@ -496,9 +514,10 @@ impl<K: Keep> Script<K> {
                 }
                 other => panic!("no part of a transaction: {other:?}"),
             };
-            let Coming { labels: own, messages, keys: own_keys, facts } = coming(words);
-            labels.extend(own);
-            keys.extend(own_keys);
+            let Coming { labels: named, messages, keys: named_keys, facts, own } = coming(words);
+            labels.extend(named);
+            keys.extend(named_keys);
+            lives.extend(own);
             let Publication { messages: all, facts: all_facts, copies: all_copies } =
                 &mut transact.publication;
             all.extend(messages);
@@ -511,7 +530,8 @@ impl<K: Keep> Script<K> {
         };
         match outcome {
             Transacted::Done(published) => {
-                fact(list(self.stored(&copies, &published, &Coming { labels, messages, keys, facts })))
+                let coming = Coming { labels, messages, keys, facts, own: lives };
+                fact(list(self.stored(&copies, &published, &coming)))
             }
             Transacted::Before(before) => {
                 let known = before.copies.iter().zip(&before.published).flat_map(|(copies, published)| {
@@ -543,7 +563,9 @@ impl<K: Keep> Script<K> {
         let number = self.names.holder(name);
         let picks = match self.engine.queue(id) {
             Some(queue) if queue.by_key() => self.keyed(id, number, count),
-            Some(_) | None => self.candidates(id).take(count).collect(),
+            Some(_) | None => {
+                self.candidates(id).take_while(|pick| !self.is_over(id, pick)).take(count).collect()
+            }
         };
         let holder = match kind {
             Kind::Stream => Holder::Stream(number),
@@ -678,7 +700,7 @@ impl<K: Keep> Script<K> {
         let mut grants = Vec::new();
         let epoch = self.engine.record().epoch;
         let mut dealer = self.engine.queue(id).map(|queue| Dealer::new(queue, epoch));
-        for pick in self.candidates(id) {
+        for pick in self.candidates(id).take_while(|pick| !self.is_over(id, pick)) {
             let taker = dealer.as_mut().and_then(|dealer| dealer.deal(&mut dispatch, pick.size));
             let Some(holder) = taker else { break };
             grants.push((holder, pick));

@@ -9,7 +9,8 @@ fn pick(sequence: u64, offer: Option<u32>, priority: Priority, key: Option<Order
 }
 
 fn moved(sequence: u64, priority: Priority, key: Option<OrderingKey>, to: Option<Arrival>) -> Moved {
-    Moved { sequence: Sequence(sequence), size: 2, priority, key, to }
+    let size = u32::try_from(sequence).unwrap() + 1;
+    Moved { sequence: Sequence(sequence), size, priority, key, to }
 }
 
 fn claim(sequence: u64) -> Claim {
@@ -64,10 +65,15 @@ fn commands() -> Vec<Command> {
                     deduplication: Some(DeduplicationId([1, 2])),
                     priority: Priority::MAX,
                     delay: Duration(300),
+                    expires: true,
                 },
             )],
         },
         Command::Drop {
+            queue,
+            picks: vec![Dropped { sequence: Sequence(300), size: 2, priority: Priority::MAX }],
+        },
+        Command::Lapse {
             queue,
             picks: vec![Dropped { sequence: Sequence(300), size: 2, priority: Priority::MAX }],
         },
@@ -141,7 +147,7 @@ fn encode(now: u64, commands: &[Command]) -> Bytes {
 #[test]
 fn every_command_has_known_bytes_and_reads_back() {
     let bytes = encode(0x0102, &commands());
-    let golden: [&[u8]; 26] = [
+    let golden: [&[u8]; 29] = [
         &[2, 0, 0, 0, 0, 0, 0, 1, 2],
         &[1],
         &[2, 3, b'a', b'/', b'b', 5, 3, 1, 4, 0xac, 2],
@@ -154,12 +160,21 @@ fn every_command_has_known_bytes_and_reads_back() {
         &[9, 7, 1, 4, 2, 3, 5],
         &[10, 7, 6, 1],
         &[11, 100],
-        &[20, 7, 2, 0, 1, b'x', 1, 1, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0xac, 2],
+        &[20, 7, 2, 0, 1, b'x', 1, 1, 15, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0xac, 2],
         &[21, 7, 1, 0xac, 2, 2, 9],
+        &[24, 7, 1, 0xac, 2, 2, 9],
         &[22, 101],
         &[23, 7, 0, 1, 3, 2, 1, 9],
+        &[
+            26, 7, 0, 3, 3, 2, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 4, 2, 0, 0, 1, 0, 0,
+            0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 5, 2, 1, 9, 0,
+        ],
         &[12, 7, 5, 3, 1, 4, 0xac, 2],
         &[13, 7, 1, 2, 1, 2, 9, 0, 2, 3, 0, 1, 8, 2, b'y', b'o'],
+        &[
+            25, 7, 1, 2, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 3, 0, 0, 1, 8, 2,
+            b'y', b'o',
+        ],
         &[40, 3, b'a', b'/', b't'],
         &[41, 1, b't'],
         &[42, 1, b't', 7, 3, b'a', b'.', b'#', 1, 1, b'k', 1, b'v'],

@@ -68,6 +68,7 @@ impl Model {
                     lanes: Lanes::default(),
                     next_sequence: Sequence(1),
                     remembered_from: Sequence(1),
+                    expiring_before: Sequence(0),
                 };
                 self.queues.insert(id, Queue { record, touched: BTreeMap::new() });
             }
@@ -112,6 +113,7 @@ impl Model {
             | Command::UpdateQueue { .. }
             | Command::Move { .. }
             | Command::Drop { .. }
+            | Command::Lapse { .. }
             | Command::Forget { .. }
             | Command::Topic(_)
             | Command::PublishAll(_)
