@@ -41,14 +41,7 @@ pub(super) struct Publish {
     #[arg(long)]
     topic: Option<String>,
     /// What the topic's bindings match: words joined by dots
-    #[arg(
-        long,
-        visible_alias = "key",
-        value_name = "KEY",
-        default_value = "",
-        hide_default_value = true,
-        requires = "topic"
-    )]
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true, requires = "topic")]
     routing_key: String,
     /// One message each [default: all of standard input as one message]
     #[arg(value_name = "BODY")]
@@ -70,7 +63,7 @@ struct Properties {
     #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
     /// Messages of one key keep their order in a by-key queue
-    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    #[arg(long, visible_alias = "key", value_name = "KEY", default_value = "", hide_default_value = true)]
     ordering_key: String,
     /// 0 to 9; higher goes first
     #[arg(long, default_value_t = 0)]
