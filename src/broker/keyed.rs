@@ -67,13 +67,13 @@ impl Pass<'_> {
 
     /// Deals what is not untouched. Keys don't wait for each other: what is on disk is left for the next pass.
     fn heads(&mut self, counter: &mut Counter) -> Go {
-        let mut cold = 0;
+        let mut cold = Vec::new();
         for head in self.queue.heads() {
-            if self.is_over(&counter.dispatch) || cold == COLD_MAX {
+            if self.is_over(&counter.dispatch) || cold.len() == COLD_MAX {
                 return Go::Stop;
             }
             let Some(message) = self.find(counter, head) else {
-                cold += 1;
+                cold.push(head);
                 self.deal.cold = true;
                 continue;
             };

@@ -17,7 +17,7 @@ use std::hash::{Hash, Hasher};
 use super::queue::Place;
 use super::settle::holder_key;
 use super::{Queue, Turn};
-use crate::types::{OrderingKey, Priority, Sequence};
+use crate::types::{OrderingKey, Priority, Sequence, Touch};
 
 /// All keys of one queue of which something is in flight or parked.
 #[derive(Debug, Default)]
@@ -236,7 +236,7 @@ impl Queue {
         let (first, parked) = (line.touched.first().copied(), line.parked.front().copied());
         match (first, parked) {
             (Some(first), Some(parked)) if parked < first => Some(parked),
-            (Some(first), _) => self.touch(first).is_some_and(|touch| touch.is_ready()).then_some(first),
+            (Some(first), _) => self.touch(first).is_some_and(Touch::is_ready).then_some(first),
             (None, parked) => parked,
         }
     }
