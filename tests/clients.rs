@@ -120,18 +120,22 @@ async fn the_examples_of_the_pages_work_as_printed() {
         }
         let server = Server::start().await;
         server.run(&["queue", "create", "jobs"]).await.ok();
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("example");
-        std::fs::write(&file, runner::example(&language.directory().join("README.md"))).unwrap();
-        let (code, said) = language.script("example", &[&file], Some(&server.profile_path()), BOUND).await;
-        assert_eq!(code, Some(0), "{}: {said}", language.name);
-        assert!(said.contains("hello"), "{}: {said}", language.name);
-        server.until_counts("jobs", 0, 0).await;
-        let jobs = server.client().await.get_queue("jobs").await.unwrap();
-        assert!(
-            jobs.stats.is_some_and(|stats| stats.consumers == 0),
-            "{}: it goes on consuming",
-            language.name
-        );
+        let client = server.client().await;
+        for example in runner::examples(&language.directory().join("README.md")) {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("example");
+            std::fs::write(&file, example).unwrap();
+            let (code, said) =
+                language.script("example", &[&file], Some(&server.profile_path()), BOUND).await;
+            assert_eq!(code, Some(0), "{}: {said}", language.name);
+            assert!(said.contains("hello"), "{}: {said}", language.name);
+            server.until_counts("jobs", 0, 0).await;
+            let jobs = client.get_queue("jobs").await.unwrap();
+            assert!(
+                jobs.stats.is_some_and(|stats| stats.consumers == 0),
+                "{}: it goes on consuming",
+                language.name
+            );
+        }
     }
 }

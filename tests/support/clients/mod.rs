@@ -36,7 +36,11 @@ impl Language {
 }
 
 /// All of them, in the order of the matrix.
-pub static LANGUAGES: [Language; 1] = [Language::new("rust", &["h3", "h2"])];
+pub static LANGUAGES: [Language; 3] = [
+    Language::new("rust", &["h3", "h2"]),
+    Language::new("python", &["h3", "h2"]),
+    Language::new("go", &["h3", "h2"]),
+];
 
 /// Every scenario of `scenarios.md`, and whether it asks for something to be done to the server, which it then must have for
 /// itself.

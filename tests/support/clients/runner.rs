@@ -146,11 +146,15 @@ async fn answer(stdin: &mut ChildStdin, line: &Value) -> Result<(), String> {
     stdin.write_all(line.as_bytes()).await.map_err(|error| format!("the runner does not listen: {error}"))
 }
 
-/// The block after the marker of the README's example.
-pub fn example(readme: &Path) -> String {
+/// The blocks after the markers of the README's examples: at least one.
+pub fn examples(readme: &Path) -> Vec<String> {
     let text =
         std::fs::read_to_string(readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
-    let (_, after) = text.split_once("<!-- test:example -->\n```").expect("the README has an example");
-    let (_, block) = after.split_once('\n').expect("a fence is a line");
-    block[..block.find("```").expect("a block has an end")].to_owned()
+    let block = |after: &str| {
+        let (_, block) = after.split_once('\n').expect("a fence is a line");
+        block[..block.find("```").expect("a block has an end")].to_owned()
+    };
+    let blocks: Vec<String> = text.split("<!-- test:example -->\n```").skip(1).map(block).collect();
+    assert!(!blocks.is_empty(), "{} has no example", readme.display());
+    blocks
 }
