@@ -139,3 +139,14 @@ async fn the_examples_of_the_pages_work_as_printed() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_own_tests_pass() {
+    for language in clients::chosen() {
+        if !language.directory().join("conformance/unit").exists() || language.prepare().await.is_err() {
+            continue;
+        }
+        let (code, said) = language.script("unit", &[], None, BOUND).await;
+        assert_eq!(code, Some(0), "{}: {said}", language.name);
+    }
+}

@@ -36,10 +36,12 @@ impl Language {
 }
 
 /// All of them, in the order of the matrix.
-pub static LANGUAGES: [Language; 3] = [
+pub static LANGUAGES: [Language; 5] = [
     Language::new("rust", &["h3", "h2"]),
     Language::new("python", &["h3", "h2"]),
     Language::new("go", &["h3", "h2"]),
+    Language::new("typescript", &["h2"]),
+    Language::new("java", &["h2"]),
 ];
 
 /// Every scenario of `scenarios.md`, and whether it asks for something to be done to the server, which it then must have for

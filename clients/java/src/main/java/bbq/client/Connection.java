@@ -1,0 +1,225 @@
+package bbq.client;
+
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptors;
+import io.grpc.ConnectivityState;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
+import io.grpc.stub.ClientCalls;
+import io.grpc.stub.MetadataUtils;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+
+/**
+ * One server's channel, which connects again when it is lost, and the way that every call is made: its deadline, and after which
+ * failures it is repeated.
+ *
+ * <p>Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
+ */
+final class Connection {
+  /** Which failures allow a call to be made again. */
+  enum Repeat {
+    /** Doing it twice is doing it once. */
+    ANYTIME,
+    /** Doing it twice does it twice: only if the server certainly did nothing. */
+    UNPROCESSED
+  }
+
+  private static final int PORT = 6789;
+  /** The largest answer that is read: the server's stay below 4 MiB unless a single message is larger. */
+  private static final int RESPONSE_MAX = 64 * 1024 * 1024;
+  /** A silent connection is checked so often (grpc-java allows no less), and lost if the answer takes longer than the second. */
+  private static final long PING_S = 10;
+  private static final long PING_TIMEOUT_S = 7;
+  private static final int TRIES = 6;
+
+  final String url;
+  /** For the generated stubs: every call says who is asking. */
+  final Channel channel;
+  /** Where settlements, extensions and publishers make their calls; once it is closed they fail where they are made. */
+  final ExecutorService calls = new ThreadPoolExecutor(
+      0, Integer.MAX_VALUE, 60, TimeUnit.SECONDS, new SynchronousQueue<>(), daemon("bbq-call"), (call, pool) -> call.run());
+  final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor(daemon("bbq-timer"));
+  private final ManagedChannel managed;
+  private volatile boolean closed;
+
+  Connection(Profile profile) {
+    url = profile.url();
+    managed = target(profile)
+        .maxInboundMessageSize(RESPONSE_MAX)
+        .keepAliveTime(PING_S, TimeUnit.SECONDS)
+        .keepAliveTimeout(PING_TIMEOUT_S, TimeUnit.SECONDS)
+        .keepAliveWithoutCalls(true)
+        .build();
+    Metadata headers = new Metadata();
+    if (profile.token() != null) {
+      headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + profile.token());
+    }
+    channel = ClientInterceptors.intercept(managed, MetadataUtils.newAttachHeadersInterceptor(headers));
+  }
+
+  /** Makes a call, again where {@code repeat} allows it, within {@code deadline}. */
+  <Q, R> R unary(MethodDescriptor<Q, R> method, Q request, Repeat repeat, Duration deadline) {
+    return repeated(repeat, deadline, options -> ClientCalls.blockingUnaryCall(channel, method, options, request));
+  }
+
+  /** Makes what is a call of the generated stubs, in the same way. */
+  <R> R repeated(Repeat repeat, Duration deadline, Function<CallOptions, R> call) {
+    long end = System.nanoTime() + deadline.toNanos();
+    Backoff backoff = new Backoff();
+    for (int tries = 1; ; tries++) {
+      try {
+        long left = Math.max(end - System.nanoTime(), 1);
+        return call.apply(CallOptions.DEFAULT.withDeadlineAfter(left, TimeUnit.NANOSECONDS));
+      } catch (StatusRuntimeException failed) {
+        CallException error = error(failed);
+        boolean again = error.isUnprocessed() || (repeat == Repeat.ANYTIME && error.code() == Status.Code.UNAVAILABLE);
+        Duration delay = backoff.delay(error);
+        if (!again || closed || tries == TRIES || System.nanoTime() + delay.toNanos() >= end) {
+          throw error;
+        }
+        sleep(delay);
+        reconnect();
+      }
+    }
+  }
+
+  /** Begins a call whose answers go to {@code listener}, and asks for the first; the caller asks for the others, and cancels it. */
+  static <Q, R> void start(ClientCall<Q, R> call, Q request, ClientCall.Listener<R> listener) {
+    call.start(listener, new Metadata());
+    call.request(1);
+    call.sendMessage(request);
+    call.halfClose();
+  }
+
+  /** Lets the channel connect now, however often it has failed: how long to wait is decided here. */
+  void reconnect() {
+    if (managed.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+      managed.resetConnectBackoff();
+    }
+  }
+
+  CallException error(StatusRuntimeException failed) {
+    return closed ? new CallException(Status.Code.CANCELLED, "the client was closed") : CallException.from(failed);
+  }
+
+  boolean isClosed() {
+    return closed;
+  }
+
+  /** Cancels every call and closes; waits, for a second at most, until the server knows. */
+  void close() {
+    closed = true;
+    managed.shutdownNow();
+    timer.shutdownNow();
+    calls.shutdown();
+    try {
+      managed.awaitTermination(1, TimeUnit.SECONDS);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private static void sleep(Duration delay) {
+    try {
+      Thread.sleep(delay.toMillis());
+    } catch (InterruptedException interrupted) {
+      throw interrupted();
+    }
+  }
+
+  /** What a call that waits ends with when its thread is interrupted. */
+  static CallException interrupted() {
+    Thread.currentThread().interrupt();
+    return new CallException(Status.Code.CANCELLED, "the thread was interrupted");
+  }
+
+  private static ThreadFactory daemon(String name) {
+    return work -> {
+      Thread thread = new Thread(work, name);
+      thread.setDaemon(true);
+      return thread;
+    };
+  }
+
+  /** What a profile means, checked. */
+  private static ManagedChannelBuilder<?> target(Profile profile) {
+    if ("http3".equals(profile.transport())) {
+      throw wrong(profile, "grpc-java has no HTTP/3; use transport = \"auto\" or \"http2\"");
+    }
+    if ((profile.clientCertificate() == null) != (profile.clientKey() == null)) {
+      throw wrong(profile, "`client_certificate` and `client_key` go together");
+    }
+    String url = profile.url();
+    if (url.startsWith("unix:")) {
+      String path = url.replaceFirst("^unix:(//)?", "");
+      return Grpc.newChannelBuilder("unix:" + path, InsecureChannelCredentials.create()).overrideAuthority("localhost");
+    }
+    URI uri = parse(profile);
+    int port = uri.getPort() == -1 ? PORT : uri.getPort();
+    String host = uri.getHost();
+    if (uri.getScheme().equals("https")) {
+      return Grpc.newChannelBuilderForAddress(host, port, tls(profile));
+    }
+    if (!host.matches("localhost|127\\.\\d+\\.\\d+\\.\\d+|\\[::1]")) {
+      throw wrong(profile, "http would send everything in the clear; it is for loopback only");
+    }
+    return Grpc.newChannelBuilderForAddress(host, port, InsecureChannelCredentials.create());
+  }
+
+  private static URI parse(Profile profile) {
+    try {
+      URI uri = URI.create(profile.url());
+      if (uri.getHost() != null && ("https".equals(uri.getScheme()) || "http".equals(uri.getScheme()))) {
+        return uri;
+      }
+    } catch (IllegalArgumentException notOne) {
+      // Said below.
+    }
+    throw wrong(profile, "`url` must be https://host:port, http://127.0.0.1:port or unix:/path");
+  }
+
+  private static io.grpc.ChannelCredentials tls(Profile profile) {
+    TlsChannelCredentials.Builder tls = TlsChannelCredentials.newBuilder();
+    try {
+      if (profile.ca() != null) {
+        tls.trustManager(stream(profile.ca()));
+      }
+      if (profile.clientCertificate() != null) {
+        tls.keyManager(stream(profile.clientCertificate()), stream(profile.clientKey()));
+      }
+    } catch (IOException error) {
+      throw wrong(profile, "a certificate or key cannot be used: " + error.getMessage());
+    }
+    return tls.build();
+  }
+
+  private static InputStream stream(String pem) {
+    return new ByteArrayInputStream(Profile.pem(pem).getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static ProfileException wrong(Profile profile, String why) {
+    return new ProfileException("the profile for " + profile.url() + ": " + why);
+  }
+}

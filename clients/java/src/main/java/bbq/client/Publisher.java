@@ -1,0 +1,156 @@
+package bbq.client;
+
+import bbq.v1.Message;
+import bbq.v1.PublishResult;
+import io.grpc.Status;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+
+/**
+ * Many messages to one queue, few calls. It never waits for a call to fill: what is there goes as soon as a call may be made, and
+ * while it is in flight the next one fills. Safe for use by many threads.
+ *
+ * <p>Always true: with one call in flight messages are stored in the order of {@code publish}; the error of a call reaches the messages
+ * that it is about, as a call that is refused because of one message is split until that one is alone.
+ */
+public final class Publisher implements AutoCloseable {
+  /**
+   * What a publisher may do at once.
+   *
+   * @param callMessagesMax the most messages of one call: 1 to 10,000
+   * @param callBytesMax the most bytes of one call; a larger message goes alone
+   * @param callsInFlight how many calls are in flight; more than one hides the round trip, and gives up the order between calls
+   * @param unconfirmedMax how many messages may be unconfirmed before {@code publish} waits
+   */
+  public record Options(int callMessagesMax, int callBytesMax, int callsInFlight, int unconfirmedMax) {
+    /** 1,000 messages and 1 MiB a call, one call in flight, 10,000 messages unconfirmed. */
+    public static Options defaults() {
+      return new Options(1_000, 1024 * 1024, 1, 10_000);
+    }
+  }
+
+  private record Entry(Message message, CompletableFuture<PublishResult> confirmed) {}
+
+  private final Client client;
+  private final String queue;
+  private final Options options;
+  private final Executor executor;
+  private final Deque<Entry> waiting = new ArrayDeque<>();
+  private int calls;
+  private int unconfirmed;
+  private BbqException failed;
+
+  Publisher(Client client, String queue, Options options, Executor executor) {
+    this.client = client;
+    this.queue = queue;
+    this.options = options;
+    this.executor = executor;
+  }
+
+  /** Waits for room, then takes the message. It is published whether or not anyone waits for what is returned. */
+  public synchronized CompletableFuture<PublishResult> publish(Message message) {
+    while (unconfirmed >= options.unconfirmedMax()) {
+      await();
+    }
+    CompletableFuture<PublishResult> confirmed = new CompletableFuture<>();
+    waiting.add(new Entry(message, confirmed));
+    unconfirmed++;
+    start();
+    return confirmed;
+  }
+
+  /** The same, of a body alone. */
+  public CompletableFuture<PublishResult> publish(String body) {
+    return publish(Client.message(body));
+  }
+
+  /** Waits until all that was taken is answered. Throws the first error since the last flush. */
+  public synchronized void flush() {
+    while (unconfirmed > 0) {
+      await();
+    }
+    BbqException first = failed;
+    failed = null;
+    if (first != null) {
+      throw first;
+    }
+  }
+
+  /** Flushes. */
+  @Override
+  public void close() {
+    flush();
+  }
+
+  private void await() {
+    try {
+      wait();
+    } catch (InterruptedException interrupted) {
+      throw Connection.interrupted();
+    }
+  }
+
+  private void start() {
+    if (calls < options.callsInFlight() && !waiting.isEmpty()) {
+      calls++;
+      executor.execute(this::run);
+    }
+  }
+
+  /** One of the calls in flight, as long as there is something to send. */
+  private void run() {
+    for (List<Entry> batch = batch(); !batch.isEmpty(); batch = batch()) {
+      call(batch);
+    }
+  }
+
+  /** The next call's messages; if there are none the call is over. */
+  private synchronized List<Entry> batch() {
+    List<Entry> batch = new ArrayList<>();
+    long bytes = 0;
+    while (!waiting.isEmpty()) {
+      bytes += waiting.peek().message().getSerializedSize();
+      boolean full = batch.size() >= options.callMessagesMax() || bytes > options.callBytesMax();
+      if (full && !batch.isEmpty()) {
+        break;
+      }
+      batch.add(waiting.poll());
+    }
+    if (batch.isEmpty()) {
+      calls--;
+    }
+    return batch;
+  }
+
+  /** One call, or several if one message of many is refused. */
+  private void call(List<Entry> batch) {
+    try {
+      List<PublishResult> results = client.publishAll(queue, batch.stream().map(Entry::message).toList());
+      for (int i = 0; i < batch.size(); i++) {
+        batch.get(i).confirmed().complete(results.get(i));
+      }
+      answered(batch.size(), null);
+    } catch (CallException error) {
+      if (error.code() == Status.Code.INVALID_ARGUMENT && batch.size() > 1) {
+        // All or none: nothing of it was stored, so the halves may be sent, the first one first.
+        call(batch.subList(0, batch.size() / 2));
+        call(batch.subList(batch.size() / 2, batch.size()));
+        return;
+      }
+      batch.forEach(entry -> entry.confirmed().completeExceptionally(error));
+      answered(batch.size(), error);
+    }
+  }
+
+  private synchronized void answered(int count, BbqException error) {
+    unconfirmed -= count;
+    if (failed == null) {
+      failed = error;
+    }
+    notifyAll();
+  }
+}

@@ -1,0 +1,94 @@
+package bbq.client;
+
+import bbq.v1.ReceiptFailure;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executor;
+
+/**
+ * The settlements of one queue on their way, many to a call: one round of calls in flight while the next one fills.
+ *
+ * <p>Always true: what was settled before a flush is answered before the flush is.
+ */
+final class Settler {
+  private final Client client;
+  private final String queue;
+  private final Executor calls;
+  /** By how they settle: an ack has none. */
+  private Map<Optional<Nack>, List<Entry>> next = new LinkedHashMap<>();
+  private final Set<CompletableFuture<Void>> pending = ConcurrentHashMap.newKeySet();
+  private boolean running;
+
+  private record Entry(String receipt, CompletableFuture<Void> settled) {}
+
+  Settler(Client client, String queue, Executor calls) {
+    this.client = client;
+    this.queue = queue;
+    this.calls = calls;
+  }
+
+  String queue() {
+    return queue;
+  }
+
+  /** Settles one receipt: an ack, or a nack in some way. */
+  synchronized CompletableFuture<Void> settle(String receipt, Optional<Nack> how) {
+    CompletableFuture<Void> settled = new CompletableFuture<>();
+    next.computeIfAbsent(how, key -> new ArrayList<>()).add(new Entry(receipt, settled));
+    pending.add(settled);
+    settled.whenComplete((done, error) -> pending.remove(settled));
+    if (!running) {
+      running = true;
+      calls.execute(this::run);
+    }
+    return settled;
+  }
+
+  /** Completes when all that was given before is answered. */
+  CompletableFuture<Void> flush() {
+    return CompletableFuture.allOf(pending.toArray(CompletableFuture[]::new)).exceptionally(failed -> null);
+  }
+
+  private void run() {
+    for (Map<Optional<Nack>, List<Entry>> groups = take(); groups != null; groups = take()) {
+      groups.forEach(this::settle);
+    }
+  }
+
+  private synchronized Map<Optional<Nack>, List<Entry>> take() {
+    if (next.isEmpty()) {
+      running = false;
+      return null;
+    }
+    Map<Optional<Nack>, List<Entry>> groups = next;
+    next = new LinkedHashMap<>();
+    return groups;
+  }
+
+  private void settle(Optional<Nack> how, List<Entry> entries) {
+    List<String> receipts = entries.stream().map(Entry::receipt).toList();
+    try {
+      List<ReceiptFailure> failures =
+          how.isPresent() ? client.nack(queue, receipts, how.get()) : client.ack(queue, receipts);
+      Map<String, ReceiptFailure> failed = new HashMap<>();
+      failures.forEach(failure -> failed.put(failure.getReceipt(), failure));
+      for (Entry entry : entries) {
+        ReceiptFailure failure = failed.get(entry.receipt());
+        if (failure == null) {
+          entry.settled().complete(null);
+        } else {
+          entry.settled().completeExceptionally(new ReceiptException(failure));
+        }
+      }
+    } catch (RuntimeException error) {
+      entries.forEach(entry -> entry.settled().completeExceptionally(error));
+    }
+  }
+}

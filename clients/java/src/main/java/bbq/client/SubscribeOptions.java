@@ -1,0 +1,46 @@
+package bbq.client;
+
+import java.time.Duration;
+
+/**
+ * What a subscription may differ in from the defaults.
+ *
+ * @param maxInFlight the most messages held unsettled: 1 to 10,000; 0 means 100
+ * @param maxInFlightBytes the most bytes held unsettled; 0 means 16 MiB. One message always fits
+ * @param lease how long each lease lasts: 1 s to 12 h; null means what the queue says. Set it where the clocks of server and client may
+ *     differ by half of that: extending in time needs the length, and otherwise it is read from both clocks
+ * @param consumerName what {@code bbq leases} shows; at most 128 bytes
+ * @param autoExtend whether leases are extended at half their time until their delivery is settled
+ */
+public record SubscribeOptions(
+    int maxInFlight, long maxInFlightBytes, Duration lease, String consumerName, boolean autoExtend) {
+  /** The defaults. */
+  public static SubscribeOptions defaults() {
+    return new SubscribeOptions(0, 0, null, "", true);
+  }
+
+  /** With another number of messages in flight. */
+  public SubscribeOptions maxInFlight(int messages) {
+    return new SubscribeOptions(messages, maxInFlightBytes, lease, consumerName, autoExtend);
+  }
+
+  /** With another number of bytes in flight. */
+  public SubscribeOptions maxInFlightBytes(long bytes) {
+    return new SubscribeOptions(maxInFlight, bytes, lease, consumerName, autoExtend);
+  }
+
+  /** With leases of this length. */
+  public SubscribeOptions lease(Duration length) {
+    return new SubscribeOptions(maxInFlight, maxInFlightBytes, length, consumerName, autoExtend);
+  }
+
+  /** With a name. */
+  public SubscribeOptions consumerName(String name) {
+    return new SubscribeOptions(maxInFlight, maxInFlightBytes, lease, name, autoExtend);
+  }
+
+  /** With leases extended, or not. */
+  public SubscribeOptions autoExtend(boolean extend) {
+    return new SubscribeOptions(maxInFlight, maxInFlightBytes, lease, consumerName, extend);
+  }
+}

@@ -1,0 +1,203 @@
+// The connection: one HTTP/2 session that is made again when it is lost, and the way that every call is made.
+//
+// It decides deadlines and which calls are repeated after which failures.
+//
+// Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
+
+import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { Interceptor, Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { SecureClientSessionOptions } from "node:http2";
+import { connect as connectSocket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Backoff } from "./backoff.js";
+import { BbqError, deadlineExceeded, unreachable } from "./error.js";
+import { type Profile, pem } from "./profile.js";
+
+/** Which failures allow a call to be made again: any that may pass, or only those of calls that certainly did nothing. */
+export type Repeat = "anytime" | "unprocessed";
+
+/** A silent connection is checked so often, and lost if the answer takes longer than the second figure. */
+const PING = { pingIntervalMs: 3_000, pingTimeoutMs: 7_000, pingIdleConnection: true };
+/** What one stream, and what all streams, may have unread. */
+const STREAM_WINDOW = 4 * 1024 * 1024;
+const CONNECTION_WINDOW = 32 * 1024 * 1024;
+/** The largest answer that is read: the server's stay below 4 MiB unless a single message is larger. */
+const RESPONSE_MAX = 64 * 1024 * 1024;
+/** In megabytes, what Node.js may keep for one session before it refuses new streams; its default is 10. */
+const SESSION_MEMORY_MAX = 256;
+/** How long connecting may take. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How often a call is tried. */
+const TRIES = 6;
+
+type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
+
+/** One server's connection. */
+export class Connection {
+  readonly url: string;
+  /** For the generated clients. */
+  readonly transport: Transport;
+  readonly #sessions: Http2SessionManager;
+  readonly #closing = new AbortController();
+
+  constructor(profile: Profile) {
+    this.url = profile.url;
+    const { baseUrl, options } = target(profile);
+    this.#sessions = new Http2SessionManager(baseUrl, PING, options);
+    const authorize: Interceptor = (next) => (request) => {
+      if (profile.token !== undefined) request.header.set("authorization", `Bearer ${profile.token}`);
+      return next(request);
+    };
+    this.transport = createGrpcTransport({
+      baseUrl,
+      sessionManager: windowed(this.#sessions),
+      interceptors: [authorize],
+      readMaxBytes: RESPONSE_MAX,
+      // Small messages cost more to unpack than to send, and large ones are what they are.
+      acceptCompression: [],
+    });
+  }
+
+  /** Connects, if there is no connection, within `withinMs`. */
+  async connect(withinMs = CONNECT_TIMEOUT_MS): Promise<void> {
+    const late = new AbortController();
+    const timer = sleep(withinMs, "late" as const, { signal: late.signal }).catch(() => "late" as const);
+    try {
+      const state = await Promise.race([this.#sessions.connect(), timer]);
+      if (state === "late") throw deadlineExceeded();
+      if (state === "error") throw unreachable(this.url, this.#sessions.error());
+    } finally {
+      late.abort();
+    }
+  }
+
+  /** Makes a call, again where `repeat` allows it, within `deadlineMs`. */
+  async unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    repeat: Repeat,
+    deadlineMs: number,
+  ): Promise<MessageShape<O>> {
+    const end = performance.now() + deadlineMs;
+    const backoff = new Backoff();
+    for (let tries = 1; ; tries += 1) {
+      try {
+        this.#check();
+        await this.connect(Math.max(end - performance.now(), 0));
+        const left = Math.max(Math.ceil(end - performance.now()), 1);
+        const answer = await this.transport.unary(method, this.#closing.signal, left, undefined, request);
+        return answer.message;
+      } catch (reason) {
+        const error = this.#error(reason);
+        const again = error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE");
+        const delay = backoff.delay(error);
+        if (!again || tries === TRIES || this.#closing.signal.aborted || performance.now() + delay >= end) throw error;
+        await sleep(delay);
+      }
+    }
+  }
+
+  /** Opens a stream of answers, waiting for its beginning no longer than `deadlineMs`; it goes on until `signal`. */
+  async open<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    signal: AbortSignal,
+    deadlineMs: number,
+  ): Promise<AsyncIterable<MessageShape<O>>> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(deadlineExceeded()), deadlineMs);
+    const ends = AbortSignal.any([signal, this.#closing.signal, late.signal]);
+    try {
+      this.#check();
+      await this.connect(deadlineMs);
+      const answer = await this.transport.stream(method, ends, undefined, undefined, only(request));
+      return this.#converted(answer.message);
+    } catch (reason) {
+      throw late.signal.aborted ? deadlineExceeded(reason) : this.#error(reason);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Cancels every call and closes; the server gives back what subscriptions held. */
+  close(): void {
+    this.#closing.abort(closed());
+    this.#sessions.abort();
+  }
+
+  async *#converted<T>(answers: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* answers;
+    } catch (reason) {
+      throw this.#error(reason);
+    }
+  }
+
+  #error(reason: unknown): BbqError {
+    return this.#closing.signal.aborted ? closed(reason) : BbqError.from(reason);
+  }
+
+  #check(): void {
+    if (this.#closing.signal.aborted) throw closed();
+  }
+}
+
+function closed(cause?: unknown): BbqError {
+  return new BbqError("CANCELLED", "the client was closed", { cause });
+}
+
+async function* only<T>(item: T): AsyncIterable<T> {
+  yield item;
+}
+
+/** Gives each new session room for what streams have not read yet, so that a slow one does not stop the others. */
+function windowed(sessions: Http2SessionManager): SessionManager {
+  const seen = new WeakSet<object>();
+  return {
+    authority: sessions.authority,
+    async request(...args) {
+      const stream = await sessions.request(...args);
+      const session = stream.session;
+      if (session !== undefined && !seen.has(session)) {
+        seen.add(session);
+        session.setLocalWindowSize(CONNECTION_WINDOW);
+      }
+      return stream;
+    },
+    notifyResponseByteRead: (stream) => sessions.notifyResponseByteRead(stream),
+  };
+}
+
+/** What a profile means, checked. */
+function target(profile: Profile): { baseUrl: string; options: SecureClientSessionOptions } {
+  const wrong = (why: string) => new BbqError("PROFILE", `the profile for ${profile.url}: ${why}`);
+  if (profile.transport === "http3") throw wrong("Node.js has no HTTP/3; use transport = \"auto\" or \"http2\"");
+  if ((profile.clientCertificate === undefined) !== (profile.clientKey === undefined)) {
+    throw wrong("`client_certificate` and `client_key` go together");
+  }
+  if (/[^\x21-\x7e]/.test(profile.token ?? "")) throw wrong("`token` has characters that no header may have");
+  const options: SecureClientSessionOptions = {
+    settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
+    maxSessionMemory: SESSION_MEMORY_MAX,
+  };
+  if (profile.url.startsWith("unix:")) {
+    const path = profile.url.replace(/^unix:(\/\/)?/, "");
+    return { baseUrl: "http://localhost", options: { ...options, createConnection: () => connectSocket(path) } };
+  }
+  const url = URL.canParse(profile.url) ? new URL(profile.url) : undefined;
+  if (url === undefined || !["https:", "http:"].includes(url.protocol)) {
+    throw wrong("`url` must be https://host:port, http://127.0.0.1:port or unix:/path");
+  }
+  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+  if (url.protocol === "http:" && !loopback) throw wrong("http would send everything in the clear; it is for loopback only");
+  // A URL drops the port that is its scheme's default, and the server's own is neither.
+  const port = url.port || (/:(80|443)\/?$/.exec(profile.url)?.[1] ?? "6789");
+  const baseUrl = `${url.protocol}//${url.hostname}:${port}`;
+  if (url.protocol === "http:") return { baseUrl, options };
+  if (profile.ca !== undefined) options.ca = pem(profile.ca);
+  if (profile.clientCertificate !== undefined) options.cert = pem(profile.clientCertificate);
+  if (profile.clientKey !== undefined) options.key = pem(profile.clientKey);
+  return { baseUrl, options };
+}
