@@ -48,6 +48,8 @@ test: tools lint ## Everything that must hold before a commit: formats, lints, l
 test-clients: tools ## Every client, transport and scenario, with the whole numbers; writes the matrix of docs/CLIENTS.md
 	@mkdir -p target && rm -f $(BBQ_NOTICES)
 	BBQ_CLIENTS=full BBQ_CLIENTS_KEEP=1 cargo test --locked --workspace --test clients -- --nocapture
+	$(STEP) 'C++: packages' clients/examples/cpp/install
+	$(STEP) 'C++: generated client' cargo test --locked --test other_languages
 	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
 
 generate: $(BUF) ## Generate the clients' code from proto/ again

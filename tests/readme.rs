@@ -4,19 +4,14 @@
 
 mod support;
 
-use support::pages::{Reader, blocks, page, tool};
+use support::pages::{Reader, block, page, tool};
 use support::{Cli, Process};
 use tokio::process::Command;
 
-/// The commands of README.md after these markers, each of which is there once.
+/// The commands of README.md after these markers.
 fn commands(names: &[&str]) -> String {
     let readme = page("README.md");
-    let block = |name: &&str| {
-        let mut blocks = blocks(&readme, name);
-        assert_eq!(blocks.len(), 1, "README.md has the marker test:{name} once");
-        blocks.remove(0).commands
-    };
-    names.iter().map(block).collect()
+    names.iter().map(|name| block(&readme, name, "sh")).collect()
 }
 
 /// Addresses are replaced in what follows; so this is what makes the printed ones true.

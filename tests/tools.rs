@@ -15,7 +15,7 @@ const TOOLS: [(&str, &str); 2] = [("grpcurl", "h2"), ("buf", "h3")];
 /// All commands of a session, each on one line.
 fn commands(tool: &str) -> Vec<String> {
     let blocks = blocks(&page("docs/TOOLS.md"), tool);
-    let lines = blocks.iter().map(|block| block.commands.replace("\\\n  ", "")).collect::<String>();
+    let lines = blocks.iter().map(|block| block.text.replace("\\\n  ", "")).collect::<String>();
     lines.lines().map(ToOwned::to_owned).collect()
 }
 
@@ -70,6 +70,24 @@ fn every_method_is_shown_with_both_tools() {
 #[test]
 fn both_tools_are_shown_the_same_calls() {
     assert_eq!(calls("grpcurl"), calls("buf"));
+}
+
+/// Whoever comes from another queue finds each setting and each call.
+#[test]
+fn the_migration_page_names_every_setting_and_every_call_of_the_data_plane() {
+    let page = page("docs/MIGRATING.md");
+    let proto =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/bbq/v1/queue.proto"));
+    let proto = proto.unwrap();
+    let (_, settings) = proto.split_once("message QueueSettings {").unwrap();
+    let (settings, _) = settings.split_once("\n}").unwrap();
+    let fields = settings.lines().filter_map(|line| line.split_once(" = ")?.0.rsplit(' ').next());
+    let fields = fields.map(|field| format!("`{field}`")).collect::<Vec<_>>();
+    assert!(fields.len() >= 14, "{fields:?}");
+    let calls =
+        methods().into_iter().filter_map(|method| Some(method.split_once("QueueService/")?.1.to_owned()));
+    let missing = fields.into_iter().chain(calls).filter(|name| !page.contains(name.as_str()));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 /// The JSON documents among what was printed. Both tools begin and end each at the start of a line.

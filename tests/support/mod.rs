@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::must_use_candidate, reason = "test code")]
 
 pub mod command;
+pub mod notices;
 pub mod pages;
 pub mod process;
 pub mod raw;

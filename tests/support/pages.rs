@@ -20,7 +20,7 @@ pub struct Block {
     /// The heading above it.
     pub heading: String,
     /// Its lines.
-    pub commands: String,
+    pub text: String,
 }
 
 /// A server as pages have it: its data in `bbq-data`, below the directory in which the commands run.
@@ -34,9 +34,20 @@ pub fn page(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
 }
 
-/// The blocks of a page that stand after markers of this name, in their order.
+/// The blocks of a shell's commands that stand after markers of this name, in their order.
 pub fn blocks(page: &str, name: &str) -> Vec<Block> {
-    let marker = format!("<!-- test:{name} -->\n```sh\n");
+    fenced(page, name, "sh")
+}
+
+/// The one block of a language after the marker of this name.
+pub fn block(page: &str, name: &str, language: &str) -> String {
+    let mut blocks = fenced(page, name, language);
+    assert_eq!(blocks.len(), 1, "the marker test:{name} is there once");
+    blocks.remove(0).text
+}
+
+fn fenced(page: &str, name: &str, language: &str) -> Vec<Block> {
+    let marker = format!("<!-- test:{name} -->\n```{language}\n");
     let mut found = Vec::new();
     let mut above = String::new();
     for part in page.split(&marker) {
@@ -44,11 +55,11 @@ pub fn blocks(page: &str, name: &str) -> Vec<Block> {
             let end = part.find("```").expect("a block has an end");
             let mut headings = above.lines().filter(|line| line.starts_with("##"));
             let heading = headings.next_back().unwrap_or_default().trim_start_matches('#').trim().to_owned();
-            found.push(Block { heading, commands: part[..end].to_owned() });
+            found.push(Block { heading, text: part[..end].to_owned() });
         }
         above.push_str(part);
     }
-    assert!(!found.is_empty(), "no block after a marker test:{name}");
+    assert!(!found.is_empty(), "no block of {language} after a marker test:{name}");
     found
 }
 
@@ -113,7 +124,7 @@ impl Reader {
     /// Runs blocks in one shell, and returns what each of them printed, beside its heading.
     pub async fn copies_blocks(&self, blocks: &[Block], tools: &[&str]) -> Vec<(String, String)> {
         let script =
-            blocks.iter().map(|block| format!("{}echo '{BETWEEN}'\n", block.commands)).collect::<String>();
+            blocks.iter().map(|block| format!("{}echo '{BETWEEN}'\n", block.text)).collect::<String>();
         let mut process = self.shell(&script, tools);
         // Each block has as long as a whole command elsewhere.
         for (number, block) in blocks.iter().enumerate() {

@@ -8,13 +8,14 @@ pub mod matrix;
 pub mod refusing;
 pub mod runner;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::sync::OnceCell;
+
+use crate::support::notices::notice;
 
 /// How long the toolchain of a language may take to fetch and build everything, on a busy machine.
 const PREPARING: Duration = Duration::from_secs(900);
@@ -162,14 +163,4 @@ pub fn target() -> PathBuf {
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Says what cannot be run on this machine, also where `make test` collects it.
-pub fn notice(line: &str) {
-    eprintln!("NOT RUN: {line}");
-    if let Some(path) = std::env::var_os("BBQ_NOTICES").filter(|path| !path.is_empty()) {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = file.unwrap_or_else(|error| panic!("BBQ_NOTICES, {}: {error}", path.display()));
-        writeln!(file, "{line}").unwrap_or_else(|error| panic!("BBQ_NOTICES, {}: {error}", path.display()));
-    }
 }
