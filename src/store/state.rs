@@ -160,7 +160,12 @@ impl State {
         let failed = |what: &str, error: &dyn std::fmt::Display| ReadError::State(format!("{what}: {error}"));
         let blobs = sync_all(&self.path.join("blobs")).map_err(|error| failed("fsync blobs", &error))?;
         db.flush()?;
-        file.sync_data().map_err(|error| failed("fdatasync db", &error))?;
+        if let Err(error) = file.sync_data() {
+            // The last one who closes sled has it sync its file, and panics where that fails. An fsync that failed is
+            // never tried again, so sled stays open until the process ends.
+            std::mem::forget(db.clone());
+            return Err(failed("fdatasync db", &error));
+        }
         Ok(blobs)
     }
 

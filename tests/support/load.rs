@@ -2,6 +2,9 @@
 //!
 //! They end when they are dropped, whatever they are doing: what was not recorded by then may have happened or not.
 
+#[path = "load/together.rs"]
+mod together;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,18 +15,35 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
-use crate::witness::{
-    Call, Delivered, Event, Id, Kind, Lease, Mode, Outcome, Queue, Verdict, Witness, content,
+use crate::history::{
+    Call, Delivered, Durability, Event, Id, Kind, Lease, Limits, Mode, Order, Outcome, Promise, Queue,
+    Verdict, Witness, content,
 };
 
-/// The queues, and how often each may deliver.
-pub const QUEUES: [(Queue, Mode); 4] = [
-    ("orders", Mode::AtLeastOnce),
-    ("clicks", Mode::AtLeastOnce),
-    ("ticks", Mode::AtMostOnce),
-    ("pings", Mode::AtMostOnce),
+/// The queues, and what each promises.
+pub const QUEUES: [(Queue, Promise); 10] = [
+    ("orders", Promise::PLAIN),
+    ("clicks", Promise { durability: Durability::Buffered, ..Promise::PLAIN }),
+    ("ticks", Promise { mode: Mode::AtMostOnce, ..Promise::PLAIN }),
+    ("pings", Promise { mode: Mode::AtMostOnce, durability: Durability::Buffered, ..Promise::PLAIN }),
+    ("lines", Promise { order: Order::Fifo, ..Promise::PLAIN }),
+    ("retried", Promise::PLAIN),
+    // After the queue that it belongs to, so that a drain finds everything.
+    ("dead", Promise { dead_letters_of: Some("retried"), ..Promise::PLAIN }),
+    ("left", Promise::PLAIN),
+    ("right", Promise::PLAIN),
+    ("capped", Promise { drops_beyond: Some(CAPPED_MAX), ..Promise::PLAIN }),
 ];
 
+pub use together::create as create_topic;
+
+/// How many messages the queue has room for that drops the oldest.
+const CAPPED_MAX: usize = 100;
+
+/// How long a Receive call leases, in milliseconds.
+const CALL_LEASE_MS: std::ops::Range<u64> = 1000..1500;
+/// How many publishes without an answer are kept, to be sent again.
+const AGAIN_MAX: usize = 50;
 /// Producers pause while more than this wait to be consumed, so that a drain ends.
 const BACKLOG_MAX: u64 = 5_000;
 /// Messages of a queue that is about to be deleted: enough that their removal goes on after the checkpoint.
@@ -36,23 +56,46 @@ pub struct Load {
     ids: Arc<AtomicU64>,
     /// Sent and not yet delivered, roughly.
     backlog: Arc<AtomicU64>,
+    /// Messages with a deduplication id whose publish had no answer.
+    again: Arc<Mutex<Vec<Unanswered>>>,
     /// Queues whose deletion was confirmed.
     pub deleted: Arc<Mutex<Vec<String>>>,
 }
 
+/// A queue, and what should be in it.
+type Unanswered = (Queue, Vec<(Id, Message)>);
+
 /// The settings of one of [`QUEUES`].
-pub fn settings(queue: Queue) -> proto::QueueSettings {
-    let (delivery, durability) = match queue {
-        "orders" => (proto::DeliveryMode::AtLeastOnce, proto::Durability::Synced),
-        "clicks" => (proto::DeliveryMode::AtLeastOnce, proto::Durability::Buffered),
-        "ticks" => (proto::DeliveryMode::AtMostOnce, proto::Durability::Synced),
-        _ => (proto::DeliveryMode::AtMostOnce, proto::Durability::Buffered),
+pub fn settings(queue: Queue, promise: Promise) -> proto::QueueSettings {
+    let delivery = match promise.mode {
+        Mode::AtLeastOnce => proto::DeliveryMode::AtLeastOnce,
+        Mode::AtMostOnce => proto::DeliveryMode::AtMostOnce,
     };
-    let lease_duration = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let durability = match promise.durability {
+        Durability::Synced => proto::Durability::Synced,
+        Durability::Buffered => proto::Durability::Buffered,
+    };
+    let ordering = match promise.order {
+        Order::Any => proto::Ordering::Unordered,
+        Order::Fifo => proto::Ordering::Fifo,
+        Order::ByKey => proto::Ordering::ByKey,
+    };
+    let dead_letters = QUEUES.iter().find(|(_, other)| other.dead_letters_of == Some(queue));
+    let overflow = match promise.drops_beyond {
+        Some(_) => proto::Overflow::DropOldest,
+        None => proto::Overflow::Unspecified,
+    };
     proto::QueueSettings {
+        ordering: ordering.into(),
         delivery: delivery.into(),
         durability: durability.into(),
-        lease_duration,
+        lease_duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        max_attempts: if dead_letters.is_some() { 2 } else { 0 },
+        dead_letter_queue: dead_letters.map(|(queue, _)| (*queue).to_owned()).unwrap_or_default(),
+        max_messages: promise.drops_beyond.map_or(0, |most| u64::try_from(most).expect("few")),
+        overflow: overflow.into(),
+        // Producers that get no answer send again.
+        deduplication_window: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
         ..proto::QueueSettings::default()
     }
 }
@@ -63,6 +106,7 @@ impl Load {
             witness: Arc::new(Witness::new(QUEUES)),
             ids: Arc::default(),
             backlog: Arc::default(),
+            again: Arc::default(),
             deleted: Arc::default(),
         }
     }
@@ -76,15 +120,20 @@ impl Load {
         };
         for transport in [Transport::Http3, Transport::Http2] {
             let client = over(transport);
-            for (queue, _) in QUEUES {
-                let mut actor = |client: &Client| Actor {
-                    load: self.clone(),
-                    client: client.clone(),
-                    queue,
-                    rng: StdRng::seed_from_u64(rng.random()),
-                };
-                tasks.spawn(actor(&client).produce());
-                tasks.spawn(actor(&client).produce_many());
+            let mut actor = |client: &Client, queue| Actor {
+                load: self.clone(),
+                client: client.clone(),
+                queue,
+                rng: StdRng::seed_from_u64(rng.random()),
+            };
+            tasks.spawn(actor(&client, QUEUES[0].0).announce());
+            tasks.spawn(actor(&client, QUEUES[0].0).transact());
+            for (queue, promise) in QUEUES {
+                let mut actor = |client: &Client| actor(client, queue);
+                if promise.dead_letters_of.is_none() {
+                    tasks.spawn(actor(&client).produce());
+                    tasks.spawn(actor(&client).produce_many());
+                }
                 tasks.spawn(actor(&client).subscribe());
                 tasks.spawn(actor(&client).receive());
                 // One with a connection of its own, to be closed.
@@ -126,10 +175,10 @@ impl Load {
         witness.record(Event::Draining { queue });
         loop {
             let stats = client.get_queue(queue).await.unwrap().stats.unwrap_or_default();
-            if stats.ready + stats.leased == 0 {
+            if stats.ready + stats.leased + stats.delayed + stats.dead == 0 {
                 return;
             }
-            let call = witness.open(Kind::Receive);
+            let call = witness.open(queue, Kind::Receive);
             let lease = Some(Duration::from_secs(30));
             let taken = client.receive(queue, 1000, Duration::from_secs(1), lease).await.unwrap();
             let mut acks = Vec::new();
@@ -155,7 +204,10 @@ impl Load {
         });
         let epoch = delivery.receipt().rsplit('.').next().and_then(|text| u32::from_str_radix(text, 16).ok());
         let id = delivery.attributes().get("id").and_then(|id| id.parse().ok()).map(Id);
-        let content = content(delivery.body(), delivery.attributes());
+        let own = |(name, _): &(&String, &String)| !name.starts_with("bbq-dead-letter-");
+        let attributes = delivery.attributes().iter().filter(own);
+        let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let content = content(delivery.body(), &attributes);
         let (epoch, at) = (epoch.unwrap_or(0), now());
         self.witness.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
         // Redeliveries count too often; it is a brake, no more.
@@ -187,7 +239,7 @@ impl Actor {
         let messages: Vec<_> = (0..count).map(|_| self.message()).collect();
         let sending = |(id, message): &(Id, Message)| {
             let content = content(&message.body, &message.attributes);
-            Event::Sending { queue: self.queue, id: *id, content }
+            Event::Sending { queue: self.queue, id: *id, content, limits: Limits::default() }
         };
         self.load.witness.record_all(messages.iter().map(sending));
         self.load.backlog.fetch_add(u64::try_from(count).expect("few"), Ordering::Relaxed);
@@ -222,23 +274,60 @@ impl Actor {
     async fn produce(mut self) {
         loop {
             self.room().await;
-            let count = if self.rng.random() { 1 } else { self.rng.random_range(2..=40) };
-            let (ids, messages): (Vec<_>, Vec<_>) = self.messages(count).into_iter().unzip();
-            let published = self.client.publish_all(self.queue, messages).await;
-            let queue = self.queue;
-            let events: Vec<_> = match published {
-                Ok(published) => {
-                    let confirmed = |(id, one): (Id, bbq_client::Published)| Event::Confirmed {
-                        queue,
-                        id,
-                        sequence: one.sequence,
-                    };
-                    ids.into_iter().zip(published).map(confirmed).collect()
-                }
-                Err(error) => ids.into_iter().filter_map(|id| unsent(id, &error)).collect(),
+            let messages = match self.unanswered() {
+                Some(messages) => messages,
+                None => self.batch(),
             };
-            self.load.witness.record_all(events);
+            self.publish(messages).await;
         }
+    }
+
+    /// What this queue may have or not, to be sent again; perhaps while it is still under way.
+    fn unanswered(&mut self) -> Option<Vec<(Id, Message)>> {
+        let again = self.load.again.lock().unwrap();
+        let one = again.iter().find(|(queue, _)| *queue == self.queue).filter(|_| self.rng.random_bool(0.3));
+        one.map(|(_, messages)| messages.clone())
+    }
+
+    /// New messages; some batches can be sent twice without harm.
+    fn batch(&mut self) -> Vec<(Id, Message)> {
+        let count = if self.rng.random() { 1 } else { self.rng.random_range(2..=40) };
+        let mut messages = self.messages(count);
+        if self.rng.random_bool(0.3) {
+            for (id, message) in &mut messages {
+                message.deduplication_id = id.0.to_string();
+            }
+        }
+        messages
+    }
+
+    async fn publish(&mut self, messages: Vec<(Id, Message)>) {
+        let queue = self.queue;
+        let (ids, sent): (Vec<_>, Vec<_>) = messages.iter().cloned().unzip();
+        let again = Arc::clone(&self.load.again);
+        let safe = messages.iter().all(|(_, message)| !message.deduplication_id.is_empty());
+        let forget = |again: &mut Vec<Unanswered>| again.retain(|(_, known)| known[0].0 != ids[0]);
+        if safe {
+            let mut again = again.lock().unwrap();
+            forget(&mut again);
+            again.truncate(AGAIN_MAX);
+            again.push((queue, messages));
+        }
+        let events: Vec<_> = match self.client.publish_all(queue, sent).await {
+            Ok(published) => {
+                forget(&mut again.lock().unwrap());
+                let confirmed = |(id, one): (&Id, bbq_client::Published)| Event::Confirmed {
+                    queue,
+                    id: *id,
+                    sequence: one.sequence,
+                };
+                ids.iter().zip(published).map(confirmed).collect()
+            }
+            // It may have been stored when it was sent before.
+            Err(_) if safe => Vec::new(),
+            Err(error) => ids.iter().filter_map(|id| unsent(*id, &error)).collect(),
+        };
+        self.load.witness.record_all(events);
     }
 
     /// Many messages in flight.
@@ -280,7 +369,7 @@ impl Actor {
 
     async fn one_stream(&mut self) {
         let witness = Arc::clone(&self.load.witness);
-        let call = witness.open(Kind::Stream);
+        let call = witness.open(self.queue, Kind::Stream);
         let subscribing = self
             .client
             .subscribe(self.queue)
@@ -312,10 +401,10 @@ impl Actor {
     async fn receive(mut self) {
         loop {
             let witness = Arc::clone(&self.load.witness);
-            let call = witness.open(Kind::Receive);
+            let call = witness.open(self.queue, Kind::Receive);
             let max = self.rng.random_range(1..=20);
             let wait = Duration::from_millis(self.rng.random_range(0..300));
-            let lease = Duration::from_millis(self.rng.random_range(1000..1500));
+            let lease = Duration::from_millis(self.rng.random_range(CALL_LEASE_MS));
             let patience = Duration::from_millis(self.rng.random_range(10..400));
             let receiving = self.client.receive(self.queue, max, wait, Some(lease));
             if let Ok(Ok(taken)) = tokio::time::timeout(patience, receiving).await {

@@ -16,6 +16,9 @@ use super::command::{Cli, Output, bbq, words};
 use super::process::Process;
 use super::waiting::{eventually, within};
 
+/// What a server prints once it answers.
+pub const GREETING: &str = "next, in another terminal:";
+
 /// How to start a server.
 #[derive(Clone)]
 pub struct Setup {
@@ -148,7 +151,12 @@ impl Setup {
     /// Starts it and waits until it answers.
     pub async fn start(self) -> Server {
         let process = self.spawn();
-        let greeting = process.stdout.contains("next, in another terminal:").await;
+        self.answering(process).await
+    }
+
+    /// Waits until what was spawned answers.
+    pub async fn answering(self, process: Process) -> Server {
+        let greeting = process.stdout.contains(GREETING).await;
         let address = |after: &str| -> SocketAddr {
             let from = greeting.find(after).map(|at| &greeting[at + after.len()..]);
             let word = from.and_then(|text| text.split_whitespace().next());

@@ -49,7 +49,14 @@ impl StateHashes {
                 None => return Err(format!("entry {index} was replayed, and never appended")),
             }
         }
-        let Some(&(first_own, _)) = own.first() else { return Ok(()) };
+        let Some(&(first_own, _)) = own.first() else {
+            // Killed after its replay: it may have appended an entry, and not yet the line.
+            if replayed.is_some_and(|count| count == found.len()) {
+                let end = found.last().map_or(0, |(last, _)| last + 1);
+                self.known.split_off(&end);
+            }
+            return Ok(());
+        };
         if let Some((last, _)) = found.last().filter(|(last, _)| last + 1 != first_own) {
             return Err(format!("after replaying up to {last}, entry {first_own} was appended"));
         }
@@ -88,6 +95,12 @@ mod tests {
     fn an_entry_that_was_not_written_makes_room_for_another() {
         assert_eq!(after(&[("1 a\n2 b\n3 c\n", 0), ("2 b\n3 d\n", 1), ("3 d\n4 e\n", 1)]), Ok(2));
         assert_eq!(after(&[("1 a\n2 b\n3 c\n", 0), ("2 d\n", 0), ("2 d\n3 f\n", 1)]), Ok(1));
+    }
+
+    #[test]
+    fn a_start_that_wrote_no_line_of_its_own_may_have_written_an_entry() {
+        assert_eq!(after(&[("1 a\n2 b\n3 c\n", 0), ("2 b\n", 1), ("2 b\n3 d\n4 e\n", 2)]), Ok(2));
+        assert_eq!(after(&[("1 a\n2 b\n", 0), ("", 0), ("2 d\n3 e\n", 1)]), Ok(0));
     }
 
     #[test]

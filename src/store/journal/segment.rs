@@ -87,7 +87,8 @@ pub(super) fn create(
 }
 
 /// Opens a segment to go on at `end`. What is behind it was copied aside, and goes: a later record must never be followed
-/// by one from before.
+/// by one from before. What is before it is written once more: if the last server ended because an fsync failed, the kernel
+/// may still show what the disk never got, and would not store it with the next fsync either.
 pub(super) fn reopen(
     disk: &dyn Disk,
     path: &Path,
@@ -95,6 +96,9 @@ pub(super) fn reopen(
     bytes: u64,
 ) -> io::Result<Box<dyn DiskFile>> {
     let file = disk.open(path)?;
+    let mut records = disk.read(path)?;
+    records.truncate(end);
+    file.write_all_at(&records, 0)?;
     if !clean {
         file.set_len(end.try_into().map_err(io::Error::other)?)?;
     }

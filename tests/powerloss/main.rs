@@ -1,0 +1,140 @@
+//! The power goes at random moments, under load, again and again; what was told must stay true.
+//!
+//! The data directory is on a disk of our own below a real server: it forgets what was not synced, by seed. `BBQ_POWERLOSS_ROUNDS`
+//! is how often, `BBQ_POWERLOSS_SEED` repeats a run as far as chance allows.
+
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+mod disk;
+mod fault;
+mod file;
+#[path = "../support/history.rs"]
+mod history;
+#[path = "../support/load.rs"]
+mod load;
+mod mount;
+#[path = "../support/rig.rs"]
+mod rig;
+mod run;
+#[path = "../support/state_hashes.rs"]
+mod state_hashes;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use fault::{Call, Fault, Plant, Which};
+use fuser::Errno;
+use rig::variable;
+use run::{ROUNDS_A_RUN, Run, mounting_is_allowed};
+
+/// Seeds that found something once. They found it in the checker; what was found in the server needed a broken disk too.
+const BITTEN: [u64; 1] = [1031];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_stays_true_however_often_the_power_goes() {
+    if !mounting_is_allowed() {
+        return;
+    }
+    for seed in BITTEN {
+        Run::new(seed, Plant::Nothing).rounds(2).await;
+    }
+    let mut rounds = variable("BBQ_POWERLOSS_ROUNDS").unwrap_or(ROUNDS_A_RUN);
+    let seed = variable("BBQ_POWERLOSS_SEED");
+    let mut seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    while rounds > 0 {
+        let these = rounds.min(ROUNDS_A_RUN);
+        eprintln!("BBQ_POWERLOSS_SEED={seed} BBQ_POWERLOSS_ROUNDS={these}");
+        let mut run = Run::new(seed, Plant::Nothing);
+        run.rounds(these).await;
+        run.rig.show(&["sent"]);
+        rounds -= these;
+        seed += 1;
+    }
+}
+
+/// How many runs of a few rounds a broken promise may get through.
+const UNBITTEN_MAX: u64 = 20;
+
+/// A rig that never fails shows nothing: without an fsync of its own, the server fails here.
+async fn bites(plant: Plant) {
+    if !mounting_is_allowed() {
+        return;
+    }
+    for seed in 0..UNBITTEN_MAX {
+        let run = async move { Run::new(seed, plant).rounds(3).await };
+        if tokio::spawn(run).await.is_err() {
+            eprintln!("{plant:?} was found by run {seed}");
+            return;
+        }
+    }
+    panic!("{UNBITTEN_MAX} runs found nothing wrong with {plant:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_is_not_synced_is_found_out() {
+    bites(Plant::JournalNotSynced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_files_that_are_only_flushed_are_found_out() {
+    bites(Plant::StateNotSynced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_is_purged_too_early_is_found_out() {
+    bites(Plant::PurgedTooEarly).await;
+}
+
+/// Under load, the server ends, says where and why, loses nothing, and starts again when the cause is gone.
+async fn a_fault_ends_the_server(calls: &'static [Call], which: Which, error: Errno, says: &str) {
+    if !mounting_is_allowed() {
+        return;
+    }
+    let mut run = Run::new(u64::from(rand::random::<u32>()), Plant::Nothing);
+    for after in [0, 20] {
+        run.broken(Fault { calls, which, after, error }, says).await;
+    }
+    run.rounds(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_be_written_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Write], Which::Journal, Errno::EIO, "Input/output error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_be_synced_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Sync], Which::Journal, Errno::EIO, "Input/output error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_without_room_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Resize], Which::Journal, Errno::ENOSPC, "No space left").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_files_that_cannot_be_written_end_the_server() {
+    a_fault_ends_the_server(&[Call::Write], Which::State, Errno::EIO, "Input/output error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_files_that_cannot_be_synced_end_the_server() {
+    a_fault_ends_the_server(&[Call::Sync], Which::State, Errno::EIO, "Input/output error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_files_without_room_end_the_server() {
+    a_fault_ends_the_server(&[Call::Write, Call::Resize], Which::State, Errno::ENOSPC, "No space left").await;
+}
+
+/// A slow disk slows everything down and breaks nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_syncs_are_waited_for() {
+    if !mounting_is_allowed() {
+        return;
+    }
+    let mut run = Run::new(1, Plant::Nothing);
+    run.slow = Duration::from_millis(150);
+    run.undisturbed(Duration::from_secs(3)).await;
+}

@@ -1,0 +1,179 @@
+//! One disk, some power cuts, one check.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bbq_client::{Profile, Transport};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::disk::Disk;
+use crate::fault::{Call, Fault, Plant, Which};
+use crate::history::Event;
+use crate::mount::Mounted;
+use crate::rig::Rig;
+use crate::support::Process;
+use crate::support::server::GREETING;
+
+/// Power cuts between one drain with its check and the next: the history of a run is kept in memory.
+pub const ROUNDS_A_RUN: u64 = 10;
+
+/// A disk and what happens to it.
+pub struct Run {
+    rng: StdRng,
+    plant: Plant,
+    /// How long every sync takes.
+    pub slow: Duration,
+    pub rig: Rig,
+    at: PathBuf,
+    disk: Option<Disk>,
+    _directory: TempDir,
+}
+
+/// Whether file systems may be mounted here; if not, says so where it is seen.
+pub fn mounting_is_allowed() -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let Err(error) = Mounted::new(Disk::default(), directory.path()) else { return true };
+    let notice =
+        format!("power cuts: a FUSE file system can't be mounted here ({error}); run as root with /dev/fuse");
+    eprintln!("NOT RUN: {notice}");
+    if let Some(path) = std::env::var_os("BBQ_NOTICES") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        writeln!(file.unwrap(), "{notice}").unwrap();
+    }
+    false
+}
+
+impl Run {
+    pub fn new(seed: u64, plant: Plant) -> Self {
+        let directory = tempfile::Builder::new().prefix("bbq-powerloss-").tempdir().unwrap();
+        let at = directory.path().join("disk");
+        std::fs::create_dir(&at).unwrap();
+        let rig = Rig::new(&at.join("data"), &directory.path().join("hashes"));
+        eprintln!("seed {seed}");
+        let rng = StdRng::seed_from_u64(seed);
+        Self { rng, plant, slow: Duration::ZERO, rig, at, disk: Some(Disk::default()), _directory: directory }
+    }
+
+    /// So many power cuts, then the check.
+    pub async fn rounds(&mut self, rounds: u64) {
+        for _ in 0..rounds {
+            self.round().await;
+        }
+        let mounted = self.mount();
+        self.rig.check(&mut self.rng).await;
+        // Not what is left, but all of it: the server was killed, and the power stayed on.
+        self.disk = Some(mounted.unmounted());
+    }
+
+    /// Load without a power cut, and then the check.
+    pub async fn undisturbed(&mut self, load: Duration) {
+        let mounted = self.mount();
+        let mut server = self.rig.setup(&mut self.rng).start().await;
+        self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
+        let mut tasks = self.rig.load.start(&server.profile(), &mut self.rng);
+        tokio::time::sleep(load).await;
+        server.kill().await;
+        tasks.shutdown().await;
+        self.rig.compare(&server.log());
+        self.rig.check(&mut self.rng).await;
+        drop(mounted);
+    }
+
+    fn mount(&mut self) -> Mounted {
+        let mut disk = self.disk.take().expect("it is not in use");
+        disk.plant = self.plant;
+        let mounted = Mounted::new(disk, &self.at).expect("it could be mounted before");
+        mounted.slow(self.slow);
+        mounted
+    }
+
+    /// A start, some load, and the power goes: at a moment, or at an operation, which may be one of the start.
+    pub async fn round(&mut self) {
+        let mounted = self.mount();
+        let moment = if self.rng.random_bool(0.5) {
+            let most = 10_u64 << self.rng.random_range(0..10);
+            mounted.disk().cut_after(self.rng.random_range(1..=most));
+            Duration::from_secs(3)
+        } else {
+            Duration::from_millis(self.rng.random_range(20..2000))
+        };
+        let setup = self.rig.setup(&mut self.rng);
+        let mut process = setup.spawn();
+        let mut tasks = self.until_gone(&mounted, &process, moment).await;
+        process.signal(Signal::KILL);
+        mounted.let_go();
+        process.ended().await;
+        tasks.shutdown().await;
+        self.rig.load.witness.record(Event::PowerCut);
+        self.rig.compare(&process.stderr.now());
+        self.disk = Some(mounted.remains(&mut self.rng));
+    }
+
+    /// A start, some load, and then a fault, with which the server must end by itself and say why. What comes next is a start
+    /// without it, after a power cut or not; but never without one after an fsync of the state files failed: what the
+    /// kernel still shows of them may not be on the disk, and nobody can tell.
+    pub async fn broken(&mut self, fault: Fault, says: &str) {
+        let mounted = self.mount();
+        let setup = self.rig.setup(&mut self.rng);
+        let mut server = setup.start().await;
+        let profile = server.profile();
+        self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
+        let mut tasks = self.rig.load.start(&profile, &mut self.rng);
+        tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..500))).await;
+        mounted.disk().faults.push(fault);
+        assert_eq!(server.process.ended().await.code(), Some(1), "{}", server.log());
+        tasks.shutdown().await;
+        let log = server.log();
+        let why = log.lines().last().unwrap();
+        assert!(!log.contains("panicked at"), "{log}");
+        assert!(why.starts_with("error: ") && why.contains(says) && why.contains("data"), "{log}");
+        assert!(mounted.disk().tally.faults > 0, "it ended by itself: {log}");
+        self.rig.compare(&log);
+        let shown = fault.which == Which::State && fault.calls.contains(&Call::Sync);
+        if !shown && self.rng.random() {
+            mounted.disk().faults.clear();
+            let mut again = self.rig.setup(&mut self.rng).start().await;
+            again.kill().await;
+            self.rig.compare(&again.log());
+        }
+        self.rig.load.witness.record(Event::PowerCut);
+        self.disk = Some(mounted.remains(&mut self.rng));
+    }
+
+    /// Makes load as soon as the server answers, until the power goes.
+    async fn until_gone(&mut self, mounted: &Mounted, process: &Process, moment: Duration) -> JoinSet<()> {
+        let mut gone = std::pin::pin!(async {
+            if tokio::time::timeout(moment, mounted.until_cut()).await.is_err() {
+                mounted.cut();
+            }
+        });
+        let profile = async {
+            process.stdout.contains(GREETING).await;
+            profile(&self.at.join("data")).await
+        };
+        let profile = tokio::select! {
+            () = &mut gone => return JoinSet::new(),
+            profile = profile => profile,
+        };
+        let client = bbq_client::Client::connect_lazily(&profile).unwrap();
+        tokio::select! {
+            () = &mut gone => return JoinSet::new(),
+            made = self.rig.create_queues(&client) => made.unwrap(),
+        }
+        let tasks = self.rig.load.start(&profile, &mut self.rng);
+        gone.await;
+        tasks
+    }
+}
+
+/// The admin's profile. It is read by a thread that may wait for ever.
+async fn profile(data: &Path) -> Profile {
+    let path = data.join("client.toml");
+    let read = tokio::task::spawn_blocking(move || Profile::load(path).expect("the server wrote it"));
+    Profile { transport: Transport::Http2, ..read.await.expect("it is read, or waits") }
+}

@@ -1,0 +1,137 @@
+//! One data directory, under load, through many starts of the server; then a drain, and the check.
+//!
+//! Checkpoints are frequent and segments small, so that checkpoints, sweeps and the journal's purges are often under way when
+//! something happens.
+
+use std::path::{Path, PathBuf};
+
+use bbq_client::Client;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::history::{Event, Outcome, Verdict};
+use crate::load::{Load, QUEUES, create_topic, settings};
+use crate::state_hashes::StateHashes;
+use crate::support::Setup;
+
+/// A number from the environment.
+pub fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, it must be a number")))
+}
+
+/// See above.
+pub struct Rig {
+    base: Setup,
+    hashes: StateHashes,
+    hashes_path: PathBuf,
+    pub load: Load,
+}
+
+impl Rig {
+    /// Over a data directory; the file of hashes is beside it, or elsewhere.
+    pub fn new(data: &Path, hashes_path: &Path) -> Self {
+        Self {
+            base: Setup::at(data),
+            hashes: StateHashes::default(),
+            hashes_path: hashes_path.to_owned(),
+            load: Load::new(),
+        }
+    }
+
+    /// The same directory, with other bounds each time.
+    pub fn setup(&self, rng: &mut StdRng) -> Setup {
+        let interval = if rng.random_bool(0.7) { rng.random_range(10..100) } else { 5_000 };
+        let journal = 65_536_u64 << rng.random_range(0..6);
+        let touched = rng.random_range(50..2_000);
+        let sets = [
+            format!("broker.state_hashes={}", Path::display(&self.hashes_path)),
+            format!("store.checkpoint_interval_ms={interval}"),
+            format!("store.checkpoint_journal_bytes={journal}"),
+            format!("store.overlay_touched_max={touched}"),
+            "store.segment_bytes=65536".to_owned(),
+            format!("broker.entries_in_flight={}", rng.random_range(1..4)),
+            format!("broker.read_ahead_bytes={}", 1024 << rng.random_range(0..10)),
+        ];
+        sets.iter().fold(self.base.clone(), |setup, set| setup.args(&["--set", set]))
+    }
+
+    /// Makes the queues that are not there.
+    pub async fn create_queues(&self, client: &Client) -> Result<(), bbq_client::Error> {
+        // A dead-letter queue goes before those that name it.
+        for (queue, promise) in QUEUES.into_iter().rev() {
+            match client.create_queue(queue, settings(queue, promise)).await {
+                Ok(_) | Err(bbq_client::Error::AlreadyExists(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        create_topic(client).await
+    }
+
+    /// Compares the hashes that a server left behind with those of the ones before it.
+    pub fn compare(&mut self, log: &str) {
+        let recovered = log.lines().find(|line| line.contains("\"state recovered\""));
+        let replayed = recovered.map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            usize::try_from(event["replayed"].as_u64().expect("a number")).expect("not that many")
+        });
+        self.hashes.read_run(&self.hashes_path, replayed).unwrap();
+    }
+
+    /// Takes all that is left, and looks whether everything is as it was told.
+    pub async fn check(&mut self, rng: &mut StdRng) {
+        let mut server = self.setup(rng).start().await;
+        let client = server.client().await;
+        // If it never came so far.
+        self.create_queues(&client).await.unwrap();
+        for (queue, _) in QUEUES {
+            self.load.drain(&client, queue).await;
+        }
+        let left = client.all_queues("scratch-").await.unwrap();
+        let deleted = self.load.deleted.lock().unwrap().clone();
+        let back: Vec<_> = left.iter().filter(|queue| deleted.contains(&queue.name)).collect();
+        assert!(back.is_empty(), "deleted, and there again: {back:?}");
+        // Once more, for the entries of the drain.
+        server.kill().await;
+        self.compare(&server.log());
+        let mut server = self.setup(rng).start().await;
+        server.kill().await;
+        self.compare(&server.log());
+        self.load.witness.assert_holds();
+    }
+
+    /// What was done so far.
+    pub fn summary(&self) -> Vec<(&'static str, usize)> {
+        let count = |which: fn(&Event) -> bool| self.load.witness.count(which);
+        let settled = |as_verdict: Verdict| {
+            self.load.witness.count(|event| {
+                matches!(event, Event::Settled { verdict, outcome: Outcome::Done, .. } if *verdict == as_verdict)
+            })
+        };
+        vec![
+            ("sent", count(|event| matches!(event, Event::Sending { .. }))),
+            ("confirmed", count(|event| matches!(event, Event::Confirmed { .. }))),
+            ("delivered", count(|event| matches!(event, Event::Delivered(_)))),
+            ("redelivered", count(|event| matches!(event, Event::Delivered(it) if it.lease.attempt > 1))),
+            ("acked", settled(Verdict::Ack)),
+            ("nacked", settled(Verdict::Nack)),
+            ("extended", count(|event| matches!(event, Event::Extended { .. }))),
+            (
+                "dead-lettered",
+                count(|event| matches!(event, Event::Delivered(it) if it.lease.queue == "dead")),
+            ),
+            ("transacted or announced", count(|event| matches!(event, Event::Together { .. }))),
+            ("queues deleted", self.load.deleted.lock().unwrap().len()),
+            ("hashes compared", usize::try_from(self.hashes.compared).expect("not that many")),
+        ]
+    }
+
+    /// Prints it. Where some of it must have happened, a run in which nothing happened shows nothing.
+    pub fn show(&self, must: &[&str]) {
+        let summary = self.summary();
+        let text: Vec<_> = summary.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        eprintln!("{}", text.join(", "));
+        let missing = summary.iter().find(|(what, count)| *count == 0 && must.contains(what));
+        assert!(missing.is_none(), "{missing:?}");
+    }
+}
