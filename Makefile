@@ -25,16 +25,18 @@ PEERS_NATS := $(BBQ_TOOLS)/nats-server-$(shell cat benches/peers/nats/go.mod ben
 STEP := @tools/step
 # What could not be run here, one line each; whoever leaves something out adds a line, and `make test` ends with them.
 export BBQ_NOTICES := $(CURDIR)/target/notices.txt
-# Rounds of kill -9 and recovery in `make soak`, of power cuts in `make powerloss`.
+# Rounds of kill -9 and recovery in `make soak`, of power cuts in `make powerloss`, and seeds of `make sim`.
 ROUNDS ?= 500
 # Minutes under churn in `make soak`.
 MINUTES ?= 30
+# The first seed of `make sim` (1), and that of `make powerloss` (random).
+SEED ?=
 # Flags of `make bench-peers`; PEERS=--help lists them.
 PEERS ?=
 # --keep makes `make instructions` write the count instead of comparing it.
 KEEP ?=
 
-.PHONY: help test test-clients generate lint soak powerloss instructions bench bench-peers build fmt tools clean
+.PHONY: help test test-clients generate lint soak powerloss sim instructions bench bench-peers build fmt tools clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -67,14 +69,15 @@ soak: tools ## All tests against the release build, with ROUNDS=500 rounds of ki
 	BBQ_SOAK_ROUNDS=$(ROUNDS) BBQ_SOAK_MINUTES=$(MINUTES) BBQ_SOAK_CHART=$(CURDIR)/docs/soak.svg \
 		cargo test --locked --workspace --release
 
-# SEED=123 repeats a run of power cuts.
-SEED ?=
-
 powerloss: ## ROUNDS=500 power cuts below the release build, on a disk that forgets; needs root and /dev/fuse
 	@mkdir -p target && rm -f $(BBQ_NOTICES)
 	BBQ_POWERLOSS_ROUNDS=$(ROUNDS) $(if $(SEED),BBQ_POWERLOSS_SEED=$(SEED)) \
 		cargo test --locked --release --test powerloss -- --nocapture
 	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
+
+sim: ## Simulate seeds of broker, engine and store: the first is SEED=1, and ROUNDS=500 of them
+	BBQ_SIM_SEED=$(or $(SEED),1) BBQ_SIM_ROUNDS=$(ROUNDS) \
+		cargo test --locked --release --test simulation -- --nocapture what_was_told
 
 instructions: ## Count the instructions of one publish, lease and ack (callgrind); KEEP=--keep keeps the new count
 	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n '/"name":"instructions"/s/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)

@@ -1,0 +1,121 @@
+//! Broker, engine and store in one thread over a simulated clock and disk: whatever the order of steps, whatever is cancelled, and
+//! wherever the power fails, what was told stays true.
+//!
+//! `make sim SEED=.. ROUNDS=..` runs seeds, from the first on. A failing seed prints its number and replays exactly.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+#[path = "support/simulation/mod.rs"]
+mod simulation;
+#[path = "support/state_hashes.rs"]
+mod state_hashes;
+#[path = "support/witness.rs"]
+mod witness;
+
+use std::time::Duration;
+
+use simulation::platter::Fault;
+use simulation::world::{Plants, Tally, World};
+use tokio::time::Instant;
+
+/// How many seeds `make test` runs: about 10 s in a debug build on two cores.
+const ROUNDS: u64 = 40;
+/// A planted fault must be found within so many seeds.
+const FAULT_ROUNDS: u64 = 100;
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, it must be a number")))
+}
+
+fn world(seed: u64, plants: Plants) -> Result<Tally, String> {
+    let scratch = tempfile::tempdir().unwrap();
+    World::new(seed, plants, scratch.path()).run()
+}
+
+/// Says which seed it was that panicked.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("make sim SEED={} ROUNDS=1", self.0);
+        }
+    }
+}
+
+fn add(sum: &mut Tally, tally: &Tally) {
+    sum.steps += tally.steps;
+    sum.lives += tally.lives;
+    sum.within += tally.within;
+    sum.operations += tally.operations;
+    sum.replayed += tally.replayed;
+}
+
+#[test]
+fn what_was_told_stays_true_in_every_schedule() {
+    let first = variable("BBQ_SIM_SEED").unwrap_or(1);
+    let rounds = variable("BBQ_SIM_ROUNDS").unwrap_or(ROUNDS);
+    let (mut sum, begun) = (Tally::default(), Instant::now());
+    for seed in first..first + rounds {
+        let _named = Named(seed);
+        match world(seed, Plants::default()) {
+            Ok(tally) => add(&mut sum, &tally),
+            Err(why) => panic!("seed {seed}: {why}"),
+        }
+    }
+    let Tally { steps, lives, within, operations, replayed, .. } = sum;
+    let seconds = begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = steps as f64 / seconds;
+    println!(
+        "{rounds} seeds from {first}: {steps} steps in {seconds:.1} s, {rate:.0} a second; {lives} lives, {within} of them ended \
+         before one of {operations} operations of the disk; {replayed} replayed states were the same"
+    );
+    assert!(rounds < 20 || (within > 0 && replayed > 0), "too little happened");
+}
+
+#[test]
+fn a_seed_takes_the_same_steps_again() {
+    for seed in 1..=10 {
+        let _named = Named(seed);
+        assert_eq!(world(seed, Plants::default()), world(seed, Plants::default()), "seed {seed}");
+    }
+}
+
+/// Some seed finds it.
+fn is_found(plants: Plants) {
+    let found = (1..=FAULT_ROUNDS).find_map(|seed| Some((seed, world(seed, plants).err()?)));
+    let (seed, why) = found.unwrap_or_else(|| panic!("{plants:?} was not found by {FAULT_ROUNDS} seeds"));
+    println!("{plants:?}: found by seed {seed}: {why}");
+}
+
+#[test]
+fn a_journal_that_is_not_synced_is_found() {
+    is_found(Plants { fault: Some(Fault::NoJournalSync), ..Plants::default() });
+}
+
+#[test]
+fn a_reply_before_its_entry_is_durable_is_found() {
+    is_found(Plants { fault: Some(Fault::LateJournalSync), ..Plants::default() });
+}
+
+#[test]
+fn a_journal_that_is_purged_too_early_is_found() {
+    is_found(Plants { fault: Some(Fault::NoPersist), ..Plants::default() });
+}
+
+#[test]
+fn a_checkpoint_in_pieces_is_found() {
+    is_found(Plants { fault: Some(Fault::TornTransaction), ..Plants::default() });
+}
+
+#[test]
+fn a_directory_that_is_not_synced_is_found() {
+    is_found(Plants { fault: Some(Fault::NoDirectorySync), ..Plants::default() });
+}
+
+#[test]
+fn a_lost_wake_up_is_found() {
+    is_found(Plants { lost_wakes: 200, ..Plants::default() });
+}
