@@ -33,10 +33,13 @@ MINUTES ?= 30
 SEED ?=
 # Flags of `make bench-peers`; PEERS=--help lists them.
 PEERS ?=
+# Seconds for each target of `make fuzz`, and which of them; all without names.
+TIME ?= 60
+TARGETS ?=
 # --keep makes `make instructions` write the count instead of comparing it.
 KEEP ?=
 
-.PHONY: help test test-clients generate lint soak powerloss sim instructions bench bench-peers build fmt tools clean
+.PHONY: help test test-clients generate lint soak powerloss sim hostile fuzz instructions bench bench-peers build fmt tools clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -78,6 +81,12 @@ powerloss: ## ROUNDS=500 power cuts below the release build, on a disk that forg
 sim: ## Simulate seeds of broker, engine and store: the first is SEED=1, and ROUNDS=500 of them
 	BBQ_SIM_SEED=$(or $(SEED),1) BBQ_SIM_ROUNDS=$(ROUNDS) \
 		cargo test --locked --release --test simulation -- --nocapture what_was_told
+
+hostile: ## The attacks of tests/hostile/ ten times as long, against the release build
+	BBQ_HOSTILE=full cargo test --locked --release --test hostile -- --nocapture
+
+fuzz: ## Fuzz what reads bytes of others, TIME=60 seconds each; TARGETS='entries frames' for some
+	tools/fuzz $(TIME) $(TARGETS)
 
 instructions: ## Count the instructions of one publish, lease and ack (callgrind); KEEP=--keep keeps the new count
 	@tools/instructions "$$(cargo bench --locked --bench instructions --no-run --message-format json | sed -n '/"name":"instructions"/s/.*"executable":"\([^"]*\)".*/\1/p')" $(KEEP)

@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("bbq.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::service::codec::Bounded")
         .bytes(".bbq.v1")
         .btree_map(".bbq.v1.Message.attributes")
         .compile_fds(opaque(descriptors))?;

@@ -7,6 +7,7 @@
 //! work in every source.
 
 mod bounds;
+pub(crate) mod fuzzing;
 mod load;
 
 use std::net::SocketAddr;

@@ -7,6 +7,8 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod middleware;
 pub mod server;
 pub mod service;

@@ -62,6 +62,16 @@ async fn an_error_goes_out_as_headers_and_then_trailers() {
     assert_eq!(kinds, [HEADERS, HEADERS]);
 }
 
+/// GREASE is legal, and some peers take it for something else at the end of a stream.
+#[tokio::test]
+async fn an_answer_has_frames_of_no_other_kind() {
+    let (server, _events) = Server::start();
+    let raw = Raw::connect(&server).await;
+    let mut recv = raw.send_all(&[frames::call("/t/Echo"), frames::data(b"hi")].concat()).await;
+    let kinds: Vec<u64> = response_frames(&mut recv).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [HEADERS, frames::DATA, HEADERS]);
+}
+
 #[tokio::test]
 async fn binary_metadata_is_accepted_with_and_without_padding() {
     let (server, _events) = Server::start();

@@ -66,6 +66,17 @@ pub fn start_by(wall: Wall, opened: Opened, settings: Settings) -> Result<(Handl
         }
         replayed += 1;
     }
+    if let Some(torn) = store.torn() {
+        tracing::warn!(
+            file = %torn.file.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            last = torn.last,
+            kept = %torn.kept.display(),
+            "the journal had more behind its last whole entry, which was cut off and kept: after a power cut or a kill that is \
+             nothing that was confirmed; otherwise the disk changed it, and a backup may have more"
+        );
+    }
     let clock = Clock::starting_at(engine.record().now, wall);
     tracing::info!(queues = engine.queues().count(), replayed, "state recovered");
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use bbq_client::Client;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::connection::{stop_signal, with_client};
 use super::output::Output;
+use super::progress::bar;
 use super::record::time;
 use crate::store::{Restored, StoreOptions, restore, verify};
 
@@ -140,13 +140,6 @@ fn summary(file: &Path, held: Restored) -> serde_json::Value {
         "rows": held.rows,
         "bytes": held.bytes,
     })
-}
-
-/// A progress bar on standard error, if that is a terminal.
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
 }
 
 /// Brings a file's name onto the disk.

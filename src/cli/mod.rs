@@ -1,17 +1,19 @@
 //! The command line: what can be typed, one file a family of commands.
 //!
-//! Everything but `serve` is a client like any other and goes through `bbq-client`. What a script may read goes to
+//! Everything but `serve`, `restore` and `check` is a client like any other and goes through `bbq-client`. What a script may read goes to
 //! standard output, one JSON object a line with `--json`; everything else goes to standard error.
 
 mod apply;
 mod argument;
 mod backup;
 mod bench;
+mod check;
 mod connection;
 mod declaration;
 mod exec;
 mod inspect;
 mod output;
+mod progress;
 mod publish;
 mod publish_to_topic;
 mod queue;
@@ -105,6 +107,8 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory from such a file
     Restore(backup::Restore),
+    /// Verify the data directory of a server that does not run
+    Check(check::Check),
     /// Measure how fast a server is
     Bench(bench::Bench),
 }
@@ -130,6 +134,7 @@ impl Cli {
             Command::Apply(command) => command.run(global).await,
             Command::Backup(command) => command.run(global).await,
             Command::Restore(command) => command.run(global).await,
+            Command::Check(command) => command.run(global).await,
             Command::Bench(command) => command.run(global).await,
         }
     }

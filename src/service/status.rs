@@ -261,6 +261,12 @@ pub fn oversize(limit: usize) -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, info("REQUEST_TOO_LARGE", []))
 }
 
+/// What a request with more parts than any may have is told.
+pub(super) fn too_many_parts(limit: usize) -> Status {
+    let message = format!("the request has more than {limit} parts; send it in several calls");
+    Status::with_error_details(Code::ResourceExhausted, message, info("REQUEST_TOO_LARGE", []))
+}
+
 fn unavailable(reason: &str, message: String) -> Status {
     let mut details = info(reason, []);
     details.set_retry_info(Some(RETRY));

@@ -104,28 +104,36 @@ fn lock(root: &Path) -> Result<File, OpenError> {
 /// The segment size in the format file, if there is one.
 fn format(root: &Path) -> Result<Option<u64>, OpenError> {
     let path = root.join("FORMAT");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("read", &path),
-    };
     let corrupt = || OpenError::Corrupt {
         file: path.clone(),
         offset: 0,
         reason: "it must be the line `bbq format <number> sled-segment-bytes <number>`".to_owned(),
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(corrupt()),
+        Err(error) => return Err(error).context("read", &path),
     };
     let mut words = text.split_whitespace();
     if words.next() != Some("bbq") || words.next() != Some("format") {
         return Err(corrupt());
     }
     let found: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+    if found == 0 {
+        return Err(corrupt());
+    }
     if found > FORMAT {
         return Err(OpenError::Newer { directory: root.to_owned(), found });
     }
     if words.next() != Some("sled-segment-bytes") {
         return Err(corrupt());
     }
-    words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt).map(Some)
+    let bytes = words.next().and_then(|word| word.parse().ok()).filter(|bytes: &u64| bytes.is_power_of_two());
+    if words.next().is_some() {
+        return Err(corrupt());
+    }
+    bytes.ok_or_else(corrupt).map(Some)
 }
 
 /// Refuses a directory that holds anything but what an interrupted first start leaves.

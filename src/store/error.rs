@@ -108,7 +108,11 @@ pub enum ReadError {
 
 impl From<sled::Error> for ReadError {
     fn from(error: sled::Error) -> Self {
-        Self::State(error.to_string())
+        Self::State(match &error {
+            sled::Error::Corruption { at: Some(at), .. } => format!("db is damaged at byte {}", at.lid()),
+            sled::Error::Corruption { at: None, .. } => "db is damaged, or not what it was".to_owned(),
+            _ => error.to_string(),
+        })
     }
 }
 

@@ -56,8 +56,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, OpenError> {
     let directory = Directory::open(path, options.sled_segment_bytes)?;
     let journal_path = directory.journal();
     let state = State::open(directory, &options)?;
-    let unreadable =
-        |error: ReadError| OpenError::State { directory: state.path().to_owned(), reason: error.to_string() };
+    let unreadable = |error: ReadError| state.unreadable(&error);
     let snapshot = recovery::snapshot(&state).map_err(unreadable)?;
     let (journal, replay) = journal::summarize(&journal_path, snapshot.applied)?;
     Ok(Inspection {

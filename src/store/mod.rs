@@ -11,6 +11,7 @@
 //!   is true.
 
 mod backup;
+pub mod check;
 mod checkpoint;
 mod chunk;
 mod codec;
@@ -18,6 +19,8 @@ mod directory;
 mod entry;
 mod error;
 mod event;
+pub(crate) mod fuzzing;
+mod guard;
 mod holder;
 pub mod host;
 pub mod inspect;
@@ -34,7 +37,9 @@ mod recovery;
 mod remembered;
 mod rows;
 mod settings;
+mod sled_files;
 mod state;
+mod sums;
 mod topic;
 mod transaction;
 
@@ -59,7 +64,7 @@ pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};
 pub use event::{Awaited, StoreEvent};
-pub use journal::{JournalSummary, Replay, ReplayEntry};
+pub use journal::{JournalSummary, Replay, ReplayEntry, TornTail};
 pub use options::StoreOptions;
 pub use reader::Reader;
 pub use recovery::Snapshot;
@@ -80,6 +85,8 @@ pub struct Store {
     options: StoreOptions,
     active: Overlay,
     frozen: Option<(Arc<Overlay>, Instant)>,
+    /// What opening cut off the journal.
+    torn: Option<TornTail>,
     /// For each lane that has messages in the state files, where these end.
     cold: BTreeMap<LaneId, Sequence>,
     /// The backup that the next checkpoint begins.
@@ -154,11 +161,13 @@ fn open_state(
     options: &StoreOptions,
 ) -> Result<Opened, OpenError> {
     let state = Arc::new(state);
-    let unreadable =
-        |error: ReadError| OpenError::State { directory: state.path().to_owned(), reason: error.to_string() };
-    let snapshot = recovery::snapshot(&state).map_err(unreadable)?;
-    let (_, sweeps) = recovery::remove_unnamed(&state, &snapshot.queues).map_err(unreadable)?;
-    let cold = recovery::cold_ends(&state, &snapshot.queues).map_err(unreadable)?;
+    let recover = || {
+        let snapshot = recovery::snapshot(&state)?;
+        let (_, sweeps) = recovery::remove_unnamed(&state, &snapshot.queues)?;
+        let cold = recovery::cold_ends(&state, &snapshot.queues)?;
+        Ok((snapshot, sweeps, cold))
+    };
+    let (snapshot, sweeps, cold) = guard::guarded(recover).map_err(|error| state.unreadable(&error))?;
     let (sender, events) = unbounded_channel();
     let machine = (&disk, &state.threads);
     let found = journal::open(machine, &journal, options.segment_bytes, snapshot.applied, sender.clone())?;
@@ -172,6 +181,7 @@ fn open_state(
         options: options.clone(),
         active: Overlay::default(),
         frozen: None,
+        torn: found.torn,
         cold,
         ordered: None,
         last: found.last,
@@ -376,6 +386,12 @@ impl Store {
     #[must_use]
     pub fn overlay_bytes(&self) -> u64 {
         self.active.bytes() + self.frozen_overlay().map_or(0, Overlay::bytes)
+    }
+
+    /// What opening found behind the last whole entry of the journal, cut off and kept aside.
+    #[must_use]
+    pub fn torn(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
     }
 
     /// How it was configured.

@@ -13,6 +13,7 @@ use crate::types::{Content, LaneId, Sequence, StoredMessage};
 
 use super::chunk::{Decoded, Place, Slot};
 use super::codec::Malformed;
+use super::guard::guarded;
 use super::keys::ChunkKey;
 use super::state::{State, corrupt, located};
 use super::{ReadError, chunk};
@@ -56,6 +57,16 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<StoredMessage>, ReadError> {
         let lane = lane.into();
+        guarded(|| self.read_untouched(lane, (from, until), messages_max, bytes_max))
+    }
+
+    fn read_untouched(
+        &self,
+        lane: LaneId,
+        (from, until): (Sequence, Sequence),
+        messages_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredMessage>, ReadError> {
         let (mut found, mut bytes, mut next) = (Vec::new(), 0, from);
         while let Some((key, value)) = self.chunk_from(lane, next, until)? {
             let decoded = decode(key, &value)?;
@@ -90,6 +101,15 @@ impl Reader {
         messages_max: usize,
     ) -> Result<Vec<(Sequence, u32)>, ReadError> {
         let lane = lane.into();
+        guarded(|| self.read_sizes(lane, (from, until), messages_max))
+    }
+
+    fn read_sizes(
+        &self,
+        lane: LaneId,
+        (from, until): (Sequence, Sequence),
+        messages_max: usize,
+    ) -> Result<Vec<(Sequence, u32)>, ReadError> {
         let (mut found, mut next) = (Vec::new(), from);
         while found.len() < messages_max
             && let Some((key, value)) = self.chunk_from(lane, next, until)?
@@ -132,6 +152,14 @@ impl Reader {
         sequences: &[Sequence],
     ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
         let lane = lane.into();
+        guarded(|| self.read_messages(lane, sequences))
+    }
+
+    fn read_messages(
+        &self,
+        lane: LaneId,
+        sequences: &[Sequence],
+    ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
         let mut chunk: Option<(ChunkKey, IVec, Decoded)> = None;
         let mut found = Vec::with_capacity(sequences.len());
         for &sequence in sequences {

@@ -19,7 +19,7 @@ use super::record::{self, Touches};
 use super::remembered::{self, RememberedId};
 use super::rows::Tree;
 use super::state::{DRAIN_ROWS, State, chunk_key, corrupt, located};
-use super::{ReadError, topic, transaction};
+use super::{ReadError, sums, topic, transaction};
 
 /// The state that the latest checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Snapshot {
 pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
     let (applied, engine) = state.applied()?;
     let queues = state.queue_records()?;
+    sums::verify(state, &queues)?;
     let mut touched = Vec::new();
     for row in &state.records {
         let (key, value) = row?;

@@ -37,7 +37,7 @@ fn encode(id: DeduplicationId, at: Timestamp) -> [u8; 24] {
     value
 }
 
-fn decode(key: &[u8], value: &[u8]) -> Result<RememberedId, Malformed> {
+pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<RememberedId, Malformed> {
     let mut input = Input::new(key);
     let (queue, sequence) = (QueueId(input.u32()?), Sequence(input.u64()?));
     input.finish()?;

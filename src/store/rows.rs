@@ -155,6 +155,14 @@ pub(super) struct Staged {
 }
 
 impl TransactionalTree<'_> {
+    /// A value, as the transaction has it so far.
+    pub(super) fn get(&self, key: impl AsRef<[u8]>) -> Write<Option<IVec>> {
+        match self {
+            Self::Sled(tree) => Ok(tree.get(key)?),
+            Self::Hosted(name, staged) => Ok(staged.get(name, key.as_ref()).map(IVec::from)),
+        }
+    }
+
     /// Writes a value; the one before, if there was one.
     pub(super) fn insert(&self, key: impl Into<IVec>, value: impl Into<IVec>) -> Write<Option<IVec>> {
         let (key, value) = (key.into(), value.into());

@@ -9,7 +9,6 @@
 //! buffers are ever on their way.
 
 use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +20,12 @@ use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 use super::codec::{Malformed, length};
 use super::directory::Directory;
 use super::error::Context;
+use super::guard::guarded;
 use super::host::{Host, Machine, Rows, Threads};
 use super::keys::ChunkKey;
 use super::record::Touches;
 use super::rows::Tree;
-use super::{OpenError, ReadError, StoreOptions, chunk, directory, keys, meta, record};
+use super::{OpenError, ReadError, StoreOptions, chunk, directory, keys, meta, record, sled_files};
 
 /// sled gives its lock back a moment after it was closed: how often to try, and how long to wait between.
 const LOCK_TRIES: u32 = 200;
@@ -83,14 +83,14 @@ impl State {
             .segment_size(segment)
             .flush_every_ms(None);
         remove_unfinished(&path)?;
-        let db = catch_unwind(AssertUnwindSafe(|| open_patiently(&config)))
-            .map_err(|_| refused("sled panicked while it opened, see standard error".to_owned()))?
-            .map_err(|error| refused(error.to_string()))?;
-        let tree = |name| db.open_tree(name).map(Tree::Sled).map_err(|error| refused(error.to_string()));
+        sled_files::verify(&path)?;
+        let refuse = |error: ReadError| refused(error.to_string());
+        let db = guarded(|| Ok::<_, ReadError>(open_patiently(&config)?)).map_err(refuse)?;
+        let tree = |name| guarded(|| Ok::<_, ReadError>(Tree::Sled(db.open_tree(name)?))).map_err(refuse);
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
         let base = Base::Sled { db: db.clone(), file, _directory: directory };
         let state = Self::of(tree, Arc::new(Machine), path.clone(), base)?;
-        state.persist().map_err(|error| refused(error.to_string()))?;
+        guarded(|| state.persist()).map_err(refuse)?;
         sync_files(&state.path)?;
         Ok(state)
     }
@@ -167,6 +167,11 @@ impl State {
             return Err(failed("fdatasync db", &error));
         }
         Ok(blobs)
+    }
+
+    /// Why the directory can't be opened, if reading fails.
+    pub(super) fn unreadable(&self, error: &ReadError) -> OpenError {
+        OpenError::State { directory: self.path.clone(), reason: error.to_string() }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! Scenarios over real directories.
 
 mod backup;
+mod corruption;
 mod crash;
 mod lifecycle;
 mod model;

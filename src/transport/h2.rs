@@ -4,13 +4,16 @@
 //!
 //! Always true:
 //! - at most `connections_max` connections stand, handshakes included; further ones are closed at once;
+//! - a connection on which HTTP/2 does not begin in time is closed, and before that when others need its place;
 //! - a silent peer is noticed by pings, within `keep_alive_ms + keep_alive_timeout_ms`;
 //! - `alt-svc` is announced where TLS is, because HTTP/3 needs it too;
 //! - the futures of this module return only when all their connections have ended.
 
 mod call;
 mod connection;
+mod handshakes;
 mod plain;
+mod preface;
 
 use std::future::Future;
 use std::io;
@@ -22,7 +25,6 @@ use http::{HeaderValue, Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -36,6 +38,7 @@ use crate::transport::peer::{PeerCertificate, PeerInfo, Transport};
 use crate::transport::tls::ServerIdentity;
 
 use connection::Serving;
+use handshakes::Handshakes;
 pub use plain::PlainListener;
 
 /// How long to wait when the operating system cannot give us another socket.
@@ -47,10 +50,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct H2Settings {
     /// Connections that may stand at once. Raising it costs memory and a file descriptor for each.
     pub connections_max: usize,
-    /// TLS handshakes that may run at once; further connections wait to be accepted. Raising it lets a flood of
-    /// handshakes take more of the processor.
+    /// Handshakes that may be open at once, up to HTTP/2's preface; one more ends the oldest. Raising it lets a flood of
+    /// them take more memory and places of connections.
     pub handshakes_max: usize,
-    /// How long a TLS handshake may take. Raising it lets dead ones hold their place longer.
+    /// How long TLS and HTTP/2's preface may take. Raising it lets dead ones hold their place longer.
     pub handshake_timeout_ms: u64,
     /// How often a connection is pinged. Raising it delays the release of a dead consumer's messages.
     pub keep_alive_ms: u64,
@@ -72,7 +75,7 @@ impl Default for H2Settings {
     fn default() -> Self {
         Self {
             connections_max: 4096,
-            handshakes_max: 128,
+            handshakes_max: 1024,
             handshake_timeout_ms: 10_000,
             keep_alive_ms: 3_000,
             keep_alive_timeout_ms: 7_000,
@@ -111,16 +114,16 @@ where
     let mut listening = Listening::new(service, settings, alt_svc, drain, observer);
     Ok(async move {
         loop {
-            let Some(permit) = listening.handshake_permit().await else { break };
             let Some((tcp, address)) = listening.next(|| listener.accept()).await else { break };
             let acceptor = acceptor.clone();
+            let handshake = listening.handshakes.begin();
             listening.start(move |serving| async move {
-                let handshake = timeout(serving.handshake_timeout(), tls(acceptor, tcp));
                 let connected = tokio::select! {
-                    connected = handshake => connected,
+                    connected = timeout(serving.handshake_timeout(), tls(acceptor, tcp)) => connected,
+                    () = handshake.ended() => return tracing::debug!(%address, "too many handshakes: the oldest ends"),
                     () = serving.drain.begun() => return,
                 };
-                drop(permit);
+                drop(handshake);
                 match connected {
                     Ok(Ok((tls, certificate))) => {
                         let peer = PeerInfo { address: Some(address), transport: Transport::H2, certificate };
@@ -154,7 +157,13 @@ where
         while let Some((stream, address)) = listening.next(|| listener.accept()).await {
             listening.start(move |serving| async move {
                 let peer = PeerInfo { address, transport: Transport::H2c, certificate: None };
-                serving.run(stream, peer).await;
+                let begun = tokio::select! {
+                    begun = timeout(serving.handshake_timeout(), preface::read(stream)) => begun,
+                    () = serving.drain.begun() => return,
+                };
+                if let Ok(Ok(stream)) = begun {
+                    serving.run(stream, peer).await;
+                }
             });
         }
         drop(listener);
@@ -170,14 +179,14 @@ async fn tls(
     let tls = acceptor.accept(tcp).await?;
     let chain = tls.get_ref().1.peer_certificates();
     let certificate = chain.and_then(PeerCertificate::from_chain).map(Arc::new);
-    Ok((tls, certificate))
+    Ok((preface::read(tls).await?, certificate))
 }
 
 /// A listener's connections and their bounds.
 struct Listening<S> {
     serving: Serving<S>,
     connections: TaskTracker,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
 }
 
 impl<S> Listening<S>
@@ -193,18 +202,9 @@ where
         drain: Drain,
         observer: Arc<dyn TransportObserver>,
     ) -> Self {
-        let handshakes = Arc::new(Semaphore::new(settings.handshakes_max));
+        let handshakes = Handshakes::new(settings.handshakes_max);
         let serving = Serving { service, settings: Arc::new(settings), alt_svc, drain, observer };
         Self { serving, connections: TaskTracker::new(), handshakes }
-    }
-
-    /// Waits for a place for one more handshake; `None` when the drain has begun.
-    async fn handshake_permit(&mut self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            () = self.serving.drain.begun() => None,
-            permit = Arc::clone(&self.handshakes).acquire_owned() => permit.ok(),
-        }
     }
 
     /// The next connection that there is room for; `None` when the drain has begun.

@@ -10,6 +10,7 @@
 mod connection;
 mod fields;
 mod frame;
+pub(in crate::transport) mod fuzzing;
 mod incoming;
 mod limits;
 mod request;

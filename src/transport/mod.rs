@@ -22,6 +22,7 @@
 
 pub mod bind;
 pub mod drain;
+pub(crate) mod fuzzing;
 mod grpc;
 pub mod h2;
 pub mod h3;

@@ -6,6 +6,7 @@
 pub(in crate::transport) mod adapter;
 pub(in crate::transport) mod codec;
 mod control;
+pub(in crate::transport) mod fuzzing;
 pub(in crate::transport) mod varint;
 
 use std::io;

@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod dirty;
 mod facts;
+pub(crate) mod fuzzing;
 mod id;
 mod lane;
 mod lanes;

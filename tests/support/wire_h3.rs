@@ -23,7 +23,8 @@ pub struct Raw {
     _endpoint: quinn::Endpoint,
 }
 
-fn endpoint(profile: &Profile) -> quinn::Endpoint {
+/// A client's endpoint that trusts the server of a profile.
+pub fn endpoint(profile: &Profile) -> quinn::Endpoint {
     let Some(Pem::File(ca)) = &profile.ca else { panic!("the profile names the authority's file") };
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).expect("the server wrote it")).expect("it is a certificate");

@@ -21,9 +21,9 @@ use crate::types::{LogId, Timestamp};
 const MAGIC: [u8; 8] = *b"BBQBACK\0";
 /// The version of the file that this program writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 40;
+pub(super) const HEADER_BYTES: usize = 40;
 /// What a block has besides its payload.
-const BLOCK_BYTES: usize = 13;
+pub(super) const BLOCK_BYTES: usize = 13;
 /// What of it `length` counts.
 const COUNTED: usize = 5;
 /// A block takes no more rows beyond this size.
@@ -256,7 +256,7 @@ fn rows(payload: &[u8]) -> Result<Block, crate::store::codec::Malformed> {
 }
 
 /// Over the length, and what follows the checksum.
-fn checksum(block: &[u8]) -> u32 {
+pub(super) fn checksum(block: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&block[..4]);
     crc.update(&block[8..]);

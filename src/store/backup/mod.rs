@@ -8,6 +8,7 @@
 //! Restoring builds a directory beside the one that is wanted, and gives it its name when it is whole and on disk.
 
 mod file;
+pub(super) mod fuzzing;
 mod restore;
 mod source;
 

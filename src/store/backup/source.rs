@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::store::ReadError;
 use crate::store::codec::length;
+use crate::store::guard::guarded;
 use crate::store::rows::Tree;
 use crate::store::state::{State, chunk_key};
 use crate::types::{LogId, QueueId, Sequence, Timestamp};
@@ -96,6 +97,10 @@ impl Backup {
     /// # Errors
     /// The state files can't be read, or are damaged.
     pub fn next_piece(&mut self) -> Result<Option<Bytes>, ReadError> {
+        guarded(|| self.read_piece())
+    }
+
+    fn read_piece(&mut self) -> Result<Option<Bytes>, ReadError> {
         loop {
             let piece = match self.stage.clone() {
                 Stage::Spool => self.spooled_piece()?,

@@ -28,6 +28,7 @@ use super::journal::{self, Alarm, Progress};
 use super::overlay::{LaneOverlay, Overlay};
 use super::rows::{TransactionalTree, Write};
 use super::state::{DRAIN_ROWS, Located, State};
+use super::sums::Sums;
 use super::{ReadError, StoreEvent, keys, meta, remembered, rows, topic, transaction};
 
 pub(super) use sweep::{Sweep, sweeps};
@@ -353,11 +354,13 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
         trees,
         |[metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions]| {
             metas.insert(meta::STATE, meta.clone())?;
-            write_all(&queues, &plan.queues)?;
-            write_all(&topics, &plan.topics)?;
-            write_all(&bindings, &plan.bindings)?;
-            write_all(&transactions, &plan.transactions)?;
-            write_all(&records, &plan.records)?;
+            let mut sums = Sums::default();
+            write_all(&queues, ("queues", &plan.queues), &mut sums)?;
+            write_all(&topics, ("topics", &plan.topics), &mut sums)?;
+            write_all(&bindings, ("bindings", &plan.bindings), &mut sums)?;
+            write_all(&transactions, ("transactions", &plan.transactions), &mut sums)?;
+            write_all(&records, ("records", &plan.records), &mut sums)?;
+            sums.write(&metas)?;
             for chunk in &plan.dead {
                 chunks.remove(&chunk.key.encode())?;
                 for part in 0..chunk.parts {
@@ -378,12 +381,13 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
     }
 }
 
-fn write_all(tree: &TransactionalTree<'_>, rows: &Rows) -> Write {
+fn write_all(tree: &TransactionalTree<'_>, (name, rows): (&str, &Rows), sums: &mut Sums) -> Write {
     for (key, value) in rows {
-        match value {
+        let old = match value {
             Some(value) => tree.insert(key.clone(), value.clone())?,
             None => tree.remove(key.clone())?,
         };
+        sums.change(name, key, old.as_deref(), value.as_deref());
     }
     Ok(())
 }

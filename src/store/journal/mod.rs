@@ -3,6 +3,7 @@
 //! Files are segments of records. A thread writes and syncs them; purging removes whole segments that a checkpoint made
 //! useless. Opening works after any power cut: see `scan` for what counts then.
 
+pub(super) mod fuzzing;
 mod progress;
 mod record;
 mod replay;
@@ -10,7 +11,7 @@ mod scan;
 mod segment;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -47,6 +48,23 @@ pub(super) struct Found {
     pub(super) last: LogId,
     /// Bytes that `replay` will read.
     pub(super) bytes: u64,
+    pub(super) torn: Option<TornTail>,
+}
+
+/// What was behind the last whole entry of a journal, and no whole entry. No confirmed entry is in it if it is what a power cut
+/// left; if the disk changed it, the entries that it held are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment.
+    pub file: PathBuf,
+    /// Where it began there.
+    pub offset: u64,
+    /// How much it was.
+    pub bytes: u64,
+    /// The last whole entry.
+    pub last: u64,
+    /// The file that keeps it.
+    pub kept: PathBuf,
 }
 
 /// What a journal holds, for a look at a stopped directory.
@@ -74,6 +92,29 @@ pub(super) fn summarize(directory: &Path, applied: LogId) -> Result<(JournalSumm
     Ok((summary, Replay::new(Arc::new(Machine), scan.segments, applied.index)))
 }
 
+/// What a look at all of a journal finds.
+pub(super) struct Survey {
+    /// The last whole entry; zero if there is none.
+    pub(super) last: LogId,
+    /// A torn tail: the file, where it begins in it, and where it ends.
+    pub(super) torn: Option<(PathBuf, usize, usize)>,
+    /// Files that the next start removes.
+    pub(super) useless: Vec<PathBuf>,
+    /// All entries, those that the checkpoint holds included, as far as their segments are still there.
+    pub(super) replay: Replay,
+}
+
+/// Looks at all of a journal without changing it. Without the entry of the checkpoint, nothing is said about where it begins.
+pub(super) fn survey(directory: &Path, applied: Option<u64>) -> Result<Survey, OpenError> {
+    let first =
+        segment::list(&Machine, directory).context("list", directory)?.first().map(|(first, _)| *first);
+    let applied = applied.or(first.map(|first| first.saturating_sub(1))).unwrap_or_default();
+    let scan = scan::scan(&Machine, directory, applied)?;
+    let torn = scan.torn.map(|torn| (torn.path, torn.from, torn.until));
+    let useless = scan.unused.into_iter().chain(scan.unborn).collect();
+    Ok(Survey { last: scan.last, torn, useless, replay: Replay::new(Arc::new(Machine), scan.segments, 0) })
+}
+
 /// Opens the journal behind a checkpoint, cutting off a torn tail.
 pub(super) fn open(
     (disk, threads): (&Arc<dyn Disk>, &Arc<dyn Threads>),
@@ -91,9 +132,8 @@ pub(super) fn open(
         );
         return Err(OpenError::Corrupt { file: directory.to_owned(), offset: 0, reason });
     }
-    if let Some(torn) = &scan.torn {
-        keep_aside(&**disk, directory, torn, scan.last.index + 1)?;
-    }
+    let kept = scan.torn.as_ref().map(|torn| keep_aside(&**disk, directory, torn, scan.last.index));
+    let torn = kept.transpose()?;
     for path in scan.unused.iter().chain(&scan.unborn) {
         disk.remove(path).context("remove", path)?;
     }
@@ -131,7 +171,7 @@ pub(super) fn open(
         .context("start the journal thread for", directory)?;
     let journal = Journal { entries: Some(entries), thread, progress };
     let replay = Replay::new(Arc::clone(disk), scan.segments, applied.index);
-    Ok(Found { journal, replay, last, bytes: scan.bytes })
+    Ok(Found { journal, replay, last, bytes: scan.bytes, torn })
 }
 
 /// Makes the journal of a directory whose state files hold entry `applied`.
@@ -143,7 +183,12 @@ pub(super) fn begin(directory: &Path, applied: LogId, segment_bytes: u64) -> Res
 }
 
 /// Copies a torn tail to a file of its own, for whoever wants to know what was in it.
-fn keep_aside(disk: &dyn Disk, directory: &Path, torn: &scan::Torn, index: u64) -> Result<(), OpenError> {
+fn keep_aside(
+    disk: &dyn Disk,
+    directory: &Path,
+    torn: &scan::Torn,
+    last: u64,
+) -> Result<TornTail, OpenError> {
     let mut kept = Vec::new();
     for path in disk.list(directory).context("list", directory)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -157,8 +202,10 @@ fn keep_aside(disk: &dyn Disk, directory: &Path, torn: &scan::Torn, index: u64) 
     }
     let bytes = disk.read(&torn.path).context("read", &torn.path)?;
     let tail = bytes.get(torn.from..torn.until).unwrap_or_default();
-    let path = directory.join(format!("torn-{index:020}.bin"));
-    disk.write(&path, tail).context("write", &path)
+    let kept = directory.join(format!("torn-{:020}.bin", last + 1));
+    disk.write(&kept, tail).context("write", &kept)?;
+    let (offset, bytes) = (segment::position(torn.from), segment::position(torn.until - torn.from));
+    Ok(TornTail { file: torn.path.clone(), offset, bytes, last, kept })
 }
 
 impl Journal {

@@ -26,7 +26,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    fn encode(self) -> [u8; HEADER_BYTES] {
+    pub(super) fn encode(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_be_bytes());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::model::{Harness, choice, expected};
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::store::{Awaited, Lookup, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
-    Lane, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry, Sequence,
-    StoredMessage, Timestamp, Touch, TouchState,
+    Lane, LaneRecord, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry,
+    Sequence, StoredMessage, Timestamp, Touch, TouchState,
 };
 
 /// Small files, so that tests meet their ends.
@@ -81,6 +81,9 @@ impl Model {
                 let record = &mut self.queues.get_mut(queue).unwrap().record;
                 let first = record.next_sequence;
                 record.next_sequence = first.plus(messages.len().try_into().unwrap());
+                let bytes = messages.iter().map(|message| u64::from(message.size())).sum();
+                let lane = record.lanes.of_mut(Priority::default());
+                lane.add(first, messages.len().try_into().unwrap(), bytes);
                 return vec![Change::Stored {
                     queue: *queue,
                     first,
@@ -125,7 +128,8 @@ impl Model {
     fn purge(&mut self, id: QueueId) -> Vec<Change> {
         let queue = self.queues.get_mut(&id).unwrap();
         let (from, until) = (frontier(&queue.record), queue.record.next_sequence);
-        set_frontier(&mut queue.record, until);
+        *queue.record.lanes.of_mut(Priority::default()) =
+            LaneRecord { frontier: until, ..LaneRecord::default() };
         let free = queue.touched.iter().filter(|(_, touch)| touch.is_ready());
         let free: Vec<Sequence> = free.map(|(sequence, _)| *sequence).collect();
         let mut changes = vec![Change::Purged { queue: id, lane: Lane::default(), from, until }];
@@ -138,12 +142,13 @@ impl Model {
 
     fn grant(&mut self, id: QueueId, Pick { sequence, .. }: Pick, lease: &Lease) -> Change {
         let queue = self.queues.get_mut(&id).unwrap();
+        let size = content(id, sequence).size();
         if sequence == frontier(&queue.record) {
-            set_frontier(&mut queue.record, sequence.next());
+            queue.record.lanes.of_mut(Priority::default()).advance(sequence, size);
         }
         let attempt = Attempt(queue.touched.get(&sequence).map_or(1, |touch| touch.attempt.0 + 1));
         let touch =
-            Touch { epoch: lease.epoch, state: TouchState::Leased(lease.clone()), ..touch(attempt.0) };
+            Touch { epoch: lease.epoch, size, state: TouchState::Leased(lease.clone()), ..touch(attempt.0) };
         queue.touched.insert(sequence, touch.clone());
         Change::Touched { queue: id, sequence, touch }
     }
@@ -248,7 +253,12 @@ pub(super) struct Harness {
 impl Harness {
     /// Opens a directory: the model is what the snapshot and the journal lead to.
     pub(super) fn open(path: &Path, seed: u64) -> Self {
-        let Opened { store, snapshot, replay, events } = open(path, &options()).unwrap();
+        Self::of(open(path, &options()).unwrap(), seed)
+    }
+
+    /// The same of a directory that is open.
+    pub(super) fn of(opened: Opened, seed: u64) -> Self {
+        let Opened { store, snapshot, replay, events } = opened;
         let mut model = Model { engine: snapshot.engine, queues: BTreeMap::new() };
         for record in snapshot.queues {
             model.queues.insert(record.id, Queue { record, touched: BTreeMap::new() });

@@ -8,7 +8,8 @@ use crate::store::directory::Directory;
 use crate::store::inspect::inspect;
 use crate::store::keys::ChunkKey;
 use crate::store::state::State;
-use crate::store::{chunk, keys, meta};
+use crate::store::sums::Sums;
+use crate::store::{chunk, keys, meta, rows};
 use crate::types::{Change, Content, Lane, QueueId, Sequence, StoredMessage, Timestamp};
 
 use super::lifecycle::{create, publish};
@@ -276,8 +277,12 @@ fn a_sweep_that_never_began_is_done_after_the_restart() {
     drop(harness);
     let state =
         Arc::new(State::open(Directory::open(directory.path(), 4 << 20).unwrap(), &options()).unwrap());
+    let row = state.queues.get(keys::queue(QUEUE)).unwrap();
     state.queues.remove(keys::queue(QUEUE)).unwrap();
     state.sweeps.insert(keys::sweep(QUEUE, Sequence(0)), &meta::encode_until(Sequence(u64::MAX))).unwrap();
+    let mut sums = Sums::default();
+    sums.change("queues", &keys::queue(QUEUE), row.as_deref(), None);
+    rows::transaction([&state.meta], |[meta]| sums.write(&meta)).unwrap();
     state.persist().unwrap();
     drop(state);
     assert!(swept(directory.path()) > 0);

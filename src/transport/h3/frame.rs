@@ -86,9 +86,39 @@ pub(super) enum FrameHead {
     End,
 }
 
+/// Where the bytes of a request stream come from.
+pub(super) trait Chunks {
+    /// The next bytes; none at the end.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>>;
+
+    /// Asks for no more.
+    fn stop(&mut self, code: Code);
+}
+
+impl Chunks for quinn::RecvStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        let read = ready!(pin!(self.read_chunk(usize::MAX, true)).poll(cx));
+        Poll::Ready(match read {
+            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Err(quinn::ReadError::Reset(_)) => Err(Failure::Reset),
+            Err(quinn::ReadError::ClosedStream) => Err(Failure::Stopped),
+            Err(
+                quinn::ReadError::ConnectionLost(_)
+                | quinn::ReadError::IllegalOrderedRead
+                | quinn::ReadError::ZeroRttRejected,
+            ) => Err(Failure::Lost),
+        })
+    }
+
+    fn stop(&mut self, code: Code) {
+        // Fails only when the stream is over already.
+        let _ = self.stop(wire(code));
+    }
+}
+
 /// The receiving side of a request stream, a frame at a time.
-pub(super) struct FrameReader {
-    stream: quinn::RecvStream,
+pub(super) struct FrameReader<S: Chunks = quinn::RecvStream> {
+    stream: S,
     chunk: Bytes,
     kind: Option<u64>,
     partial: PartialVarint,
@@ -97,8 +127,8 @@ pub(super) struct FrameReader {
     looked_ahead: bool,
 }
 
-impl FrameReader {
-    pub(super) fn new(stream: quinn::RecvStream) -> Self {
+impl<S: Chunks> FrameReader<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             chunk: Bytes::new(),
@@ -170,8 +200,7 @@ impl FrameReader {
     pub(super) fn stop(&mut self, code: Code) {
         if !self.ended {
             self.ended = true;
-            // Fails only when the stream is over already.
-            let _ = self.stream.stop(wire(code));
+            self.stream.stop(code);
         }
         self.chunk = Bytes::new();
     }
@@ -181,34 +210,18 @@ impl FrameReader {
         if self.ended {
             return Poll::Ready(Ok(false));
         }
-        let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(cx));
-        Poll::Ready(match read {
-            Ok(Some(chunk)) => {
-                self.chunk = chunk.bytes;
-                Ok(true)
-            }
-            Ok(None) => {
-                self.ended = true;
-                Ok(false)
-            }
-            Err(quinn::ReadError::Reset(_)) => {
-                self.ended = true;
-                Err(Failure::Reset)
-            }
-            Err(quinn::ReadError::ClosedStream) => {
-                self.ended = true;
-                Err(Failure::Stopped)
-            }
-            Err(
-                quinn::ReadError::ConnectionLost(_)
-                | quinn::ReadError::IllegalOrderedRead
-                | quinn::ReadError::ZeroRttRejected,
-            ) => Err(Failure::Lost),
-        })
+        let next = ready!(self.stream.poll_next(cx));
+        // What is lost is asked for again, and is still lost.
+        self.ended = !matches!(next, Ok(Some(_)) | Err(Failure::Lost));
+        Poll::Ready(next.map(|chunk| {
+            let more = chunk.is_some();
+            self.chunk = chunk.unwrap_or_default();
+            more
+        }))
     }
 }
 
-impl Drop for FrameReader {
+impl<S: Chunks> Drop for FrameReader<S> {
     fn drop(&mut self) {
         self.stop(Code::H3_REQUEST_CANCELLED);
     }

@@ -183,6 +183,12 @@ impl GuardState {
     }
 }
 
+/// Whether a stream that comes in these pieces is taken to its end.
+pub(super) fn admits(mut pieces: impl Iterator<Item = Bytes>) -> bool {
+    let mut guard = ControlGuard::default();
+    pieces.all(|piece| guard.admit(piece).is_ok())
+}
+
 fn read_failed(error: quinn::ReadError) -> StreamError {
     match error {
         quinn::ReadError::Reset(code) => StreamError::StreamTerminated { error_code: code.into() },
