@@ -5,12 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/history.rs"]
+mod history;
 #[path = "support/simulation/mod.rs"]
 mod simulation;
 #[path = "support/state_hashes.rs"]
 mod state_hashes;
-#[path = "support/witness.rs"]
-mod witness;
 
 use std::time::Duration;
 

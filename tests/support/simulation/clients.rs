@@ -15,16 +15,16 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use super::schedule::Schedule;
-use crate::witness::{
-    Call, Delivered, Event, Id, Kind, Lease, Mode, Outcome, Queue, Verdict, Witness, content,
+use crate::history::{
+    self, Call, Delivered, Event, Id, Kind, Lease, Mode, Outcome, Promise, Queue, Verdict, Witness, content,
 };
 
-/// Queues whose messages are accounted for, and how often each may deliver.
-pub const QUEUES: [(Queue, Mode); 4] = [
-    ("orders", Mode::AtLeastOnce),
-    ("clicks", Mode::AtLeastOnce),
-    ("letters", Mode::AtLeastOnce),
-    ("ticks", Mode::AtMostOnce),
+/// Queues whose messages are accounted for, and what each promises.
+pub const QUEUES: [(Queue, Promise); 4] = [
+    ("orders", Promise::PLAIN),
+    ("clicks", Promise::PLAIN),
+    ("letters", Promise::PLAIN),
+    ("ticks", Promise { mode: Mode::AtMostOnce, ..Promise::PLAIN }),
 ];
 
 /// Queues of all kinds where anything may happen to a message. What counts there is that nothing breaks.
@@ -170,7 +170,12 @@ impl Client {
                 let id = Id(self.crowd.ids.fetch_add(1, Ordering::Relaxed));
                 let body = self.body(id.0);
                 let content = content(&body.0, &HashMap::new());
-                self.crowd.witness.record(Event::Sending { queue, id, content });
+                self.crowd.witness.record(Event::Sending {
+                    queue,
+                    id,
+                    content,
+                    limits: history::Limits::default(),
+                });
                 ids.push(id);
                 messages.push(body);
             }
@@ -227,7 +232,7 @@ impl Client {
 
     async fn subscribe(self, queue: Queue) {
         loop {
-            let call = self.crowd.witness.open(Kind::Stream);
+            let call = self.crowd.witness.open(queue, Kind::Stream);
             let (credit, lease_ms) = self.draw(|rng| (rng.random_range(1..20), rng.random_range(1000..1500)));
             let subscribing = self.handle.subscribe(name(queue), terms(credit, lease_ms));
             if let Some(Ok(mut stream)) = self.schedule.unless_cancelled(subscribing).await {
@@ -253,7 +258,7 @@ impl Client {
 
     async fn receive(self, queue: Queue) {
         loop {
-            let call = self.crowd.witness.open(Kind::Receive);
+            let call = self.crowd.witness.open(queue, Kind::Receive);
             let (most, lease_ms) = self.draw(|rng| (rng.random_range(1..10), rng.random_range(1000..1500)));
             let wait = Duration::from_millis(self.draw(|rng| rng.random_range(0..200)));
             let receiving = self.handle.receive(name(queue), terms(most, lease_ms), tokio::time::sleep(wait));
@@ -384,7 +389,7 @@ impl Client {
             self.crowd.witness.record(Event::Draining { queue });
             // Nobody may have come so far as to make it.
             while !matches!(self.backlog(queue).await, 0 | u64::MAX) {
-                let call = self.crowd.witness.open(Kind::Receive);
+                let call = self.crowd.witness.open(queue, Kind::Receive);
                 let second = tokio::time::sleep(Duration::from_secs(1));
                 let Ok((taken, handout)) = self.handle.receive(name(queue), terms(100, 30_000), second).await
                 else {
