@@ -21,12 +21,14 @@ use crate::history::{
 };
 
 /// The queues, and what each promises.
-pub const QUEUES: [(Queue, Promise); 10] = [
+pub const QUEUES: [(Queue, Promise); 12] = [
     ("orders", Promise::PLAIN),
     ("clicks", Promise { durability: Durability::Buffered, ..Promise::PLAIN }),
     ("ticks", Promise { mode: Mode::AtMostOnce, ..Promise::PLAIN }),
     ("pings", Promise { mode: Mode::AtMostOnce, durability: Durability::Buffered, ..Promise::PLAIN }),
     ("lines", Promise { order: Order::Fifo, ..Promise::PLAIN }),
+    ("keyed", Promise { order: Order::ByKey, ..Promise::PLAIN }),
+    (MORTAL, Promise::PLAIN),
     ("retried", Promise::PLAIN),
     // After the queue that it belongs to, so that a drain finds everything.
     ("dead", Promise { dead_letters_of: Some("retried"), ..Promise::PLAIN }),
@@ -34,6 +36,13 @@ pub const QUEUES: [(Queue, Promise); 10] = [
     ("right", Promise::PLAIN),
     ("capped", Promise { drops_beyond: Some(CAPPED_MAX), ..Promise::PLAIN }),
 ];
+
+/// The queue whose messages have a time to live.
+const MORTAL: Queue = "mortal";
+/// The queue of which some messages have a delay.
+const LATE: Queue = "orders";
+/// How many ordering keys there are: few, so that most of them wait for each other.
+const KEYS: u64 = 6;
 
 pub use together::create as create_topic;
 
@@ -175,7 +184,7 @@ impl Load {
         witness.record(Event::Draining { queue });
         loop {
             let stats = client.get_queue(queue).await.unwrap().stats.unwrap_or_default();
-            if stats.ready + stats.leased + stats.delayed + stats.dead == 0 {
+            if stats.ready + stats.leased + stats.delayed + stats.parked + stats.dead == 0 {
                 return;
             }
             let call = witness.open(queue, Kind::Receive);
@@ -239,7 +248,10 @@ impl Actor {
         let messages: Vec<_> = (0..count).map(|_| self.message()).collect();
         let sending = |(id, message): &(Id, Message)| {
             let content = content(&message.body, &message.attributes);
-            Event::Sending { queue: self.queue, id: *id, content, limits: Limits::default() }
+            let life = message.time_to_live.map(|life| u64::try_from(life.as_millis()).expect("short"));
+            let limits =
+                Limits { key: message.ordering_key.parse().ok(), expires: life.map(|life| now() + life) };
+            Event::Sending { queue: self.queue, id: *id, content, limits }
         };
         self.load.witness.record_all(messages.iter().map(sending));
         self.load.backlog.fetch_add(u64::try_from(count).expect("few"), Ordering::Relaxed);
@@ -260,7 +272,19 @@ impl Actor {
         if self.rng.random_bool(0.2) {
             attributes.insert("color".to_owned(), format!("{:x}", self.rng.random::<u32>()));
         }
-        (id, Message { body: body.into(), attributes, ..Message::default() })
+        let mut message = Message { body: body.into(), attributes, ..Message::default() };
+        if QUEUES.iter().any(|&(queue, promise)| queue == self.queue && promise.order == Order::ByKey) {
+            // Some have none, and are in no order.
+            let key = self.rng.random_range(0..=KEYS);
+            message.ordering_key = if key == KEYS { String::new() } else { key.to_string() };
+        }
+        if self.queue == MORTAL {
+            message.time_to_live = Some(Duration::from_millis(self.rng.random_range(200..3000)));
+        }
+        if self.queue == LATE && self.rng.random_bool(0.05) {
+            message.delay = Some(Duration::from_millis(self.rng.random_range(1..500)));
+        }
+        (id, message)
     }
 
     async fn room(&mut self) {
