@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from dataclasses import replace
 
 import bodies
@@ -48,6 +49,8 @@ async def main() -> None:
 try:
     asyncio.run(main())
     print(json.dumps({"result": "passed"}), flush=True)
+    # The scenario is over. The threads of pyqwest have been seen to abort a process whose interpreter was ending.
+    os._exit(0)
 except Exception as error:
     why = " ".join(f"{type(error).__name__}: {error}".split())
     print(json.dumps({"result": "failed", "why": why}), flush=True)

@@ -40,7 +40,9 @@ impl Rig {
 #[tokio::test]
 async fn a_dead_letter_moves_in_the_entry_that_gave_it_up() {
     let dir = tempfile::tempdir().unwrap();
-    let rig = Rig::open(dir.path());
+    // No checkpoint: the body stays in memory.
+    let options = StoreOptions { checkpoint_interval_ms: 3_600_000, ..StoreOptions::default() };
+    let rig = Rig::with(dir.path(), &options, Settings::default());
     rig.handle.create(dead(), QueueSettings::default()).await.unwrap();
     let queue = rig.create(settings()).await;
     rig.publish(&queue, &[A]).await;

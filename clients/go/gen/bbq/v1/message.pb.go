@@ -96,9 +96,10 @@ type Message struct {
 	OrderingKey string `protobuf:"bytes,3,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
 	// 0 (default) to 9; higher goes first.
 	Priority uint32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
-	// How long the message waits before it can be delivered.
+	// How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+	// an order.
 	Delay *durationpb.Duration `protobuf:"bytes,5,opt,name=delay,proto3" json:"delay,omitempty"`
-	// How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+	// How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
 	TimeToLive *durationpb.Duration `protobuf:"bytes,6,opt,name=time_to_live,json=timeToLive,proto3" json:"time_to_live,omitempty"`
 	// The same id within the queue's `deduplication_window` is stored once. At most 256 bytes.
 	DeduplicationId string `protobuf:"bytes,7,opt,name=deduplication_id,json=deduplicationId,proto3" json:"deduplication_id,omitempty"`

@@ -320,7 +320,7 @@ type QueueSettings struct {
 	RetryBackoff *RetryBackoff `protobuf:"bytes,6,opt,name=retry_backoff,json=retryBackoff,proto3" json:"retry_backoff,omitempty"`
 	// The name of the queue that takes what could not be handled, in the same namespace; none by default.
 	DeadLetterQueue string `protobuf:"bytes,7,opt,name=dead_letter_queue,json=deadLetterQueue,proto3" json:"dead_letter_queue,omitempty"`
-	// How long a message may wait; no limit by default.
+	// How long a message may wait to be delivered, from its publishing on; no limit by default.
 	TimeToLive *durationpb.Duration `protobuf:"bytes,8,opt,name=time_to_live,json=timeToLive,proto3" json:"time_to_live,omitempty"`
 	// The most messages the queue may hold; 0 means no limit.
 	MaxMessages uint64 `protobuf:"varint,9,opt,name=max_messages,json=maxMessages,proto3" json:"max_messages,omitempty"`

@@ -50,14 +50,15 @@ export type Message = Message$1<"bbq.v1.Message"> & {
   priority: number;
 
   /**
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    *
    * @generated from field: google.protobuf.Duration delay = 5;
    */
   delay?: Duration | undefined;
 
   /**
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    *
    * @generated from field: google.protobuf.Duration time_to_live = 6;
    */

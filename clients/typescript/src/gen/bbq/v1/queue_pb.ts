@@ -105,7 +105,7 @@ export type QueueSettings = Message<"bbq.v1.QueueSettings"> & {
   deadLetterQueue: string;
 
   /**
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    *
    * @generated from field: google.protobuf.Duration time_to_live = 8;
    */

@@ -248,7 +248,8 @@ java.lang.String defaultValue) {
   private com.google.protobuf.Duration delay_;
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -260,7 +261,8 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -272,7 +274,8 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -286,7 +289,7 @@ java.lang.String defaultValue) {
   private com.google.protobuf.Duration timeToLive_;
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -298,7 +301,7 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -310,7 +313,7 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1226,7 +1229,8 @@ java.lang.String defaultValue) {
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> delayBuilder_;
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1237,7 +1241,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1252,7 +1257,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1272,7 +1278,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1290,7 +1297,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1315,7 +1323,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1332,7 +1341,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1344,7 +1354,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1359,7 +1370,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message waits before it can be delivered.
+     * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+     * an order.
      * </pre>
      *
      * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -1383,7 +1395,7 @@ java.lang.String defaultValue) {
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> timeToLiveBuilder_;
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1394,7 +1406,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1409,7 +1421,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1429,7 +1441,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1447,7 +1459,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1472,7 +1484,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1489,7 +1501,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1501,7 +1513,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -1516,7 +1528,7 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+     * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>

@@ -111,7 +111,8 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -120,7 +121,8 @@ java.lang.String defaultValue);
   boolean hasDelay();
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -129,7 +131,8 @@ java.lang.String defaultValue);
   com.google.protobuf.Duration getDelay();
   /**
    * <pre>
-   * How long the message waits before it can be delivered.
+   * How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+   * an order.
    * </pre>
    *
    * <code>.google.protobuf.Duration delay = 5 [json_name = "delay"];</code>
@@ -138,7 +141,7 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -147,7 +150,7 @@ java.lang.String defaultValue);
   boolean hasTimeToLive();
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>
@@ -156,7 +159,7 @@ java.lang.String defaultValue);
   com.google.protobuf.Duration getTimeToLive();
   /**
    * <pre>
-   * How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+   * How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 6 [json_name = "timeToLive"];</code>

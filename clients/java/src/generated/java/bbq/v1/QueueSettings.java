@@ -278,7 +278,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Duration timeToLive_;
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -290,7 +290,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -302,7 +302,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1771,7 +1771,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> timeToLiveBuilder_;
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1782,7 +1782,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1797,7 +1797,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1817,7 +1817,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1835,7 +1835,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1860,7 +1860,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1877,7 +1877,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1889,7 +1889,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -1904,7 +1904,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a message may wait; no limit by default.
+     * How long a message may wait to be delivered, from its publishing on; no limit by default.
      * </pre>
      *
      * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>

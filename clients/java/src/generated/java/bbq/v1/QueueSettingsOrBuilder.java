@@ -153,7 +153,7 @@ public interface QueueSettingsOrBuilder extends
 
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -162,7 +162,7 @@ public interface QueueSettingsOrBuilder extends
   boolean hasTimeToLive();
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>
@@ -171,7 +171,7 @@ public interface QueueSettingsOrBuilder extends
   com.google.protobuf.Duration getTimeToLive();
   /**
    * <pre>
-   * How long a message may wait; no limit by default.
+   * How long a message may wait to be delivered, from its publishing on; no limit by default.
    * </pre>
    *
    * <code>.google.protobuf.Duration time_to_live = 8 [json_name = "timeToLive"];</code>

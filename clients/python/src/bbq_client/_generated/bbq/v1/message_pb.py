@@ -58,13 +58,14 @@ class Message(Message_[_MessageFields]):
             uint32 priority = 4;
             ```
         delay:
-            How long the message waits before it can be delivered.
+            How long the message waits before it can be delivered: at most 30 days, and less than its time to live. Not in queues that keep
+            an order.
 
             ```proto
             optional google.protobuf.Duration delay = 5;
             ```
         time_to_live:
-            How long the message may wait to be delivered; shortens the queue's `time_to_live`.
+            How long the message may wait to be delivered; shortens the queue's `time_to_live`. More than 0; no limit by default.
 
             ```proto
             optional google.protobuf.Duration time_to_live = 6;

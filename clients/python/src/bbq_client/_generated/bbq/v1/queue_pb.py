@@ -123,7 +123,7 @@ class QueueSettings(Message[_QueueSettingsFields]):
             string dead_letter_queue = 7;
             ```
         time_to_live:
-            How long a message may wait; no limit by default.
+            How long a message may wait to be delivered, from its publishing on; no limit by default.
 
             ```proto
             optional google.protobuf.Duration time_to_live = 8;
