@@ -22,6 +22,7 @@ use crate::store::StoreOptions;
 use crate::telemetry::logs;
 use crate::transport::h2::H2Settings;
 use crate::transport::h3::H3Settings;
+use crate::transport::http1::Http1Settings;
 use crate::transport::quic::QuicSettings;
 
 pub use load::{ConfigError, Override, load, read_toml};
@@ -56,6 +57,8 @@ pub struct Config {
     pub http3: H3Settings,
     /// HTTP/2.
     pub http2: H2Settings,
+    /// The listener for health and metrics.
+    pub operations: Http1Settings,
 }
 
 /// The `[tls]` section. With neither certificate nor key the server makes its own on its first start.
@@ -130,6 +133,7 @@ impl Default for Config {
             quic: QuicSettings::default(),
             http3: H3Settings::default(),
             http2: H2Settings::default(),
+            operations: Http1Settings::default(),
         }
     }
 }

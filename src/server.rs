@@ -23,10 +23,10 @@ use crate::config::{Config, PlaintextAddress};
 use crate::service::Services;
 use crate::store;
 use crate::telemetry;
-use crate::telemetry::operations::{Exported, Operations, Phase, Readiness};
+use crate::telemetry::operations::{Exported, Operations, Phase, Readiness, router};
 use crate::transport::h2::{self, PlainListener};
 use crate::transport::tls::ServerIdentity;
-use crate::transport::{Drain, bind_pair, h3, quic};
+use crate::transport::{Drain, bind_pair, h3, http1, quic};
 use signals::{Signals, Told};
 
 /// The broker's task, and its end.
@@ -196,13 +196,9 @@ async fn operations(
     let operations = Operations::bind(address).await?;
     let address = operations.address();
     tasks.spawn(telemetry::metrics::upkeep(metrics.recorded.clone()));
-    let readiness = readiness.clone();
-    tasks.spawn(async move {
-        // It is up until the process ends: whoever asks during a drain gets an answer.
-        if let Err(error) = operations.serve(readiness, metrics, std::future::pending()).await {
-            tracing::error!(%error, "the operations listener failed");
-        }
-    });
+    let router = router(readiness.clone(), metrics);
+    // It is up until the process ends: whoever asks during a drain gets an answer.
+    tasks.spawn(http1::serve(operations.into_listener(), router, config.operations.clone()));
     Ok(Some(address))
 }
 

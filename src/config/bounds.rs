@@ -60,6 +60,9 @@ const BOUNDS: &[Bound] = &[
     ("http2.streams_max", 1, MANY),
     ("http2.send_buffer_bytes", 16 * KIB, GIB),
     ("http2.drain_ms", 0, 600_000),
+    ("operations.connections_max", 1, MANY),
+    ("operations.header_timeout_ms", 100, HOUR_MS),
+    ("operations.connection_timeout_ms", 100, HOUR_MS),
 ];
 
 /// The first number that is out of its bounds.

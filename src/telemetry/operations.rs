@@ -128,18 +128,15 @@ impl Operations {
         self.address
     }
 
-    /// Answers until `stop` is over and the requests then in flight are answered. Dropping it ends it at once.
-    pub async fn serve(
-        self,
-        readiness: Readiness,
-        metrics: Exported,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        axum::serve(self.listener, router(readiness, metrics)).with_graceful_shutdown(stop).await
+    /// The listener, for whoever serves [`router`] on it.
+    #[must_use]
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
     }
 }
 
-fn router(readiness: Readiness, metrics: Exported) -> Router {
+/// What is answered.
+pub fn router(readiness: Readiness, metrics: Exported) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(readiness))
@@ -162,21 +159,20 @@ async fn exported(State(metrics): State<Exported>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt as _;
     use metrics_exporter_prometheus::PrometheusBuilder;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
+    use tower::ServiceExt as _;
 
     use super::*;
 
-    async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await.unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    async fn fetch(router: &Router, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[tokio::test]
@@ -184,16 +180,11 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || metrics::counter!("things_total").increment(3));
         let readiness = Readiness::new();
-        let operations = Operations::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = operations.address();
-        let (stop, stopped) = oneshot::channel::<()>();
         let more = Arc::new(|| "other_things 4\n".to_owned());
         let exported = Exported { recorded: recorder.handle(), more };
-        let served = tokio::spawn(operations.serve(readiness.clone(), exported, async {
-            stopped.await.ok();
-        }));
+        let router = router(readiness.clone(), exported);
 
-        assert_eq!(fetch(address, "/healthz").await, (200, "ok\n".into()));
+        assert_eq!(fetch(&router, "/healthz").await, (200, "ok\n".into()));
         for (phase, expected) in [
             (Phase::Starting, (503, "starting\n".to_owned())),
             (Phase::Ready, (200, "ready\n".to_owned())),
@@ -202,18 +193,14 @@ mod tests {
             (Phase::Ready, (503, "failed\n".to_owned())),
         ] {
             readiness.set(phase);
-            assert_eq!(fetch(address, "/readyz").await, expected);
+            assert_eq!(fetch(&router, "/readyz").await, expected);
         }
-        let (code, text) = fetch(address, "/metrics").await;
+        let (code, text) = fetch(&router, "/metrics").await;
         assert_eq!(code, 200);
         for expected in ["things_total 3", "other_things 4"] {
             assert!(text.lines().any(|line| line == expected), "{text}");
         }
-        assert_eq!(fetch(address, "/other").await.0, 404);
-
-        drop(stop);
-        served.await.unwrap().unwrap();
-        assert!(TcpStream::connect(address).await.is_err(), "it still listens");
+        assert_eq!(fetch(&router, "/other").await.0, 404);
     }
 
     #[tokio::test]

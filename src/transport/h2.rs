@@ -11,7 +11,6 @@
 
 mod call;
 mod connection;
-mod handshakes;
 mod plain;
 mod preface;
 
@@ -19,39 +18,37 @@ use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower_service::Service;
 
 use crate::transport::BoxError;
+use crate::transport::accept;
 use crate::transport::drain::Drain;
 use crate::transport::observer::TransportObserver;
 use crate::transport::peer::{PeerCertificate, PeerInfo, Transport};
+use crate::transport::places::Places;
 use crate::transport::tls::ServerIdentity;
 
 use connection::Serving;
-use handshakes::Handshakes;
 pub use plain::PlainListener;
-
-/// How long to wait when the operating system cannot give us another socket.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How HTTP/2 connections behave and are bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct H2Settings {
-    /// Connections that may stand at once. Raising it costs memory and a file descriptor for each.
+    /// Connections of a listener that may stand at once. Raising it costs memory and a file descriptor for each; it is lowered
+    /// at the start if there are not so many.
     pub connections_max: usize,
-    /// Handshakes that may be open at once, up to HTTP/2's preface; one more ends the oldest. Raising it lets a flood of
-    /// them take more memory and places of connections.
+    /// Handshakes that may be open at once, up to HTTP/2's preface, and no more than half of `connections_max`; one more ends
+    /// the oldest. Raising it lets a flood of them take more memory and places of connections.
     pub handshakes_max: usize,
     /// How long TLS and HTTP/2's preface may take. Raising it lets dead ones hold their place longer.
     pub handshake_timeout_ms: u64,
@@ -116,7 +113,7 @@ where
         loop {
             let Some((tcp, address)) = listening.next(|| listener.accept()).await else { break };
             let acceptor = acceptor.clone();
-            let handshake = listening.handshakes.begin();
+            let handshake = listening.handshakes.take().await;
             listening.start(move |serving| async move {
                 let connected = tokio::select! {
                     connected = timeout(serving.handshake_timeout(), tls(acceptor, tcp)) => connected,
@@ -155,12 +152,15 @@ where
     let mut listening = Listening::new(service, settings, None, drain, observer);
     async move {
         while let Some((stream, address)) = listening.next(|| listener.accept()).await {
+            let handshake = listening.handshakes.take().await;
             listening.start(move |serving| async move {
                 let peer = PeerInfo { address, transport: Transport::H2c, certificate: None };
                 let begun = tokio::select! {
                     begun = timeout(serving.handshake_timeout(), preface::read(stream)) => begun,
+                    () = handshake.ended() => return,
                     () = serving.drain.begun() => return,
                 };
+                drop(handshake);
                 if let Ok(Ok(stream)) = begun {
                     serving.run(stream, peer).await;
                 }
@@ -186,7 +186,7 @@ async fn tls(
 struct Listening<S> {
     serving: Serving<S>,
     connections: TaskTracker,
-    handshakes: Arc<Handshakes>,
+    handshakes: Arc<Places>,
 }
 
 impl<S> Listening<S>
@@ -202,7 +202,8 @@ where
         drain: Drain,
         observer: Arc<dyn TransportObserver>,
     ) -> Self {
-        let handshakes = Handshakes::new(settings.handshakes_max);
+        // What is no connection yet must not keep out what is.
+        let handshakes = Places::new(settings.handshakes_max.min(settings.connections_max.div_ceil(2)));
         let serving = Serving { service, settings: Arc::new(settings), alt_svc, drain, observer };
         Self { serving, connections: TaskTracker::new(), handshakes }
     }
@@ -216,19 +217,12 @@ where
             let accepted = tokio::select! {
                 biased;
                 () = self.serving.drain.begun() => return None,
-                accepted = accept() => accepted,
+                accepted = accept::next(&accept) => accepted,
             };
-            match accepted {
-                Ok(_) if self.connections.len() >= self.serving.settings.connections_max => {
-                    tracing::debug!("a connection was closed: http2.connections_max are open");
-                }
-                Ok(connection) => return Some(connection),
-                Err(error) => {
-                    // Out of file descriptors, most likely. Accepting again at once would spin.
-                    tracing::warn!(%error, "cannot accept");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            if self.connections.len() < self.serving.settings.connections_max {
+                return Some(accepted);
             }
+            tracing::debug!("a connection was closed: http2.connections_max are open");
         }
     }
 

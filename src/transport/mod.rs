@@ -16,18 +16,22 @@
 //! | [`quic`] | quinn's settings, and h3's transport traits over quinn |
 //! | [`h3`] | calls over HTTP/3 |
 //! | [`h2`] | calls over HTTP/2, with TLS or on loopback and unix sockets without |
+//! | [`http1`] | what operators ask, over plain HTTP/1.1 |
 //! | [`drain`] | the signal that ends both, and the tasks it waits for |
 //! | [`peer`] | who is calling |
 //! | [`observer`] | counts of connections and streams, for metrics |
 
+mod accept;
 pub mod bind;
 pub mod drain;
 pub(crate) mod fuzzing;
 mod grpc;
 pub mod h2;
 pub mod h3;
+pub mod http1;
 pub mod observer;
 pub mod peer;
+mod places;
 pub mod quic;
 pub mod tls;
 

@@ -13,11 +13,11 @@ use tokio_rustls::client::TlsStream;
 use crate::support::{Server, within};
 use crate::{attack, frames, scale};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
@@ -27,6 +27,11 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 /// A TLS connection to the port of the calls.
 pub async fn tls(server: &Server, alpn: &[u8]) -> TlsStream<TcpStream> {
+    within("a handshake", try_tls(server, alpn)).await.unwrap()
+}
+
+/// The same, if the server lets us.
+pub async fn try_tls(server: &Server, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(server.data().join("ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -34,13 +39,13 @@ pub async fn tls(server: &Server, alpn: &[u8]) -> TlsStream<TcpStream> {
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let tcp = TcpStream::connect(server.address).await?;
     let name = ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    within("a handshake", connector.connect(name, tcp)).await.unwrap()
+    connector.connect(name, tcp).await
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

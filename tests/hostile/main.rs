@@ -13,6 +13,10 @@ mod support;
 #[path = "../support/transport/frames.rs"]
 mod frames;
 
+#[allow(dead_code, reason = "the soak looks at all of them")]
+#[path = "../support/vitals.rs"]
+mod vitals;
+
 #[path = "../support/wire_h3.rs"]
 mod wire_h3;
 
@@ -21,6 +25,7 @@ mod garbage;
 mod h2;
 mod handshakes;
 mod meter;
+mod operations;
 mod streams;
 
 use std::sync::LazyLock;
@@ -28,7 +33,7 @@ use std::sync::LazyLock;
 use tokio::sync::Mutex;
 
 use meter::Meter;
-use support::Server;
+use support::{Server, Setup};
 
 /// One attack at a time: they would measure one another.
 static ALONE: LazyLock<Mutex<()>> = LazyLock::new(|| Mutex::new(()));
@@ -46,8 +51,13 @@ pub fn scale() -> usize {
 
 /// Runs an attack against a server of its own while a client uses it as it should.
 pub async fn attack(name: &str, args: &[&str], harm: impl AsyncFnOnce(&Server)) {
+    attack_on(Setup::new().args(args), name, harm).await;
+}
+
+/// The same against a server that is started in a way of its own.
+pub async fn attack_on(setup: Setup, name: &str, harm: impl AsyncFnOnce(&Server)) {
     let _alone = ALONE.lock().await;
-    let mut server = Server::start_with(args).await;
+    let mut server = setup.start().await;
     let peace = Meter::start(&server).await;
     peace.rounds(60).await;
     let peace = peace.finish().await;
