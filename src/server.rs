@@ -57,6 +57,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> anyhow::Resu
     let metrics = telemetry::metrics::install()?;
     let mut signals = Signals::listen()?;
     let readiness = Readiness::new();
+    let config = Config { http2: connections::fitting(&config)?, ..config };
 
     // The sockets first: a port in use should not cost a recovery, nor look like one.
     let sockets = bind_pair(config.listen)?;

@@ -213,3 +213,26 @@ async fn a_foreign_directory_is_left_alone() {
     refused(&Setup::at(&file).run().await, &[file.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
 }
+
+/// Runs a server with a limit of open files.
+fn with_files(limit: &str) -> Setup {
+    Setup::new().wrapper(&["sh", "-c", &format!("ulimit {limit}; exec \"$@\""), "sh"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_files_to_serve_anyone_are_refused_with_what_it_takes() {
+    let setup = with_files("-n 100");
+    let directory = setup.data();
+    refused(&setup.run().await, &["100 files", "needs 112", "ulimit -n", "LimitNOFILE="]);
+    assert!(!directory.exists(), "nothing was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soft_limit_of_files_is_raised_to_the_hard_one() {
+    let server = with_files("-S -n 100").start().await;
+    let limits = format!("/proc/{}/limits", server.process.pid().as_raw_nonzero());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let values: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(values[0], values[1], "soft and hard");
+}

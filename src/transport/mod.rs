@@ -17,12 +17,14 @@
 //! | [`h3`] | calls over HTTP/3 |
 //! | [`h2`] | calls over HTTP/2, with TLS or on loopback and unix sockets without |
 //! | [`http1`] | what operators ask, over plain HTTP/1.1 |
+//! | [`descriptors`] | how many connections there can be |
 //! | [`drain`] | the signal that ends both, and the tasks it waits for |
 //! | [`peer`] | who is calling |
 //! | [`observer`] | counts of connections and streams, for metrics |
 
 mod accept;
 pub mod bind;
+pub mod descriptors;
 pub mod drain;
 pub(crate) mod fuzzing;
 mod grpc;

@@ -21,6 +21,7 @@ mod vitals;
 mod wire_h3;
 
 mod calls;
+mod descriptors;
 mod garbage;
 mod h2;
 mod handshakes;
@@ -57,6 +58,8 @@ pub async fn attack(name: &str, args: &[&str], harm: impl AsyncFnOnce(&Server)) 
 /// The same against a server that is started in a way of its own.
 pub async fn attack_on(setup: Setup, name: &str, harm: impl AsyncFnOnce(&Server)) {
     let _alone = ALONE.lock().await;
+    // Of these processes, this one has the most connections open.
+    let _ = bbq::transport::descriptors::raise();
     let mut server = setup.start().await;
     let peace = Meter::start(&server).await;
     peace.rounds(60).await;
