@@ -49,18 +49,18 @@ async function cancel({ client, queue }: Task): Promise<void> {
     if (count <= 3) await delivery.ack();
     if (count === 10) break;
   }
-  const second = await client.subscribe(queue, options);
+  const other = await Client.connect({ ...findProfile(), transport: "http2" });
+  const second = await other.subscribe(queue, options);
   const rest = await take(second, 7, 5_000);
   assert.deepEqual(rest.map(({ sequence, attempt }) => [sequence, attempt]), [4, 5, 6, 7, 8, 9, 10].map((n) => [BigInt(n), 2]));
   await Promise.all(rest.slice(0, 6).map((delivery) => delivery.ack()));
-  await client.close();
-  const other = await Client.connect(findProfile());
-  const third = await other.subscribe(queue, options);
+  await other.close();
+  const third = await client.subscribe(queue, options);
   const [last] = await take(third, 1, 5_000);
   assert.deepEqual([last!.sequence, last!.attempt], [10n, 3]);
   await last!.ack();
-  await untilCounts(other, queue, 0, 0);
-  await other.close();
+  await untilCounts(client, queue, 0, 0);
+  await third.close();
 }
 
 async function comesBack({ client, queue }: Task, how: "restart" | "kill"): Promise<void> {

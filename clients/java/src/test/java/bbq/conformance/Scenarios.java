@@ -110,17 +110,17 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
     Subscription first = client.subscribe(queue, TEN_MINUTES.maxInFlight(10));
     take(first, 10).subList(0, 3).forEach(Delivery::ack);
     first.cancel();
-    Subscription second = client.subscribe(queue, TEN_MINUTES);
-    List<Delivery> rest = take(second, 7, FIVE_SECONDS);
-    same(List.of(4L, 5L, 6L, 7L, 8L, 9L, 10L), rest.stream().map(Delivery::sequence).toList(), "what came back");
-    rest.forEach(delivery -> same(2, delivery.attempt(), "the attempt"));
-    rest.subList(0, 6).forEach(Delivery::ack);
-    client.close();
-    try (Client other = Client.connect(Profile.find()); Subscription third = other.subscribe(queue, TEN_MINUTES)) {
+    try (Client other = Client.connect(Profile.find())) {
+      List<Delivery> rest = take(other.subscribe(queue, TEN_MINUTES), 7, FIVE_SECONDS);
+      same(List.of(4L, 5L, 6L, 7L, 8L, 9L, 10L), rest.stream().map(Delivery::sequence).toList(), "what came back");
+      rest.forEach(delivery -> same(2, delivery.attempt(), "the attempt"));
+      rest.subList(0, 6).forEach(Delivery::ack);
+    }
+    try (Subscription third = client.subscribe(queue, TEN_MINUTES)) {
       Delivery last = take(third, 1, FIVE_SECONDS).get(0);
       same(List.of(10L, 3), List.of(last.sequence(), last.attempt()), "the last one");
       last.ack();
-      untilCounts(other, queue, 0, 0);
+      untilCounts(client, queue, 0, 0);
     }
   }
 
