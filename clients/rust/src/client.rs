@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -24,6 +25,11 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// The largest answer that is read. A server's answers stay below 4 MiB unless a single message is larger.
 const RESPONSE_MAX: usize = 64 * 1024 * 1024;
 
+/// How long [`Client::close`] waits for what publishers took: losing that loses messages.
+const CLOSE_PUBLISHERS: Duration = Duration::from_secs(10);
+/// How long it waits for settlements: losing one only brings its message again.
+const CLOSE_SETTLERS: Duration = Duration::from_secs(1);
+
 /// How often a call is tried.
 const TRIES: u32 = 6;
 
@@ -39,6 +45,8 @@ pub struct Client {
     deadline: Duration,
     consumer_name: Arc<str>,
     pub(crate) settlers: Settlers,
+    /// What publishers took and is not answered.
+    pub(crate) messages: TaskTracker,
 }
 
 impl Client {
@@ -66,6 +74,7 @@ impl Client {
             deadline: DEADLINE,
             consumer_name: "".into(),
             settlers: Settlers::default(),
+            messages: TaskTracker::new(),
         })
     }
 
@@ -99,11 +108,17 @@ impl Client {
         self.wire.protocol()
     }
 
-    /// Closes the connection and waits, for a second at most, until the server knows. A process that exits without it
-    /// may leave its leases to the server's idle timeout.
+    /// Waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then closes the
+    /// connection and waits, for a second at most, until the server knows. A process that exits without it may lose what is
+    /// on its way, and leave its leases to the server's idle timeout.
     ///
-    /// Cancel safe. Calls in flight on any clone end with [`Error::Unavailable`]; later calls connect again.
+    /// Cancel safe. Calls in flight on any clone end with [`Error::Unavailable`]; later calls connect again. What became of
+    /// a message its [`Confirmation`](crate::Confirmation) tells.
     pub async fn close(&self) {
+        let _: (Result<(), _>, Result<(), _>) = tokio::join!(
+            tokio::time::timeout(CLOSE_PUBLISHERS, empty(&self.messages)),
+            tokio::time::timeout(CLOSE_SETTLERS, empty(&self.settlers.on_their_way)),
+        );
         self.wire.close().await;
     }
 
@@ -189,4 +204,10 @@ impl Client {
             Err(_) => Err(Error::deadline(self.deadline)),
         }
     }
+}
+
+/// Waits until nothing is on its way any more. What begins later is not waited for, once there was a moment without.
+async fn empty(on_their_way: &TaskTracker) {
+    on_their_way.close();
+    on_their_way.wait().await;
 }

@@ -10,6 +10,17 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// Refusals that are about some messages of a publish, or about how large it is, under a code that may be about anything.
+const OF_ONE_MESSAGE: [&str; 7] = [
+    "PRIORITY_IN_FIFO",
+    "NOT_BY_KEY",
+    "DEDUPLICATION_OFF",
+    "LIMIT_EXCEEDED",
+    "REQUEST_TOO_LARGE",
+    "TOO_MANY_DELAYED_MESSAGES",
+    "TOO_MANY_DEDUPLICATION_IDS",
+];
+
 /// What the server, or the client on its behalf, said when it refused a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -165,6 +176,13 @@ impl Error {
             | Self::Internal(refusal) => Some(refusal),
             Self::Connect { .. } | Self::Profile(_) | Self::Receipt { .. } => None,
         }
+    }
+
+    /// Whether what was refused is one message, or are some, rather than the whole call, so that the others may be sent
+    /// without it.
+    pub(crate) fn is_of_one_message(&self) -> bool {
+        matches!(self, Self::InvalidArgument(_))
+            || self.reason().is_some_and(|reason| OF_ONE_MESSAGE.contains(&reason))
     }
 
     /// The connection is gone, or the server is going.

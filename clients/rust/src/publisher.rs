@@ -19,6 +19,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{Client, Error, Message, Published, proto};
 
@@ -46,6 +47,7 @@ pub struct Publisher {
     window: Arc<Semaphore>,
     unconfirmed_max: u32,
     failed: Arc<Mutex<Option<Error>>>,
+    on_their_way: TaskTracker,
 }
 
 /// What becomes of one message; resolves once it is confirmed. The message is published whether or not this is awaited.
@@ -63,6 +65,8 @@ struct Entry {
     done: oneshot::Sender<Result<Published, Error>>,
     /// Room in the window, given back with the confirmation.
     _permit: OwnedSemaphorePermit,
+    /// What closing the client waits for.
+    _on_its_way: TaskTrackerToken,
 }
 
 impl Default for PublisherOptions {
@@ -94,7 +98,8 @@ impl Client {
         // Ends when the last clone of the publisher is gone and all it took is answered.
         tokio::spawn(sender.run(entries));
         let window = Arc::new(Semaphore::new(usize::try_from(unconfirmed_max).unwrap_or(usize::MAX)));
-        Publisher { inbox, window, unconfirmed_max, failed }
+        let on_their_way = self.messages.clone();
+        Publisher { inbox, window, unconfirmed_max, failed, on_their_way }
     }
 }
 
@@ -108,9 +113,15 @@ impl Publisher {
         let (done, answer) = oneshot::channel();
         // The window is never closed.
         if let Ok(permit) = Arc::clone(&self.window).acquire_owned().await {
-            let bytes = message.encoded_len();
+            let bytes = framed(message.encoded_len());
             // The channel has no bound of its own: the window is one. Its task is gone only if the runtime is.
-            let _ = self.inbox.send(Entry { message, bytes, done, _permit: permit });
+            let _ = self.inbox.send(Entry {
+                message,
+                bytes,
+                done,
+                _permit: permit,
+                _on_its_way: self.on_their_way.token(),
+            });
         }
         Confirmation { answer }
     }
@@ -145,6 +156,11 @@ impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").field("room", &self.window.available_permits()).finish_non_exhaustive()
     }
+}
+
+/// What a message of so many bytes takes in its request: its tag and its length besides.
+fn framed(bytes: usize) -> usize {
+    1 + prost::length_delimiter_len(bytes) + bytes
 }
 
 /// The publisher's task.
@@ -204,7 +220,7 @@ impl Sender {
                     }
                 }
                 // All or none: nothing of it was stored, so the halves may be sent, the first one first.
-                Err(Error::InvalidArgument(_)) if part.len() > 1 => {
+                Err(error) if error.is_of_one_message() && part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.push(second);
                     parts.push(part);

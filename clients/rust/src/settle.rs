@@ -12,17 +12,24 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{Client, Error, FailedReceipt, Nack, extend::Held, receive::RECEIPTS_MAX};
 
-/// The settling tasks of a client, by queue.
+/// A queue, and how long the calls that settle there may take.
+type Calls = (String, Duration);
+
+/// The settling tasks of a client and its clones, by the calls that they make.
 #[derive(Clone, Default)]
 pub(crate) struct Settlers {
-    by_queue: Arc<Mutex<HashMap<String, mpsc::WeakUnboundedSender<Order>>>>,
+    tasks: Arc<Mutex<HashMap<Calls, mpsc::WeakUnboundedSender<Order>>>>,
+    /// What was ordered and is not answered.
+    pub(crate) on_their_way: TaskTracker,
 }
 
 /// The way to one queue's settling task, which lives as long as any of these.
@@ -32,6 +39,7 @@ pub(crate) struct Settlers {
 #[derive(Clone)]
 pub(crate) struct Settler {
     orders: mpsc::UnboundedSender<Order>,
+    on_their_way: TaskTracker,
 }
 
 /// What becomes of a message.
@@ -50,6 +58,8 @@ struct Entry {
     receipt: String,
     /// Keeps the lease until the answer is there.
     _held: Option<Held>,
+    /// What closing the client waits for.
+    _on_its_way: TaskTrackerToken,
     done: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -66,28 +76,30 @@ pub struct Settlement {
 impl Settlers {
     /// The way to the queue's task; starts one if there is none.
     pub(crate) fn of(&self, client: &Client, queue: &str) -> Settler {
-        let mut by_queue = self.by_queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(orders) = by_queue.get(queue).and_then(mpsc::WeakUnboundedSender::upgrade) {
-            return Settler { orders };
+        let settler = |orders| Settler { orders, on_their_way: self.on_their_way.clone() };
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (queue.to_owned(), client.deadline());
+        if let Some(orders) = tasks.get(&key).and_then(mpsc::WeakUnboundedSender::upgrade) {
+            return settler(orders);
         }
-        by_queue.retain(|_, orders| orders.strong_count() > 0);
+        tasks.retain(|_, orders| orders.strong_count() > 0);
         let (orders, inbox) = mpsc::unbounded_channel();
-        by_queue.insert(queue.to_owned(), orders.downgrade());
+        tasks.insert(key, orders.downgrade());
         // Ends when the last delivery and subscription of the queue are gone and all they ordered is answered.
         tokio::spawn(run(client.clone(), queue.to_owned(), inbox));
-        Settler { orders }
+        settler(orders)
     }
 }
 
 impl Settler {
     pub(crate) fn settle(&self, verdict: Verdict, receipt: String, held: Option<Held>) -> Settlement {
         let (done, answer) = oneshot::channel();
-        self.order(verdict, Entry { receipt, _held: held, done: Some(done) });
+        self.order(verdict, receipt, held, Some(done));
         Settlement { answer: Some(answer) }
     }
 
     pub(crate) fn settle_later(&self, verdict: Verdict, receipt: String, held: Option<Held>) {
-        self.order(verdict, Entry { receipt, _held: held, done: None });
+        self.order(verdict, receipt, held, None);
     }
 
     /// Waits until all that was ordered before is answered.
@@ -97,7 +109,14 @@ impl Settler {
         let _ = answer.await;
     }
 
-    fn order(&self, verdict: Verdict, entry: Entry) {
+    fn order(
+        &self,
+        verdict: Verdict,
+        receipt: String,
+        held: Option<Held>,
+        done: Option<oneshot::Sender<Result<(), Error>>>,
+    ) {
+        let entry = Entry { receipt, _held: held, _on_its_way: self.on_their_way.token(), done };
         // The task is gone only if the runtime is; then the settlement says so.
         let _ = self.orders.send(Order::Settle { verdict, entry });
     }

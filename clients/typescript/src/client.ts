@@ -3,7 +3,7 @@
 // It decides the shape of the calls; how they are made and repeated is the connection's.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { createClient, makeAnyClient, type Client as GeneratedClient } from "@connectrpc/connect";
+import { type CallOptions, createClient, makeAnyClient, type Client as GeneratedClient } from "@connectrpc/connect";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Connection, type Repeat } from "./connection.js";
@@ -23,6 +23,10 @@ import { type SubscribeOptions, Subscription } from "./subscription.js";
 export const DEADLINE_MS = 30_000;
 /** The most receipts of one Ack, Nack or Extend. */
 const RECEIPTS_MAX = 10_000;
+/** How long `close` waits for what publishers took: losing that loses messages. */
+const CLOSE_PUBLISHERS_MS = 10_000;
+/** How long `close` waits for settlements: losing one only brings its message again. */
+const CLOSE_SETTLERS_MS = 1_000;
 /** Calls of the control plane that do more, or fail, the second time. */
 const ONCE = new Set(["DeleteQueue", "PurgeQueue", "DeleteTopic", "Unbind", "CreateToken", "RevokeToken"]);
 
@@ -38,6 +42,12 @@ export interface ReceiveOptions {
   consumerName?: string;
 }
 
+/** What has to be finished, of all clients of one connection, before it is closed. */
+interface Unfinished {
+  readonly settlers: Set<Settler>;
+  readonly publishers: Set<Publisher>;
+}
+
 /**
  * A client of one server.
  *
@@ -48,11 +58,13 @@ export interface ReceiveOptions {
 export class Client implements AsyncDisposable {
   /** Every call of the control plane, as it is generated, with the same deadlines, repeats and errors. */
   readonly admin: GeneratedClient<typeof AdminService>;
+  /** By queue. A settlement takes the deadline of the client that its message was delivered to. */
+  readonly #settlers = new Map<string, Settler>();
 
   private constructor(
     private readonly connection: Connection,
     private readonly deadlineMs: number,
-    private readonly settlers: Map<string, Settler>,
+    private readonly unfinished: Unfinished,
   ) {
     this.admin = adminOf(connection, deadlineMs);
   }
@@ -67,12 +79,12 @@ export class Client implements AsyncDisposable {
   /** The same, but connects with the first call. */
   static connectLazily(profile: Profile | string): Client {
     const connection = new Connection(typeof profile === "string" ? { url: profile } : profile);
-    return new Client(connection, DEADLINE_MS, new Map());
+    return new Client(connection, DEADLINE_MS, { settlers: new Set(), publishers: new Set() });
   }
 
   /** A client on the same connection whose calls may take so long. */
   withDeadline(deadlineMs: number): Client {
-    return new Client(this.connection, deadlineMs, this.settlers);
+    return new Client(this.connection, deadlineMs, this.unfinished);
   }
 
   /** Where this client connects to, as the profile has it. */
@@ -115,7 +127,7 @@ export class Client implements AsyncDisposable {
 
   /** Many messages to one queue, few calls. */
   publisher(queue: string, options?: PublisherOptions): Publisher {
-    return new Publisher(this, queue, options);
+    return new Publisher(this, this.unfinished.publishers, queue, options);
   }
 
   /** Messages as they come. */
@@ -167,15 +179,19 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Waits, for a second at most, for settlements on their way; then ends every call and subscription of this connection and closes
-   * it. The server gives back what was held.
+   * Waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then ends every call and subscription
+   * of this connection and closes it. The server gives back what was held. Calls after it, also on other clients of the connection,
+   * fail with `CANCELLED`. Throws, when all is closed, if a message that a publisher had taken was not confirmed.
    */
   async close(): Promise<void> {
-    const late = new AbortController();
-    const second = sleep(1_000, undefined, { signal: late.signal }).catch(() => {});
-    await Promise.race([Promise.all([...this.settlers.values()].map((settler) => settler.flush())), second]);
-    late.abort();
+    const { publishers, settlers } = this.unfinished;
+    const published = Promise.all([...publishers].map((publisher) => publisher.drain()));
+    const settled = Promise.all([...settlers].map((settler) => settler.flush()));
+    await Promise.all([within(published, CLOSE_PUBLISHERS_MS), within(settled, CLOSE_SETTLERS_MS)]);
     this.connection.close();
+    // What was still in flight fails now.
+    const failed = (await published).find((error) => error !== undefined);
+    if (failed !== undefined) throw failed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -191,10 +207,17 @@ export class Client implements AsyncDisposable {
   }
 
   #settler(queue: string): Settler {
-    const settler = this.settlers.get(queue) ?? new Settler(this, queue);
-    this.settlers.set(queue, settler);
+    const settler = this.#settlers.get(queue) ?? new Settler(this, this.unfinished.settlers, queue);
+    this.#settlers.set(queue, settler);
     return settler;
   }
+}
+
+/** Waits until it is there, but no longer. */
+async function within(what: Promise<unknown>, ms: number): Promise<void> {
+  const late = new AbortController();
+  await Promise.race([what, sleep(ms, undefined, { signal: late.signal }).catch(() => {})]);
+  late.abort();
 }
 
 /** The generated client, its calls made as all others are. */
@@ -206,13 +229,8 @@ function adminOf(connection: Connection, deadlineMs: number): GeneratedClient<ty
       return (request: never) => connection.unary(method, request, repeat, deadlineMs);
     }
     const stream = generated[method.localName as "watchStats"];
-    return async function* (request: never, options: never) {
-      try {
-        yield* stream(request, options);
-      } catch (error) {
-        throw BbqError.from(error);
-      }
-    };
+    return (request: never, options?: CallOptions) =>
+      connection.answers((signal) => stream(request, { ...options, signal }), options?.signal);
   });
   return calls as GeneratedClient<typeof AdminService>;
 }

@@ -4,7 +4,15 @@
 //
 // Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
 
-import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { SecureClientSessionOptions } from "node:http2";
@@ -12,7 +20,7 @@ import { connect as connectSocket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Backoff } from "./backoff.js";
-import { BbqError, deadlineExceeded, unreachable } from "./error.js";
+import { BbqError, closed, deadlineExceeded, unreachable, unsendable } from "./error.js";
 import { type Profile, pem } from "./profile.js";
 
 /** Which failures allow a call to be made again: any that may pass, or only those of calls that certainly did nothing. */
@@ -63,7 +71,8 @@ export class Connection {
   /** Connects, if there is no connection, within `withinMs`. */
   async connect(withinMs = CONNECT_TIMEOUT_MS): Promise<void> {
     const late = new AbortController();
-    const timer = sleep(withinMs, "late" as const, { signal: late.signal }).catch(() => "late" as const);
+    const ends = AbortSignal.any([late.signal, this.#closing.signal]);
+    const timer = sleep(withinMs, "late" as const, { signal: ends }).catch(() => "late" as const);
     try {
       const state = await Promise.race([this.#sessions.connect(), timer]);
       if (state === "late") throw deadlineExceeded();
@@ -90,11 +99,11 @@ export class Connection {
         const answer = await this.transport.unary(method, this.#closing.signal, left, undefined, request);
         return answer.message;
       } catch (reason) {
-        const error = this.#error(reason);
+        const error = this.#error(reason, method.input, request);
         const again = error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE");
         const delay = backoff.delay(error);
         if (!again || tries === TRIES || this.#closing.signal.aborted || performance.now() + delay >= end) throw error;
-        await sleep(delay);
+        await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }
   }
@@ -115,7 +124,7 @@ export class Connection {
       const answer = await this.transport.stream(method, ends, undefined, undefined, only(request));
       return this.#converted(answer.message);
     } catch (reason) {
-      throw late.signal.aborted ? deadlineExceeded(reason) : this.#error(reason);
+      throw late.signal.aborted ? deadlineExceeded(reason) : this.#error(reason, method.input, request);
     } finally {
       clearTimeout(timer);
     }
@@ -123,8 +132,15 @@ export class Connection {
 
   /** Cancels every call and closes; the server gives back what subscriptions held. */
   close(): void {
-    this.#closing.abort(closed());
+    this.#closing.abort(closed("client"));
     this.#sessions.abort();
+  }
+
+  /** The answers of a stream of the generated clients, until `signal` or the end of this connection. */
+  async *answers<T>(start: (signal: AbortSignal) => AsyncIterable<T>, signal?: AbortSignal): AsyncIterable<T> {
+    this.#check();
+    const ends = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+    yield* this.#converted(start(ends));
   }
 
   async *#converted<T>(answers: AsyncIterable<T>): AsyncIterable<T> {
@@ -135,17 +151,28 @@ export class Connection {
     }
   }
 
-  #error(reason: unknown): BbqError {
-    return this.#closing.signal.aborted ? closed(reason) : BbqError.from(reason);
+  /** What a call failed with, as the caller sees it; given the request, whether it could be sent at all. */
+  #error<I extends DescMessage>(reason: unknown, input?: I, request?: MessageInitShape<I>): BbqError {
+    if (this.#closing.signal.aborted) return closed("client", reason);
+    const error = BbqError.from(reason);
+    // Connect reports what it cannot encode as it does a broken connection; looking is for calls that failed here, and so it is rare.
+    const ours = error.code === "UNAVAILABLE" || error.code === "INTERNAL";
+    return (ours && input !== undefined && request !== undefined && notSendable(input, request)) || error;
   }
 
   #check(): void {
-    if (this.#closing.signal.aborted) throw closed();
+    if (this.#closing.signal.aborted) throw closed("client");
   }
 }
 
-function closed(cause?: unknown): BbqError {
-  return new BbqError("CANCELLED", "the client was closed", { cause });
+/** Why a request cannot be encoded; none if it can. */
+function notSendable<I extends DescMessage>(input: I, request: MessageInitShape<I>): BbqError | undefined {
+  try {
+    toBinary(input, create(input, request));
+    return undefined;
+  } catch (error) {
+    return unsendable(error);
+  }
 }
 
 async function* only<T>(item: T): AsyncIterable<T> {

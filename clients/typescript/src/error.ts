@@ -48,6 +48,17 @@ const NAMES: Record<Code, ErrorCode> = {
   [Code.Unauthenticated]: "UNAUTHENTICATED",
 };
 
+/** Refusals that are about some messages of a publish, or about how large it is, under a code that may be about anything. */
+const OF_ONE_MESSAGE = new Set([
+  "PRIORITY_IN_FIFO",
+  "NOT_BY_KEY",
+  "DEDUPLICATION_OFF",
+  "LIMIT_EXCEEDED",
+  "REQUEST_TOO_LARGE",
+  "TOO_MANY_DELAYED_MESSAGES",
+  "TOO_MANY_DEDUPLICATION_IDS",
+]);
+
 /** What an error says besides its code and message. */
 export interface ErrorFacts {
   reason?: string | undefined;
@@ -81,6 +92,15 @@ export class BbqError extends Error {
    */
   get retryable(): boolean {
     return ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"].includes(this.code);
+  }
+
+  /**
+   * Whether what was refused is one message, or are some, rather than the whole call, so that the others may be sent without it.
+   *
+   * @internal
+   */
+  get ofOneMessage(): boolean {
+    return this.code === "INVALID_ARGUMENT" || OF_ONE_MESSAGE.has(this.reason ?? "");
   }
 
   /** The error that a call of the generated clients ended with, as one of these. */
@@ -139,6 +159,16 @@ export function unreachable(url: string, cause: unknown): BbqError {
   if (/ECONNREFUSED|ENOENT/.test(why)) hint = "; is the server running? start it with `bbq serve`";
   if (/certificate|altname/i.test(why)) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
   return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, cause });
+}
+
+/** What was to be sent is no message of the protocol: a priority of 1.5, for example. Nothing was sent. */
+export function unsendable(cause: unknown): BbqError {
+  return new BbqError("INVALID_ARGUMENT", `this cannot be sent: ${text(cause)}`, { cause });
+}
+
+/** A client, or a publisher, takes nothing any more. */
+export function closed(what: "client" | "publisher", cause?: unknown): BbqError {
+  return new BbqError("CANCELLED", `the ${what} was closed`, { cause });
 }
 
 /** No answer in time. */

@@ -2,10 +2,14 @@
 //
 // It decides nothing: limits are the server's to check.
 
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 
 import { duration } from "./duration.js";
+import { unsendable } from "./error.js";
 import { type Message as WireMessage, MessageSchema } from "./gen/bbq/v1/message_pb.js";
+
+/** The most that the tags and lengths of a message and its body take. */
+const FRAME_BYTES = 12;
 
 /** A message: a body and what goes with it. */
 export interface Message {
@@ -42,4 +46,15 @@ export function wireMessage(publishable: Publishable): WireMessage {
   if (message.delayMs !== undefined) wire.delay = duration(message.delayMs);
   if (message.timeToLiveMs !== undefined) wire.timeToLive = duration(message.timeToLiveMs);
   return wire;
+}
+
+/** What a message takes in a request, its frame included. Throws for what is no message of the protocol. */
+export function encodedBytes(message: WireMessage): number {
+  const { body, ...rest } = message;
+  try {
+    // Without the body, which would only be copied.
+    return toBinary(MessageSchema, { ...rest, body: new Uint8Array() }).length + body.length + FRAME_BYTES;
+  } catch (error) {
+    throw unsendable(error);
+  }
 }

@@ -4,12 +4,12 @@
 // while it is in flight the next one fills.
 //
 // Always true: with one call in flight messages are stored in the order of `publish`; the error of a call reaches the messages that it
-// is about, as a call that is refused because of one message is split until that one is alone.
+// is about, as a call that is refused because of one message is split until that one is alone; what was taken before a close is
+// answered before it is.
 
-import type { Client } from "./client.js";
-import { BbqError } from "./error.js";
+import { BbqError, closed } from "./error.js";
 import type { Message as WireMessage } from "./gen/bbq/v1/message_pb.js";
-import { type Publishable, wireMessage } from "./message.js";
+import { encodedBytes, type Publishable, wireMessage } from "./message.js";
 
 /** What became of one published message. */
 export interface Published {
@@ -31,6 +31,11 @@ export interface PublisherOptions {
   unconfirmedMax?: number;
 }
 
+/** The call that publishes. */
+export interface Publishing {
+  publishWire(target: { case: "queue"; value: string }, routingKey: string, messages: WireMessage[]): Promise<Published[]>;
+}
+
 interface Entry {
   message: WireMessage;
   bytes: number;
@@ -39,17 +44,21 @@ interface Entry {
 }
 
 /** Publishes many messages to one queue; made by `Client.publisher`. */
-export class Publisher {
+export class Publisher implements AsyncDisposable {
   readonly #options: Required<PublisherOptions>;
   #waiting: Entry[] = [];
   #calls = 0;
   #unconfirmed = 0;
   #failed: BbqError | undefined;
+  /** What the last message that failed did so with. */
+  #last: BbqError | undefined;
+  #closed: "publisher" | "client" | undefined;
   #answered: (() => void)[] = [];
 
-  /** @internal */
+  /** @internal `busy` has it while anything is unconfirmed. */
   constructor(
-    private readonly client: Client,
+    private readonly client: Publishing,
+    private readonly busy: Set<Publisher>,
     readonly queue: string,
     options: PublisherOptions = {},
   ) {
@@ -59,20 +68,29 @@ export class Publisher {
 
   /** Takes the message at once; resolves when it is confirmed. Awaiting each is slow, awaiting none unbounded: see `send`. */
   publish(message: Publishable): Promise<Published> {
-    const wire = wireMessage(message);
+    let entry: Pick<Entry, "message" | "bytes">;
+    try {
+      this.#check();
+      const wire = wireMessage(message);
+      entry = { message: wire, bytes: encodedBytes(wire) };
+    } catch (reason) {
+      const error = BbqError.from(reason);
+      this.#failed ??= error;
+      return unobserved(Promise.reject<Published>(error));
+    }
     const published = new Promise<Published>((resolve, reject) => {
-      this.#waiting.push({ message: wire, bytes: roughBytes(wire), resolve, reject });
+      this.#waiting.push({ ...entry, resolve, reject });
     });
-    // Whoever awaits it sees the error, and so does `flush`; it is no unhandled one if nobody does.
-    published.catch(() => {});
     this.#unconfirmed += 1;
+    this.busy.add(this);
     // What is published in the same turn of the loop shares the first call.
     queueMicrotask(() => this.#start());
-    return published;
+    return unobserved(published);
   }
 
-  /** Takes the message; resolves when there is room for the next one. Errors are left to `flush`. */
+  /** Takes the message; resolves when there is room for the next one. Errors are left to `flush`, but for that of a closed publisher. */
   async send(message: Publishable): Promise<void> {
+    this.#check();
     void this.publish(message);
     while (this.#unconfirmed >= this.#options.unconfirmedMax) await this.#answer();
   }
@@ -83,6 +101,28 @@ export class Publisher {
     const failed = this.#failed;
     this.#failed = undefined;
     if (failed !== undefined) throw failed;
+  }
+
+  /** Takes nothing any more, and flushes. */
+  async close(): Promise<void> {
+    this.#closed ??= "publisher";
+    await this.flush();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal Takes nothing any more, as its client is closing; waits for what was taken, and returns an error of that. */
+  async drain(): Promise<BbqError | undefined> {
+    this.#closed ??= "client";
+    const before = this.#last;
+    while (this.#unconfirmed > 0) await this.#answer();
+    return this.#last === before ? undefined : this.#last;
+  }
+
+  #check(): void {
+    if (this.#closed !== undefined) throw closed(this.#closed);
   }
 
   #start(): void {
@@ -114,16 +154,18 @@ export class Publisher {
       batch.forEach((entry, index) => entry.resolve(published[index]!));
     } catch (reason) {
       const error = BbqError.from(reason);
-      if (error.code === "INVALID_ARGUMENT" && batch.length > 1) {
+      if (error.ofOneMessage && batch.length > 1) {
         // All or none: nothing of it was stored, so the halves may be sent, the first one first.
         const half = batch.length >> 1;
         await this.#call(batch.slice(0, half));
         return this.#call(batch.slice(half));
       }
       this.#failed ??= error;
+      this.#last = error;
       for (const entry of batch) entry.reject(error);
     }
     this.#unconfirmed -= batch.length;
+    if (this.#unconfirmed === 0) this.busy.delete(this);
     const answered = this.#answered;
     this.#answered = [];
     for (const resolve of answered) resolve();
@@ -134,9 +176,8 @@ export class Publisher {
   }
 }
 
-/** About what it takes on the wire. */
-function roughBytes(message: WireMessage): number {
-  let bytes = message.body.length + message.orderingKey.length + message.deduplicationId.length + 32;
-  for (const [key, value] of Object.entries(message.attributes)) bytes += key.length + value.length + 8;
-  return bytes;
+/** Whoever awaits it sees the error, and so does `flush`; it is no unhandled one if nobody does. */
+function unobserved<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }

@@ -41,8 +41,10 @@ export class Settler {
   #next = new Map<string, Group>();
   #running = false;
 
+  /** `busy` has it while anything is on its way. */
   constructor(
     readonly client: Settling,
+    readonly busy: Set<Settler>,
     readonly queue: string,
   ) {}
 
@@ -55,8 +57,12 @@ export class Settler {
       this.#next.set(key, group);
     });
     this.#pending.add(settled);
+    this.busy.add(this);
     // Whoever awaits it sees the error; it is no unhandled one if nobody does.
-    const done = () => this.#pending.delete(settled);
+    const done = () => {
+      this.#pending.delete(settled);
+      if (this.#pending.size === 0) this.busy.delete(this);
+    };
     settled.then(done, done);
     if (!this.#running) void this.#run();
     return settled;

@@ -23,6 +23,9 @@ const IN_FLIGHT_DEFAULT = 100;
 /** A stream that lasted so long was a success: the next one is opened without a long wait. */
 const STEADY_MS = 10_000;
 
+/** The longest reason of a nack, below the server's bound of 1 KiB. */
+const REASON_BYTES_MAX = 1_000;
+
 /** What a subscription may differ in from the defaults. */
 export interface SubscribeOptions {
   /** The most messages held unsettled: 1 to 10,000, 100 by default. */
@@ -40,9 +43,14 @@ export interface SubscribeOptions {
   autoExtend?: boolean;
   /** Ends the subscription, as leaving its loop does. */
   signal?: AbortSignal;
+  /**
+   * Told what `run` would keep to itself: what a handler threw, and why a settlement of `run` settled nothing. Without it these are
+   * warnings of the process.
+   */
+  onError?: (error: unknown, delivery: Delivery) => void;
 }
 
-/** What handles a message: acked when it returns, nacked when it throws, unless it settles the message itself. */
+/** What handles a message: acked when it returns, nacked with what it throws for a reason, unless it settles the message itself. */
 export type Handler = (delivery: Delivery) => Promise<void> | void;
 
 /** What a subscription stands on. */
@@ -121,15 +129,7 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
   /** Handles messages, `concurrency` at a time, until the subscription ends; that is 1 unless given. */
   async run(handler: Handler, concurrency = 1): Promise<void> {
     const worker = async () => {
-      for (let item = await this.next(); !item.done; item = await this.next()) {
-        const delivery = item.value;
-        try {
-          await handler(delivery);
-          if (!delivery.settled) void delivery.ack();
-        } catch (error) {
-          if (!delivery.settled) void delivery.nack({ reason: String(error).slice(0, 256) });
-        }
-      }
+      for (let item = await this.next(); !item.done; item = await this.next()) await this.#handle(handler, item.value);
     };
     await Promise.all(Array.from({ length: concurrency }, worker));
   }
@@ -140,6 +140,19 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #handle(handler: Handler, delivery: Delivery): Promise<void> {
+    const tell = (error: unknown) => (this.#options.onError ?? warn)(error, delivery);
+    let settle = () => delivery.ack();
+    try {
+      await handler(delivery);
+    } catch (error) {
+      tell(error);
+      settle = () => delivery.nack({ reason: reasonOf(error) });
+    }
+    // Of its own settlement the handler knows what became.
+    if (!delivery.settled) settle().catch(tell);
   }
 
   async #read(first: AsyncIterable<SubscribeResponse>): Promise<void> {
@@ -210,6 +223,17 @@ function openStream({ connection, settler, deadlineMs }: Ground, options: Subscr
     ...(options.leaseMs === undefined ? {} : { leaseDuration: duration(options.leaseMs) }),
   };
   return connection.open(QueueService.method.subscribe, request, signal, deadlineMs);
+}
+
+function warn(error: unknown, { queue, sequence }: Delivery): void {
+  process.emitWarning(`message ${sequence} of ${queue}: ${String(error)}`, "BbqWarning");
+}
+
+/** What was thrown, as a nack may say it: whole characters, within the bound of a reason. */
+export function reasonOf(thrown: unknown): string {
+  const bytes = new TextEncoder().encode(String(thrown));
+  // A stream keeps back the character that the cut has torn.
+  return new TextDecoder().decode(bytes.subarray(0, REASON_BYTES_MAX), { stream: true });
 }
 
 /** Whether opening the stream again may help. */

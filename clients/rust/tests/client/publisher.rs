@@ -1,8 +1,9 @@
 //! Publishing in batches.
 
-use bbq_client::{Client, Error, Publisher, PublisherOptions, Transport};
+use bbq_client::{Client, Error, Publisher, PublisherOptions, Transport, proto::AckResponse};
 use futures_util::{FutureExt, future::join_all};
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
     fake::{Fake, published},
@@ -137,6 +138,73 @@ async fn refusal_reaches_the_message_it_is_about() {
     assert!(
         matches!(&results[2], Err(Error::InvalidArgument(refusal)) if refusal.message == "message 0: it is bad")
     );
+}
+
+/// So does one that is refused under a code that may be about anything, and never one because of the queue.
+#[tokio::test]
+async fn reason_says_whether_a_refusal_is_of_one_message() {
+    for (code, reason, alone) in [
+        (Code::InvalidArgument, "DELAY_IN_ORDER", true),
+        (Code::FailedPrecondition, "PRIORITY_IN_FIFO", true),
+        (Code::FailedPrecondition, "NOT_BY_KEY", true),
+        (Code::FailedPrecondition, "DEDUPLICATION_OFF", true),
+        (Code::ResourceExhausted, "LIMIT_EXCEEDED", true),
+        (Code::ResourceExhausted, "REQUEST_TOO_LARGE", true),
+        (Code::ResourceExhausted, "TOO_MANY_DELAYED_MESSAGES", true),
+        (Code::ResourceExhausted, "TOO_MANY_DEDUPLICATION_IDS", true),
+        (Code::ResourceExhausted, "QUEUE_FULL", false),
+        (Code::NotFound, "QUEUE_NOT_FOUND", false),
+    ] {
+        let (mut fake, _client, publisher) = publisher(PublisherOptions::default()).await;
+        let held = within(publisher.publish("first")).await;
+        let call = fake.publish().await;
+        let both = [within(publisher.publish("good")).await, within(publisher.publish("bad")).await];
+        call.answer(published(1, 1));
+        within(held).await.unwrap();
+
+        let refusal =
+            || Status::with_error_details(code, "no", ErrorDetails::with_error_info(reason, "bbq.v1", []));
+        let call = fake.publish().await;
+        assert_eq!(bodies(&call.request), ["good", "bad"]);
+        call.answer(Err(refusal()));
+        if alone {
+            fake.publish().await.answer(published(2, 1));
+            fake.publish().await.answer(Err(refusal()));
+        }
+        let [good, bad] = within(join_all(both)).await.try_into().unwrap();
+        assert_eq!(good.is_ok(), alone, "{reason}: {good:?}");
+        assert_eq!(bad.unwrap_err().reason(), Some(reason));
+    }
+}
+
+/// Closing the client waits for what publishers took, also what is in no call yet and whose publisher is gone.
+#[tokio::test]
+async fn close_waits_for_what_was_taken() {
+    let options = PublisherOptions { call_messages_max: 1, ..PublisherOptions::default() };
+    let (mut fake, client, publisher) = publisher(options).await;
+    let confirmations = [within(publisher.publish("a")).await, within(publisher.publish("b")).await];
+    drop(publisher);
+    let close = tokio::spawn({
+        let client = client.clone();
+        async move { client.close().await }
+    });
+    for (first, body) in (1..).zip(["a", "b"]) {
+        let call = fake.publish().await;
+        assert_eq!(bodies(&call.request), [body]);
+        // A whole call goes by, which is more than closing takes if it waits for nothing.
+        let ack = tokio::spawn({
+            let client = client.clone();
+            async move { client.ack("q", &["r1"]).await }
+        });
+        fake.ack().await.answer(Ok(AckResponse::default()));
+        assert_eq!(within(ack).await.unwrap(), Ok(Vec::new()));
+        assert!(!close.is_finished(), "closed before {body} was confirmed");
+        call.answer(published(first, 1));
+    }
+    within(close).await.unwrap();
+    for (first, result) in (1..).zip(within(join_all(confirmations)).await) {
+        assert_eq!(result.unwrap().sequence, first);
+    }
 }
 
 /// Flush waits for all, tells the first error, and tells it once.

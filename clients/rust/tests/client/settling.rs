@@ -151,6 +151,27 @@ async fn close_flushes_settlements_first() {
     feed.cancelled().await;
 }
 
+/// So does closing the client, for what it held of any subscription.
+#[tokio::test]
+async fn closing_the_client_flushes_settlements_first() {
+    let mut fake = Fake::start().await;
+    let client = fake.client(Transport::Http3).await;
+    let mut subscription = within(client.subscribe("q").start()).await.unwrap();
+    let feed = fake.feed().await;
+    feed.deliver([1]).await;
+    within(subscription.next()).await.unwrap().unwrap().ack_later();
+    drop(subscription);
+    let close = tokio::spawn({
+        let client = client.clone();
+        async move { client.close().await }
+    });
+    let call = fake.ack().await;
+    assert!(!close.is_finished(), "closed before the ack was answered");
+    call.answer(Ok(AckResponse::default()));
+    within(close).await.unwrap();
+    assert_eq!(client.protocol(), None);
+}
+
 /// A message of an at-most-once queue is settled already.
 #[tokio::test]
 async fn empty_receipt_settles_without_a_call() {

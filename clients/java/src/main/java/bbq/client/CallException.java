@@ -12,11 +12,21 @@ import java.net.NoRouteToHostException;
 import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.Set;
 import javax.net.ssl.SSLHandshakeException;
 
 /** A call failed: the server refused it, it came too late, or the connection was lost. */
 public final class CallException extends BbqException {
   private static final long serialVersionUID = 1L;
+  /** Refusals that are about some messages of a publish, or about how large it is, under a code that may be about anything. */
+  private static final Set<String> OF_ONE_MESSAGE = Set.of(
+      "PRIORITY_IN_FIFO",
+      "NOT_BY_KEY",
+      "DEDUPLICATION_OFF",
+      "LIMIT_EXCEEDED",
+      "REQUEST_TOO_LARGE",
+      "TOO_MANY_DELAYED_MESSAGES",
+      "TOO_MANY_DEDUPLICATION_IDS");
   private final Status.Code code;
   private final String reason;
   private final Duration retryAfter;
@@ -94,6 +104,16 @@ public final class CallException extends BbqException {
       case UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, RESOURCE_EXHAUSTED -> true;
       default -> false;
     };
+  }
+
+  /** Whether what was refused is one message, or are some, rather than the whole call, so that the others may be sent without it. */
+  boolean isOfOneMessage() {
+    return code == Status.Code.INVALID_ARGUMENT || (reason != null && OF_ONE_MESSAGE.contains(reason));
+  }
+
+  /** Nothing is taken any more. */
+  static CallException closed(String what) {
+    return new CallException(Status.Code.CANCELLED, "the " + what + " was closed");
   }
 
   private static Iterable<Any> details(StatusRuntimeException error) {

@@ -21,6 +21,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -39,25 +41,40 @@ public final class Client implements AutoCloseable {
   public static final Duration DEADLINE = Duration.ofSeconds(30);
   /** The most receipts of one Ack, Nack or Extend. */
   private static final int RECEIPTS_MAX = 10_000;
+  /** How long {@code close} waits for what publishers took: losing that loses messages. */
+  private static final Duration CLOSE_PUBLISHERS = Duration.ofSeconds(10);
+  /** How long {@code close} waits for settlements: losing one only brings its message again. */
+  private static final Duration CLOSE_SETTLERS = Duration.ofSeconds(1);
+  /** How long what was cut takes to fail. */
+  private static final Duration CLOSE_CUT = Duration.ofSeconds(1);
 
   private final Connection connection;
   private final Duration deadline;
-  private final Map<String, Settler> settlers;
+  private final Unfinished unfinished;
+  /** By queue. A settlement takes the deadline of the client that its message was delivered to. */
+  private final Map<String, Settler> settlers = new ConcurrentHashMap<>();
 
-  private Client(Connection connection, Duration deadline, Map<String, Settler> settlers) {
+  /** What has to be finished, of all clients of one connection, before it is closed. */
+  private record Unfinished(Set<Settler> settlers, Set<Publisher> publishers) {
+    Unfinished() {
+      this(ConcurrentHashMap.newKeySet(), ConcurrentHashMap.newKeySet());
+    }
+  }
+
+  private Client(Connection connection, Duration deadline, Unfinished unfinished) {
     this.connection = connection;
     this.deadline = deadline;
-    this.settlers = settlers;
+    this.unfinished = unfinished;
   }
 
   /** A client of the server that the profile names. It connects with the first call. */
   public static Client connect(Profile profile) {
-    return new Client(new Connection(profile), DEADLINE, new ConcurrentHashMap<>());
+    return new Client(new Connection(profile), DEADLINE, new Unfinished());
   }
 
   /** A client on the same connection whose calls may take so long. */
   public Client withDeadline(Duration other) {
-    return new Client(connection, other, settlers);
+    return new Client(connection, other, unfinished);
   }
 
   /** Where this client connects to, as the profile has it. */
@@ -114,7 +131,7 @@ public final class Client implements AutoCloseable {
 
   /** The same, with options of its own. */
   public Publisher publisher(String queue, Publisher.Options options) {
-    return new Publisher(this, queue, options, connection.calls);
+    return new Publisher(this, unfinished.publishers(), queue, options, connection.calls);
   }
 
   /** Messages as they come. */
@@ -188,20 +205,48 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Waits, for a second at most, for settlements on their way; then ends every call and subscription of this connection and closes it.
-   * The server gives back what was held.
+   * Waits for settlements on their way, for a second at most, and for what publishers took, for 10 s; then ends every call and
+   * subscription of this connection and closes it. The server gives back what was held. Calls after it, also on other clients of the
+   * connection, fail with {@code CANCELLED}. Throws, when all is closed, if a message that a publisher had taken was not confirmed.
    */
   @Override
   public void close() {
-    CompletableFuture<?>[] flushes = settlers.values().stream().map(Settler::flush).toArray(CompletableFuture[]::new);
+    List<Publisher> publishers = List.copyOf(unfinished.publishers());
+    publishers.forEach(publisher -> publisher.refuse("client"));
+    List<Optional<BbqException>> before = publishers.stream().map(Publisher::last).toList();
+    CompletableFuture<?>[] flushes = unfinished.settlers().stream().map(Settler::flush).toArray(CompletableFuture[]::new);
     try {
-      CompletableFuture.allOf(flushes).get(1, TimeUnit.SECONDS);
+      CompletableFuture.allOf(flushes).get(CLOSE_SETTLERS.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
     } catch (ExecutionException | TimeoutException late) {
       // What is not answered by now comes back.
     }
+    drain(publishers, CLOSE_PUBLISHERS);
     connection.close();
+    drain(publishers, CLOSE_CUT);
+    for (int i = 0; i < publishers.size(); i++) {
+      Optional<BbqException> last = publishers.get(i).last();
+      if (!last.equals(before.get(i))) {
+        throw last.orElseThrow();
+      }
+    }
+  }
+
+  /** An interrupt ends the waiting, not the closing. */
+  private static void drain(List<Publisher> publishers, Duration patience) {
+    long end = System.nanoTime() + patience.toNanos();
+    try {
+      for (Publisher publisher : publishers) {
+        publisher.drain(end);
+      }
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  boolean isClosed() {
+    return connection.isClosed();
   }
 
   /** Waits for a result; throws what it failed with as it is. */
@@ -245,6 +290,6 @@ public final class Client implements AutoCloseable {
   }
 
   private Settler settler(String queue) {
-    return settlers.computeIfAbsent(queue, name -> new Settler(this, name, connection.calls));
+    return settlers.computeIfAbsent(queue, name -> new Settler(this, unfinished.settlers(), name, connection.calls));
   }
 }

@@ -121,7 +121,7 @@ final class Connection {
   }
 
   CallException error(StatusRuntimeException failed) {
-    return closed ? new CallException(Status.Code.CANCELLED, "the client was closed") : CallException.from(failed);
+    return closed ? CallException.closed("client") : CallException.from(failed);
   }
 
   boolean isClosed() {

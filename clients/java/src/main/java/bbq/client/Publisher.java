@@ -1,21 +1,26 @@
 package bbq.client;
 
 import bbq.v1.Message;
+import bbq.v1.PublishRequest;
 import bbq.v1.PublishResult;
-import io.grpc.Status;
+import com.google.protobuf.CodedOutputStream;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Many messages to one queue, few calls. It never waits for a call to fill: what is there goes as soon as a call may be made, and
  * while it is in flight the next one fills. Safe for use by many threads.
  *
  * <p>Always true: with one call in flight messages are stored in the order of {@code publish}; the error of a call reaches the messages
- * that it is about, as a call that is refused because of one message is split until that one is alone.
+ * that it is about, as a call that is refused because of one message is split until that one is alone; what was taken before a close is
+ * answered before it is.
  */
 public final class Publisher implements AutoCloseable {
   /**
@@ -39,26 +44,40 @@ public final class Publisher implements AutoCloseable {
   private final String queue;
   private final Options options;
   private final Executor executor;
+  private final Set<Publisher> busy;
   private final Deque<Entry> waiting = new ArrayDeque<>();
   private int calls;
   private int unconfirmed;
   private BbqException failed;
+  /** What the last message that failed did so with. */
+  private BbqException last;
+  /** Why nothing is taken any more; null while it is. */
+  private String closed;
 
-  Publisher(Client client, String queue, Options options, Executor executor) {
+  /** {@code busy} has it while anything is unconfirmed. */
+  Publisher(Client client, Set<Publisher> busy, String queue, Options options, Executor executor) {
     this.client = client;
+    this.busy = busy;
     this.queue = queue;
     this.options = options;
     this.executor = executor;
   }
 
-  /** Waits for room, then takes the message. It is published whether or not anyone waits for what is returned. */
+  /**
+   * Waits for room, then takes the message. It is published whether or not anyone waits for what is returned. Throws once the
+   * publisher, or its client, was closed.
+   */
   public synchronized CompletableFuture<PublishResult> publish(Message message) {
-    while (unconfirmed >= options.unconfirmedMax()) {
+    while (!isClosed() && unconfirmed >= options.unconfirmedMax()) {
       await();
+    }
+    if (isClosed()) {
+      throw CallException.closed(closed != null ? closed : "client");
     }
     CompletableFuture<PublishResult> confirmed = new CompletableFuture<>();
     waiting.add(new Entry(message, confirmed));
     unconfirmed++;
+    busy.add(this);
     start();
     return confirmed;
   }
@@ -80,10 +99,35 @@ public final class Publisher implements AutoCloseable {
     }
   }
 
-  /** Flushes. */
+  /** Takes nothing any more, and flushes. */
   @Override
   public void close() {
+    refuse("publisher");
     flush();
+  }
+
+  /** Takes nothing any more. */
+  synchronized void refuse(String why) {
+    if (closed == null) {
+      closed = why;
+    }
+    notifyAll();
+  }
+
+  synchronized boolean isClosed() {
+    return closed != null || client.isClosed();
+  }
+
+  /** What the last message that failed did so with. */
+  synchronized Optional<BbqException> last() {
+    return Optional.ofNullable(last);
+  }
+
+  /** Waits until all that was taken is answered, but no longer than until {@code end}, as {@link System#nanoTime} has it. */
+  synchronized void drain(long end) throws InterruptedException {
+    for (long left = end - System.nanoTime(); unconfirmed > 0 && left > 0; left = end - System.nanoTime()) {
+      TimeUnit.NANOSECONDS.timedWait(this, left);
+    }
   }
 
   private void await() {
@@ -113,7 +157,7 @@ public final class Publisher implements AutoCloseable {
     List<Entry> batch = new ArrayList<>();
     long bytes = 0;
     while (!waiting.isEmpty()) {
-      bytes += waiting.peek().message().getSerializedSize();
+      bytes += CodedOutputStream.computeMessageSize(PublishRequest.MESSAGES_FIELD_NUMBER, waiting.peek().message());
       boolean full = batch.size() >= options.callMessagesMax() || bytes > options.callBytesMax();
       if (full && !batch.isEmpty()) {
         break;
@@ -135,7 +179,7 @@ public final class Publisher implements AutoCloseable {
       }
       answered(batch.size(), null);
     } catch (CallException error) {
-      if (error.code() == Status.Code.INVALID_ARGUMENT && batch.size() > 1) {
+      if (error.isOfOneMessage() && batch.size() > 1) {
         // All or none: nothing of it was stored, so the halves may be sent, the first one first.
         call(batch.subList(0, batch.size() / 2));
         call(batch.subList(batch.size() / 2, batch.size()));
@@ -148,8 +192,14 @@ public final class Publisher implements AutoCloseable {
 
   private synchronized void answered(int count, BbqException error) {
     unconfirmed -= count;
+    if (unconfirmed == 0) {
+      busy.remove(this);
+    }
     if (failed == null) {
       failed = error;
+    }
+    if (error != null) {
+      last = error;
     }
     notifyAll();
   }

@@ -24,12 +24,15 @@ final class Settler {
   /** By how they settle: an ack has none. */
   private Map<Optional<Nack>, List<Entry>> next = new LinkedHashMap<>();
   private final Set<CompletableFuture<Void>> pending = ConcurrentHashMap.newKeySet();
+  private final Set<Settler> busy;
   private boolean running;
 
   private record Entry(String receipt, CompletableFuture<Void> settled) {}
 
-  Settler(Client client, String queue, Executor calls) {
+  /** {@code busy} has it while anything is on its way. */
+  Settler(Client client, Set<Settler> busy, String queue, Executor calls) {
     this.client = client;
+    this.busy = busy;
     this.queue = queue;
     this.calls = calls;
   }
@@ -43,12 +46,20 @@ final class Settler {
     CompletableFuture<Void> settled = new CompletableFuture<>();
     next.computeIfAbsent(how, key -> new ArrayList<>()).add(new Entry(receipt, settled));
     pending.add(settled);
-    settled.whenComplete((done, error) -> pending.remove(settled));
+    busy.add(this);
+    settled.whenComplete((done, error) -> answered(settled));
     if (!running) {
       running = true;
       calls.execute(this::run);
     }
     return settled;
+  }
+
+  private synchronized void answered(CompletableFuture<Void> settled) {
+    pending.remove(settled);
+    if (pending.isEmpty()) {
+      busy.remove(this);
+    }
   }
 
   /** Completes when all that was given before is answered. */

@@ -7,6 +7,8 @@ import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
@@ -30,12 +32,13 @@ import java.util.concurrent.TimeUnit;
  * <p>Always true: what was delivered on a stream that has ended is not handed out any more, as the server has given it back.
  */
 public final class Subscription implements Iterable<Delivery>, AutoCloseable {
+  private static final Logger LOGGER = System.getLogger("bbq.client");
   /** What the server takes for 0. */
   private static final int IN_FLIGHT_DEFAULT = 100;
   /** A stream that lasted so long was a success: the next one is opened without a long wait. */
   private static final Duration STEADY = Duration.ofSeconds(10);
 
-  /** What handles a message: acked when it returns, nacked when it throws, unless it settles the message itself. */
+  /** What handles a message: acked when it returns, nacked with what it throws for a reason, unless it settles the message itself. */
   public interface Handler {
     /** Handles one. */
     void handle(Delivery delivery) throws Exception;
@@ -167,16 +170,29 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
     }
   }
 
-  private static void handle(Handler handler, Delivery delivery) {
+  private void handle(Handler handler, Delivery delivery) {
+    Optional<Nack> how = Optional.empty();
     try {
       handler.handle(delivery);
-      if (!delivery.isSettled()) {
-        delivery.ackAsync();
-      }
     } catch (Exception failed) {
-      if (!delivery.isSettled()) {
-        delivery.nackAsync(Nack.now());
-      }
+      tell(delivery, failed);
+      how = Optional.of(Nack.because(failed));
+    }
+    // Of its own settlement the handler knows what became.
+    if (!delivery.isSettled()) {
+      how.map(delivery::nackAsync).orElseGet(delivery::ackAsync).whenComplete((done, failed) -> {
+        if (failed != null) {
+          tell(delivery, failed);
+        }
+      });
+    }
+  }
+
+  private void tell(Delivery delivery, Throwable failed) {
+    if (options.onError() != null) {
+      options.onError().accept(delivery, failed);
+    } else {
+      LOGGER.log(Level.WARNING, "message " + delivery.sequence() + " of " + delivery.queue(), failed);
     }
   }
 

@@ -1,0 +1,90 @@
+package bbq.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What becomes of a message that a handler was given, and who hears of what went wrong. */
+@Timeout(60)
+class HandlerTest {
+  @Test
+  void anAckThatChangedNothingIsTold() throws Exception {
+    try (Server server = Server.open()) {
+      server.stale = true;
+      List<String> told = run(server, delivery -> {}, 1);
+      assertEquals(1, told.size());
+      assertTrue(told.get(0).startsWith("r1 bbq.client.ReceiptException: receipt r1 changed nothing"), told.get(0));
+    }
+  }
+
+  @Test
+  void whatAHandlerThrowsIsToldAndIsTheReasonOfTheNack() throws Exception {
+    try (Server server = Server.open()) {
+      List<String> told = run(
+          server,
+          delivery -> {
+            throw new IOException("no such customer");
+          },
+          1);
+      assertEquals(List.of("r1 java.io.IOException: no such customer"), told);
+      assertEquals("java.io.IOException: no such customer", server.nacks.element().getReason());
+    }
+  }
+
+  @Test
+  void aReasonHasAtMostAThousandBytesAndWholeCharacters() {
+    assertEquals("short", reason("short"));
+    assertEquals("x".repeat(1_000), reason("x".repeat(5_000)));
+    assertEquals("x" + "🔥".repeat(249), reason("x" + "🔥".repeat(500)));
+    assertEquals("a?", reason("a\ud83d"));
+  }
+
+  @Test
+  void aSettlementTakesTheDeadlineOfTheClientThatItsMessageWasDeliveredTo() throws Exception {
+    try (Server server = Server.open(); Client client = server.client()) {
+      Delivery first = client.withDeadline(Duration.ofSeconds(10)).receive("q", 1, Duration.ZERO).get(0);
+      Delivery second = client.receive("q", 1, Duration.ZERO).get(0);
+      first.ack();
+      second.ack();
+      assertEquals(List.of(10L, 30L), List.copyOf(server.ackSeconds));
+    }
+  }
+
+  private static String reason(String message) {
+    return Nack.because(new Exception() {
+      private static final long serialVersionUID = 1L;
+
+      @Override
+      public String toString() {
+        return message;
+      }
+    }).reason();
+  }
+
+  /** Lets the handler have the one message, and returns what {@code onError} was told: so many things. */
+  private static List<String> run(Server server, Subscription.Handler handler, int things) throws Exception {
+    Queue<String> told = new ConcurrentLinkedQueue<>();
+    CountDownLatch all = new CountDownLatch(things);
+    SubscribeOptions options = SubscribeOptions.defaults().onError((delivery, error) -> {
+      told.add(delivery.receipt() + " " + error);
+      all.countDown();
+    });
+    try (Client client = server.client(); Subscription subscription = client.subscribe("q", options)) {
+      CompletableFuture<Void> running = CompletableFuture.runAsync(() -> subscription.run(handler, 2));
+      assertTrue(all.await(30, TimeUnit.SECONDS), "it is not told");
+      subscription.close();
+      running.get(30, TimeUnit.SECONDS);
+    }
+    return List.copyOf(told);
+  }
+}

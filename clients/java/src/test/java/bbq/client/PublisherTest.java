@@ -1,0 +1,164 @@
+package bbq.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import bbq.v1.Message;
+import bbq.v1.PublishRequest;
+import bbq.v1.PublishResult;
+import com.google.protobuf.ByteString;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Which messages share a call, whom an error reaches, and what a close waits for. */
+@Timeout(60)
+class PublisherTest {
+  @ParameterizedTest
+  @CsvSource({
+    "INVALID_ARGUMENT, DELAY_IN_ORDER",
+    "FAILED_PRECONDITION, PRIORITY_IN_FIFO",
+    "FAILED_PRECONDITION, NOT_BY_KEY",
+    "FAILED_PRECONDITION, DEDUPLICATION_OFF",
+    "RESOURCE_EXHAUSTED, LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED, REQUEST_TOO_LARGE",
+    "RESOURCE_EXHAUSTED, TOO_MANY_DELAYED_MESSAGES",
+  })
+  void oneMessageThatIsRefusedFailsAlone(String code, String reason) throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      server.refuses = bodies -> bodies.contains("bad");
+      server.code = Status.Code.valueOf(code);
+      server.reason = reason;
+      Publisher publisher = client.publisher("q");
+      CompletableFuture<PublishResult> first = held(server, publisher);
+      var confirmed = Stream.of("a", "b", "bad", "d", "e").map(publisher::publish).toList();
+      server.gate.countDown();
+      assertEquals("1", outcome(first));
+      assertEquals(List.of("2", "3", reason, "4", "5"), confirmed.stream().map(PublisherTest::outcome).toList());
+      assertEquals(5, server.publishes.stream().mapToInt(List::size).max().orElse(0));
+      CallException error = assertThrows(CallException.class, publisher::flush);
+      assertEquals(reason, error.reason().orElseThrow());
+    }
+  }
+
+  @Test
+  void whatIsAboutAllOfACallIsNotTriedMessageByMessage() throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      server.refuses = bodies -> !bodies.contains("first");
+      server.code = Status.Code.RESOURCE_EXHAUSTED;
+      server.reason = "QUEUE_FULL";
+      Publisher publisher = client.publisher("q");
+      held(server, publisher);
+      var confirmed = Stream.of("a", "b").map(publisher::publish).toList();
+      server.gate.countDown();
+      assertEquals(List.of("QUEUE_FULL", "QUEUE_FULL"), confirmed.stream().map(PublisherTest::outcome).toList());
+      assertEquals(2, server.publishes.size());
+    }
+  }
+
+  @Test
+  void aCallEndsAtItsBoundOfBytesAsTheyAreOnTheWire() throws Exception {
+    Message message = Message.newBuilder().setBody(ByteString.copyFromUtf8("body")).putAttributes("ключ", "значение").build();
+    int bytes = PublishRequest.newBuilder().addMessages(message).build().getSerializedSize();
+    try (Server server = Server.shut(); Client client = server.client()) {
+      Publisher publisher = client.publisher("q", new Publisher.Options(1_000, 3 * bytes, 1, 10_000));
+      held(server, publisher);
+      for (int i = 0; i < 7; i++) {
+        publisher.publish(message);
+      }
+      server.gate.countDown();
+      publisher.flush();
+      assertEquals(List.of(1, 3, 3, 1), server.publishes.stream().map(List::size).toList());
+    }
+  }
+
+  @Test
+  void closingTheClientWaitsForWhatPublishersTookAndThenNothingIsTaken() throws Exception {
+    try (Server server = Server.shut()) {
+      Client client = server.client();
+      Publisher publisher =
+          client.withDeadline(Duration.ofSeconds(20)).publisher("q", new Publisher.Options(2, 1024, 1, 10_000));
+      var confirmed = Stream.of("a", "b", "c", "d", "e").map(publisher::publish).toList();
+      CompletableFuture<Void> closing = closing(client, publisher);
+      assertClosed("client", assertThrows(CallException.class, () -> publisher.publish("late")));
+      server.gate.countDown();
+      closing.get(30, TimeUnit.SECONDS);
+      assertEquals(List.of("1", "2", "3", "4", "5"), confirmed.stream().map(PublisherTest::outcome).toList());
+      assertClosed("client", assertThrows(CallException.class, () -> client.publish("q", "late")));
+      assertClosed("client", assertThrows(CallException.class, () -> client.publisher("q").publish("late")));
+      assertClosed("client", assertThrows(CallException.class, () -> client.subscribe("q")));
+      assertClosed("client", assertThrows(CallException.class, () -> client.ack("q", List.of("r1"))));
+    }
+  }
+
+  @Test
+  void closingTheClientTellsThatAMessageWhichWasTakenIsNotConfirmed() throws Exception {
+    try (Server server = Server.shut()) {
+      server.refuses = bodies -> true;
+      server.code = Status.Code.NOT_FOUND;
+      server.reason = "QUEUE_NOT_FOUND";
+      Client client = server.client();
+      Publisher publisher = client.publisher("q");
+      publisher.publish("a");
+      CompletableFuture<Void> closing = closing(client, publisher);
+      server.gate.countDown();
+      Throwable error = assertThrows(ExecutionException.class, () -> closing.get(30, TimeUnit.SECONDS)).getCause();
+      assertEquals("QUEUE_NOT_FOUND", ((CallException) error).reason().orElseThrow());
+      Client other = server.client();
+      assertEquals("QUEUE_NOT_FOUND", outcome(other.publisher("q").publish("told")));
+      other.close();
+    }
+  }
+
+  @Test
+  void closingAPublisherFlushesItAndLeavesTheClientOpen() throws Exception {
+    try (Server server = Server.open(); Client client = server.client()) {
+      Publisher publisher = client.publisher("q");
+      CompletableFuture<PublishResult> confirmed = publisher.publish("a");
+      publisher.close();
+      assertTrue(confirmed.isDone());
+      assertClosed("publisher", assertThrows(CallException.class, () -> publisher.publish("late")));
+      assertEquals(2, client.publish("q", "b"));
+    }
+  }
+
+  /** Holds the call with a message of its own, so that others share the next one. */
+  private static CompletableFuture<PublishResult> held(Server server, Publisher publisher) throws InterruptedException {
+    CompletableFuture<PublishResult> first = publisher.publish("first");
+    assertTrue(server.arrived.await(30, TimeUnit.SECONDS), "nothing was published");
+    return first;
+  }
+
+  /** Closes the client, and returns when that has begun. */
+  private static CompletableFuture<Void> closing(Client client, Publisher publisher) {
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(client::close);
+    while (!publisher.isClosed() && !closing.isDone()) {
+      Thread.onSpinWait();
+    }
+    return closing;
+  }
+
+  private static void assertClosed(String what, CallException error) {
+    assertEquals(Status.Code.CANCELLED, error.code());
+    assertEquals("the " + what + " was closed", error.getMessage());
+  }
+
+  /** Its number, or the reason of its error. */
+  private static String outcome(CompletableFuture<PublishResult> confirmed) {
+    try {
+      return String.valueOf(confirmed.orTimeout(30, TimeUnit.SECONDS).join().getSequence());
+    } catch (CompletionException failed) {
+      return ((CallException) failed.getCause()).reason().orElseThrow();
+    }
+  }
+}
