@@ -8,10 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from .errors import Closed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[Item, Result]):
+    item: Item
+    size: int
+    future: asyncio.Future[Result]
 
 
 class Batcher(Generic[Item, Result]):
@@ -27,30 +37,37 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         self._call, self._size = call, size
         self._items_max, self._bytes_max = items_max, bytes_max
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Entry[Item, Result]] = deque()
         self._task: asyncio.Task[None] | None = None
+        # How many were taken and how many of them are answered; the event of the moment says that there are more.
+        self._taken = self._answered = 0
+        self._turn = asyncio.Event()
 
     def put(self, item: Item) -> asyncio.Future[Result]:
         """Takes an item; it goes whether or not the future is awaited."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append(_Entry(item, self._size(item), future))
+        self._taken += 1
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return future
 
-    async def drained(self) -> None:
-        """Waits until all that was taken is answered."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+    async def flushed(self) -> None:
+        """Waits until all that was taken before is answered, whatever comes after it."""
+        last = self._taken
+        while self._answered < last:
+            await self._turn.wait()
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 batch = self._next()
                 try:
-                    results = await self._call([item for item, _ in batch])
+                    results = await self._call([entry.item for entry in batch])
                 except asyncio.CancelledError:
-                    self._answer(batch, [ConnectionAbortedError("the client was closed")] * len(batch))
+                    batch += self._waiting
+                    self._waiting.clear()
+                    self._answer(batch, [Closed("the event loop ended before the call did")] * len(batch))
                     raise
                 except Exception as error:
                     results = [error] * len(batch)
@@ -58,21 +75,19 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._task = None
 
-    def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+    def _next(self) -> list[_Entry[Item, Result]]:
         batch = [self._waiting.popleft()]
-        size = self._size(batch[0][0])
+        size = batch[0].size
         while self._waiting and len(batch) < self._items_max:
-            size += self._size(self._waiting[0][0])
+            size += self._waiting[0].size
             if size > self._bytes_max > 0:
                 break
             batch.append(self._waiting.popleft())
         return batch
 
-    @staticmethod
-    def _answer(
-        batch: list[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result | BaseException]
-    ) -> None:
-        for (_, future), result in zip(batch, results, strict=True):
+    def _answer(self, batch: list[_Entry[Item, Result]], results: Sequence[Result | BaseException]) -> None:
+        for entry, result in zip(batch, results, strict=True):
+            future = entry.future
             if future.done():
                 continue
             if isinstance(result, BaseException):
@@ -81,3 +96,6 @@ class Batcher(Generic[Item, Result]):
                 future.exception()
             else:
                 future.set_result(result)
+        self._answered += len(batch)
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()

@@ -13,21 +13,19 @@ from typing import Any
 
 from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
-from pyqwest import HTTPTransport, HTTPVersion, Request, Response
 
-from ._http3 import CONNECT_TIMEOUT, Http3Transport
-from .errors import BbqError, DeadlineExceeded, NotConnected, Unavailable, typed
-from .profile import Profile, pem
+from ._wire import Wire
+from .errors import BbqError, CertificateError, Closed, DeadlineExceeded, InvalidArgument, Unavailable, typed
 
 # How often a call is tried.
 TRIES = 6
-# How long HTTP/3 may take to connect before HTTP/2 is tried, where the profile leaves the choice.
-HEAD_START = 1.0
 
 # Doing these twice does them twice.
 _ONCE = frozenset(
     {"Publish", "Receive", "DeleteQueue", "PurgeQueue", "DeleteTopic", "Unbind", "CreateToken", "RevokeToken"}
 )
+# The server did nothing, and another try would come to the same.
+_FINAL = (CertificateError, Closed, InvalidArgument)
 
 
 class Backoff:
@@ -45,10 +43,17 @@ class Backoff:
 class Calls:
     """An interceptor of connectrpc's for unary calls and server streams."""
 
-    def __init__(self, profile: Profile) -> None:
-        self._authorization = f"Bearer {profile.token}" if profile.token else None
+    def __init__(self, wire: Wire, token: str | None) -> None:
+        self._wire = wire
+        self._authorization = f"Bearer {token}" if token else None
 
     async def intercept_unary(
+        self, call_next: Callable[[Any, RequestContext[Any, Any]], Awaitable[Any]], request: Any, ctx: RequestContext[Any, Any]
+    ) -> Any:
+        async with self._wire.calling():
+            return await self._repeated(call_next, request, ctx)
+
+    async def _repeated(
         self, call_next: Callable[[Any, RequestContext[Any, Any]], Awaitable[Any]], request: Any, ctx: RequestContext[Any, Any]
     ) -> Any:
         once = ctx.method.name in _ONCE or (ctx.method.name == "Transact" and not request.transaction_id)
@@ -60,8 +65,10 @@ class Calls:
             try:
                 return await call_next(request, ctx)
             except ConnectError as raised:
-                error = _typed(raised)
-            again = error.is_unprocessed or (isinstance(error, Unavailable) and not once)
+                error = self._typed(raised)
+            again = isinstance(error, Unavailable) and not once
+            if not isinstance(error, _FINAL):
+                again = again or error.is_unprocessed
             delay = backoff.delay(error)
             if not again or left == 0 or (ctx.timeout_ms is not None and delay * 1000 >= ctx.timeout_ms):
                 raise error
@@ -77,70 +84,21 @@ class Calls:
                 async for response in responses:
                     yield response
         except ConnectError as raised:
-            raise _typed(raised) from None
+            raise self._typed(raised) from None
 
     def _sign(self, ctx: RequestContext[Any, Any]) -> None:
         if self._authorization:
             ctx.request_headers["authorization"] = self._authorization
 
-
-def _typed(raised: ConnectError) -> BbqError:
-    # connectrpc makes an error of the cancelling of our own task; it is none.
-    if isinstance(raised.__cause__, asyncio.CancelledError):
-        raise raised.__cause__
-    error = typed(raised)
-    if isinstance(error, DeadlineExceeded) and error.reason is None:
-        error.args = ("no answer within the deadline; whether the call had an effect is not known",)
-    return error
-
-
-class Wire:
-    """The transport under connectrpc: HTTP/3 or HTTP/2, as the profile has it or as it gets through."""
-
-    def __init__(self, profile: Profile) -> None:
-        ca = pem(profile.ca, "ca")
-        certificate, key = pem(profile.client_certificate, "client_certificate"), pem(profile.client_key, "client_key")
-        self._http3 = Http3Transport(profile.host, profile.port, ca=ca, certificate=certificate, key=key)
-        self._http2 = HTTPTransport(
-            tls_ca_cert=ca,
-            tls_cert=certificate,
-            tls_key=key,
-            http_version=HTTPVersion.HTTP2,
-            connect_timeout=CONNECT_TIMEOUT,
-            pool_idle_timeout=None,
-            enable_gzip=False,
-            enable_brotli=False,
-            enable_zstd=False,
-            enable_otel=False,
-        )
-        transport = profile.transport if profile.secure else "http2"
-        self._chosen: str | None = None if transport == "auto" else transport
-        self._choosing = asyncio.Lock()
-
-    async def execute(self, request: Request) -> Response:
-        if await self.choose() == "http3":
-            return await self._http3.execute(request)
-        try:
-            return await self._http2.execute(request)
-        except ConnectionError as error:
-            raise _unreached(error) from error
-
-    async def choose(self) -> str:
-        """Which HTTP is spoken: what connected first is kept."""
-        async with self._choosing:
-            if self._chosen is None:
-                try:
-                    await asyncio.wait_for(self._http3.connect(), HEAD_START)
-                    self._chosen = "http3"
-                except (TimeoutError, NotConnected):
-                    self._chosen = "http2"
-            return self._chosen
-
-    async def aclose(self) -> None:
-        await self._http3.aclose()
-        await self._http2.aclose()
-
-
-def _unreached(error: ConnectionError) -> ConnectionError:
-    """Only what hyper names so was never sent; to be wrong here could publish twice."""
-    return NotConnected(str(error)) if "client error (Connect)" in str(error) else error
+    def _typed(self, raised: ConnectError) -> BbqError:
+        # connectrpc makes an error of the cancelling of our own task; it is none.
+        if isinstance(raised.__cause__, asyncio.CancelledError):
+            raise raised.__cause__
+        error = typed(raised)
+        if isinstance(error, Unavailable) and error.reason is None:
+            if self._wire.closed:
+                return Closed("the client was closed; whether the call had an effect is not known")
+            self._wire.lost()
+        elif isinstance(error, DeadlineExceeded) and error.reason is None:
+            error.args = ("no answer within the deadline; whether the call had an effect is not known",)
+        return error

@@ -25,7 +25,7 @@ from aioquic.quic.events import ConnectionTerminated, QuicEvent, StopSendingRece
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 from pyqwest import Headers, HTTPVersion, Request, Response, StreamError, StreamErrorCode
 
-from .errors import NotConnected
+from .errors import BbqError, unreachable
 
 # One attempt to connect.
 CONNECT_TIMEOUT = 5.0
@@ -34,6 +34,10 @@ IDLE_TIMEOUT = 10.0
 # What the server may send before it has to wait; what subscriptions hold is bounded by their credit.
 STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
+
+# Errors of QUIC that carry an alert of TLS, and the alerts that are about a certificate.
+TLS_ALERTS = 0x100
+CERTIFICATE_ALERTS = frozenset({41, 42, 43, 44, 45, 46, 48, 116})
 
 _CODES = {
     ErrorCode.H3_NO_ERROR: StreamErrorCode.NO_ERROR,
@@ -72,11 +76,24 @@ class _Connection(QuicConnectionProtocol):
         self.h3 = H3Connection(self._quic)
         self.streams: dict[int, _Stream] = {}
         self.alive = True
+        # Why TLS ended the connection, if it did.
+        self.alert: str | None = None
         self._sending = False
+
+    async def wait_connected(self) -> None:
+        try:
+            await super().wait_connected()
+        finally:
+            # Whoever waits may leave before it is known; that it then fails is no news to anyone.
+            if self._connected_waiter is not None:
+                self._connected_waiter.add_done_callback(lambda waiter: waiter.exception())
 
     def quic_event_received(self, event: QuicEvent) -> None:
         if isinstance(event, ConnectionTerminated):
             self.alive = False
+            if TLS_ALERTS <= event.error_code < TLS_ALERTS + 0x100:
+                alert = "certificate refused" if event.error_code - TLS_ALERTS in CERTIFICATE_ALERTS else "TLS failed"
+                self.alert = f"{alert}: {event.reason_phrase or hex(event.error_code)}"
             why = event.reason_phrase or "it was closed, or the server vanished"
             for each in self.streams.values():
                 each.fail(ConnectionError(f"the connection was lost: {why}"))
@@ -170,6 +187,11 @@ class Http3Transport:
             trailers=stream.trailers,
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a connection, as far as this side knows."""
+        return self._connection is not None and self._connection.alive
+
     async def connect(self) -> _Connection:
         """The connection that is alive, or a new one."""
         async with self._lock:
@@ -212,25 +234,32 @@ class Http3Transport:
         except BaseException as error:
             await self._close()
             if isinstance(error, TimeoutError):
-                raise NotConnected(
-                    f"cannot reach {self._host}:{self._port}: no answer over UDP within {CONNECT_TIMEOUT:.0f} s"
-                ) from None
+                raise self._unreachable(f"no answer over UDP within {CONNECT_TIMEOUT:.0f} s") from None
             raise
+
+    def _unreachable(self, why: str) -> BbqError:
+        return unreachable(f"{self._host}:{self._port}", why)
 
     async def _keep(self, configuration: QuicConfiguration, opened: asyncio.Future[_Connection]) -> None:
         """Owns the connection, because whoever needed it first may be cancelled."""
+        made: list[_Connection] = []
+
+        def make(*args: Any, **kwargs: Any) -> _Connection:
+            made.append(_Connection(*args, **kwargs))
+            return made[-1]
+
         try:
             async with AsyncExitStack() as stack:
                 connection = await stack.enter_async_context(
-                    connect(self._host, self._port, configuration=configuration, create_protocol=_Connection)
+                    connect(self._host, self._port, configuration=configuration, create_protocol=make)
                 )
                 assert isinstance(connection, _Connection)
                 opened.set_result(connection)
                 await connection.wait_closed()
         except (OSError, ConnectionError) as error:
             if not opened.done():
-                why = str(error) or "the handshake failed; is the certificate the server's?"
-                opened.set_exception(NotConnected(f"cannot reach {self._host}:{self._port}: {why}"))
+                alert = made[0].alert if made else None
+                opened.set_exception(self._unreachable(alert or str(error) or "the handshake failed"))
 
 
 class _Content:

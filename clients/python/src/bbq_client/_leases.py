@@ -50,7 +50,7 @@ class Leases:
         """Extends what is due, for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            if not self._due:
+            while not self._due:
                 self._held.clear()
                 await self._held.wait()
             first = min(due for due, _ in self._due.values())
@@ -60,7 +60,9 @@ class Leases:
             if first <= now:
                 # What is nearly due goes with what is due.
                 soon = [receipt for receipt, (due, half) in self._due.items() if due <= now + half / 4]
-                await self._extend(soon)
+                # What was due may have been settled meanwhile.
+                if soon:
+                    await self._extend(soon)
 
     async def _extend(self, receipts: list[str]) -> None:
         now = asyncio.get_running_loop().time

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import math
 import os
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,9 @@ from protobuf import Oneof
 from pyqwest import Client as HttpClient
 
 from ._batcher import Batcher
-from ._calls import Calls, Wire
+from ._calls import Calls
 from ._generated.bbq.v1.admin_service_connect import AdminServiceClient
+from ._generated.bbq.v1 import message_pb
 from ._generated.bbq.v1.message_pb import ReceiptFailure
 from ._generated.bbq.v1.queue_service_connect import QueueServiceClient
 from ._generated.bbq.v1.queue_service_pb import (
@@ -28,7 +30,8 @@ from ._generated.bbq.v1.queue_service_pb import (
     RoutedMessage,
     SubscribeRequest,
 )
-from .errors import BbqError, Internal, ReceiptError, failure_word
+from ._wire import Wire
+from .errors import BbqError, DeadlineExceeded, Internal, ReceiptError, failure_word
 from .message import Delivery, Message, Nack, Published, duration
 from .profile import Profile
 from .publisher import Publisher
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 DEADLINE = 30.0
 # The most receipts of one call.
 RECEIPTS_MAX = 10_000
+# How long `close` waits for what publishers took, whose loss loses messages, and for settlements, whose loss only brings
+# their messages again; in seconds.
+CLOSE_PUBLISHERS = 10.0
+CLOSE_SETTLEMENTS = 1.0
 
 
 class Client:
@@ -59,8 +66,10 @@ class Client:
         self._wire = Wire(profile)
         self._http = HttpClient(self._wire)
         self._consumer_name = ""
+        # Shared, like the wire, by all clients of the connection.
         self._settlers: dict[str, Batcher[tuple[str, Nack | None], None]] = {}
         self._subscriptions: set[Subscription] = set()
+        self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self._use_deadline(DEADLINE)
 
     def _use_deadline(self, seconds: float) -> None:
@@ -68,7 +77,7 @@ class Client:
         common = {
             "protocol": ProtocolType.GRPC,
             "http_client": self._http,
-            "interceptors": [Calls(self._profile)],
+            "interceptors": [Calls(self._wire, self._profile.token)],
             "send_compression": None,
             "accept_compression": (),
         }
@@ -80,9 +89,16 @@ class Client:
 
     @classmethod
     async def connect(cls, profile: Profile | str | os.PathLike[str] | None = None) -> Client:
-        """Connects to the server of a profile, or of a profile's file; without one to that of `Profile.find()`."""
+        """Connects to the server of a profile, or of a profile's file; without one to that of `Profile.find()`.
+
+        Raises ProfileError, ConnectFailed or CertificateError. The connection is made again whenever it is lost.
+        """
         client = cls(profile if isinstance(profile, Profile) else Profile.find(profile))
-        await client._wire.choose()
+        try:
+            await client._wire.connect()
+        except BaseException:
+            await client._wire.aclose()
+            raise
         return client
 
     def with_deadline(self, seconds: float) -> Client:
@@ -98,11 +114,28 @@ class Client:
         return client
 
     async def close(self) -> None:
-        """Ends all subscriptions and the connection; the server gives back at once what they held."""
-        for subscription in list(self._subscriptions):
-            await subscription.close()
-        await asyncio.gather(*(settler.drained() for settler in self._settlers.values()))
+        """Waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then ends all
+        subscriptions, calls and the connection of this client and of those that were made of it. The server gives back at once
+        what was held. Calls after it raise Closed.
+
+        Raises the first error of a message that was still on its way from a publisher.
+        """
+        publishing = [asyncio.ensure_future(publisher._drain()) for publisher in self._publishers]
+        subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription._stop()
+        settling = [asyncio.ensure_future(settler.flushed()) for settler in self._settlers.values()]
+        if publishing:
+            await asyncio.wait(publishing, timeout=CLOSE_PUBLISHERS)
+        if settling:
+            await asyncio.wait(settling, timeout=CLOSE_SETTLEMENTS)
+        await asyncio.gather(*(subscription._cancel() for subscription in subscriptions))
         await self._wire.aclose()
+        # What was still on its way fails now.
+        outcomes = await asyncio.gather(*publishing, *settling, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def __aenter__(self) -> Client:
         return self
@@ -119,22 +152,26 @@ class Client:
 
     async def publish_all(self, queue: str, messages: Sequence[Message | bytes | str]) -> list[Published]:
         """Publishes messages, all or none, in order."""
-        results = await self._publish(PublishRequest(target=Oneof[Literal["queue"], str]("queue", queue)), messages)
-        return [Published(result.sequence, result.duplicate) for result in results]
+        return await self._publish_to_queue(queue, [Message.of(message).to_wire() for message in messages])
 
     async def publish_to_topic(
         self, topic: str, routing_key: str, messages: Sequence[Message | bytes | str]
     ) -> list[list[RoutedMessage]]:
         """Publishes messages to a topic, all or none: for each the queues that took it, with its number in each."""
         request = PublishRequest(target=Oneof[Literal["topic"], str]("topic", topic), routing_key=routing_key)
-        return [list(result.routed) for result in await self._publish(request, messages)]
+        wire = [Message.of(message).to_wire() for message in messages]
+        return [list(result.routed) for result in await self._publish(request, wire)]
+
+    async def _publish_to_queue(self, queue: str, messages: Sequence[message_pb.Message]) -> list[Published]:
+        request = PublishRequest(target=Oneof[Literal["queue"], str]("queue", queue))
+        return [Published(result.sequence, result.duplicate) for result in await self._publish(request, messages)]
 
     async def _publish(
-        self, request: PublishRequest, messages: Sequence[Message | bytes | str]
+        self, request: PublishRequest, messages: Sequence[message_pb.Message]
     ) -> list[PublishResult]:
         if not messages:
             return []
-        request.messages.extend(Message.of(message).to_wire() for message in messages)
+        request.messages.extend(messages)
         results = (await self.queues.publish(request)).results
         if len(results) != len(messages):
             raise Internal("the server's answer to a publish does not have one result for each message")
@@ -148,8 +185,10 @@ class Client:
         call_bytes_max: int = 1024 * 1024,
         unconfirmed_max: int = 10_000,
     ) -> Publisher:
-        """A publisher that batches by itself."""
-        return Publisher(self, queue, call_messages_max, call_bytes_max, unconfirmed_max)
+        """A publisher that batches by itself; `call_bytes_max` counts encoded messages, and a larger one goes alone."""
+        publisher = Publisher(self, queue, call_messages_max, call_bytes_max, unconfirmed_max)
+        self._publishers.add(publisher)
+        return publisher
 
     def subscribe(
         self,
@@ -219,18 +258,26 @@ class Client:
             failures += (await self.queues.extend(request)).failures
         return _failed(failures)
 
-    async def _settle(self, queue: str, receipt: str, nack: Nack | None) -> None:
-        """One settlement; those of a moment share a call."""
+    def _settle(self, queue: str, receipt: str, nack: Nack | None) -> asyncio.Future[None]:
+        """One settlement; those of a moment share a call, which is made whether or not anyone waits."""
         settler = self._settlers.get(queue)
         if settler is None:
+            # It outlives the client that needs it first, whose deadline may be a short one.
+            shared = self.with_deadline(DEADLINE)
             settler = self._settlers[queue] = Batcher(
-                lambda batch: self._settle_all(queue, batch), items_max=RECEIPTS_MAX
+                lambda batch: shared._settle_all(queue, batch), items_max=RECEIPTS_MAX
             )
-        await settler.put((receipt, nack))
+        return settler.put((receipt, nack))
+
+    async def _within_deadline(self, settlement: asyncio.Future[None]) -> None:
+        try:
+            await asyncio.wait_for(asyncio.shield(settlement), self.deadline)
+        except TimeoutError:
+            raise DeadlineExceeded("the settlement has no answer yet; it goes on") from None
 
     async def _settled(self, queue: str) -> None:
         if settler := self._settlers.get(queue):
-            await settler.drained()
+            await settler.flushed()
 
     async def _settle_all(
         self, queue: str, batch: list[tuple[str, Nack | None]]

@@ -17,6 +17,9 @@ __all__ = [
     "AlreadyExists",
     "BbqError",
     "Cancelled",
+    "CertificateError",
+    "Closed",
+    "ConnectFailed",
     "DeadlineExceeded",
     "FailedPrecondition",
     "Internal",
@@ -120,6 +123,22 @@ class Unavailable(BbqError):
     code = "UNAVAILABLE"
 
 
+class ConnectFailed(Unavailable):
+    """No connection could be made, so that nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, unprocessed=True)
+
+
+class CertificateError(BbqError):
+    """The server's certificate is not one to trust, or the client's own is not accepted: trying again does not help."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, unprocessed=True)
+
+
 class DeadlineExceeded(BbqError):
     """No answer in time. Whether the call had an effect is not known."""
 
@@ -130,6 +149,10 @@ class Cancelled(BbqError):
     """The call was cancelled by the server or on the way to it."""
 
     code = "CANCELLED"
+
+
+class Closed(Cancelled):
+    """The client or the publisher was closed before the call, or while it was under way."""
 
 
 class Unimplemented(BbqError):
@@ -178,13 +201,14 @@ _CLASSES: dict[Code, type[BbqError]] = {
 }
 
 
-class NotConnected(ConnectionError):
-    """No connection could be made, so that nothing was sent."""
-
-
 def typed(error: ConnectError) -> BbqError:
     """The client's own error for one of connectrpc's."""
     cause = error.__cause__
+    if isinstance(cause, BbqError):
+        return cause
+    if isinstance(cause, ValueError | TypeError | OverflowError) and error.code is Code.UNAVAILABLE:
+        # It is the request that could not be encoded: what cannot be decoded has another code.
+        return InvalidArgument(f"the request cannot be encoded: {cause}", unprocessed=True)
     reason: str | None = None
     retry_after: float | None = None
     for detail in error.details:
@@ -193,10 +217,23 @@ def typed(error: ConnectError) -> BbqError:
         elif (retry := detail.value(RetryInfo)) and retry.retry_delay is not None:
             retry_after = retry.retry_delay.to_seconds()
     refused = isinstance(cause, StreamError) and cause.code == StreamErrorCode.REFUSED_STREAM
-    unreached = isinstance(cause, NotConnected)
     kind = Unavailable if refused else _CLASSES.get(error.code, Internal)
     message = " ".join((error.message or error.code.value).split())
-    return kind(message, reason=reason, retry_after=retry_after, unprocessed=refused or unreached)
+    return kind(message, reason=reason, retry_after=retry_after, unprocessed=refused)
+
+
+def unreachable(address: str, why: str) -> BbqError:
+    """What a failed attempt to connect is to the caller, with the way out."""
+    lower = why.lower()
+    said = f"cannot reach {address}: {why}"
+    if "certificate" in lower:
+        hint = "the profile's `ca` is not what signed this server's certificate, or the host is not in it"
+        return CertificateError(f"{said}; {hint}")
+    if "refused" in lower:
+        said += "; is the server running? start it with `bbq serve`"
+    elif "over udp" in lower:
+        said += '; is UDP blocked? transport = "auto" in the profile falls back to HTTP/2'
+    return ConnectFailed(said)
 
 
 def failure_word(reason: ReceiptFailureReason) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from protobuf.wkt import Duration
 
 from ._generated.bbq.v1 import message_pb
+from .errors import BbqError, InvalidArgument, ReceiptError
 
 if TYPE_CHECKING:
     from .client import Client
@@ -40,15 +42,28 @@ class Message:
         return cls(given.encode() if isinstance(given, str) else given)
 
     def to_wire(self) -> message_pb.Message:
-        return message_pb.Message(
-            body=self.body,
-            attributes=dict(self.attributes),
-            ordering_key=self.ordering_key,
-            priority=self.priority,
-            delay=duration(self.delay),
-            time_to_live=duration(self.time_to_live),
-            deduplication_id=self.deduplication_id,
-        )
+        """The message as it is sent. Raises InvalidArgument if it has what no message can have."""
+        try:
+            return message_pb.Message(
+                body=self.body,
+                attributes=dict(self.attributes),
+                ordering_key=self.ordering_key,
+                priority=self.priority,
+                delay=duration(self.delay),
+                time_to_live=duration(self.time_to_live),
+                deduplication_id=self.deduplication_id,
+            )
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InvalidArgument(f"the message cannot be encoded: {error}", unprocessed=True) from error
+
+
+def encoded_size(message: message_pb.Message) -> int:
+    """The bytes that it takes in a request, or a few more."""
+    texts = [message.ordering_key, message.deduplication_id]
+    for attribute in message.attributes.items():
+        texts += attribute
+    # A text may take a tag and a length of up to 4 bytes, an attribute those of its own; 64 is for all else.
+    return len(message.body) + sum(len(text.encode("utf-8", "replace")) + 8 for text in texts) + 64
 
 
 @dataclass(frozen=True)
@@ -88,15 +103,26 @@ class Delivery:
     lease_expires_at: datetime | None
     _client: Client = field(repr=False)
     _released: Callable[[str], None] = field(repr=False)
+    _verdict: Nack | None = field(default=None, repr=False)
+    _settlement: asyncio.Future[None] | None = field(default=None, repr=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was acked or nacked here."""
+        return self._settlement is not None
 
     def ack(self) -> Coroutine[Any, Any, None]:
-        """Settles the message for good. Raises ReceiptError if somebody else holds it by now."""
+        """Settles the message for good. Raises ReceiptError if somebody else holds it by now.
+
+        The first settlement of a delivery counts: any further one, of either kind, has the outcome of the first. The same one
+        may be tried again if no answer came.
+        """
         return self._settle(None)
 
     def nack(
         self, *, delay: float | None = None, dead_letter: bool = False, reason: str = ""
     ) -> Coroutine[Any, Any, None]:
-        """Gives the message back for another attempt, or up. Raises ReceiptError if the lease has ended."""
+        """Gives the message back for another attempt, or up. Raises ReceiptError if the lease has ended. See `ack`."""
         return self._settle(Nack(delay, dead_letter, reason))
 
     async def extend(self, seconds: float) -> None:
@@ -108,10 +134,13 @@ class Delivery:
     async def _settle(self, nack: Nack | None) -> None:
         if not self.receipt:
             return
-        try:
-            await self._client._settle(self.queue, self.receipt, nack)
-        finally:
-            self._released(self.receipt)
+        settlement = self._settlement
+        if settlement is None or (nack == self._verdict and _unanswered(settlement)):
+            self._verdict = nack
+            settlement = self._settlement = self._client._settle(self.queue, self.receipt, nack)
+            # The lease is kept until the settlement is answered.
+            settlement.add_done_callback(lambda _: self._released(self.receipt))
+        await self._client._within_deadline(settlement)
 
     @classmethod
     def _of(
@@ -132,3 +161,11 @@ class Delivery:
             _client=client,
             _released=released,
         )
+
+
+def _unanswered(settlement: asyncio.Future[None]) -> bool:
+    """Whether it failed, and not because the server said so of its receipt."""
+    if not settlement.done() or settlement.cancelled():
+        return settlement.done()
+    error = settlement.exception()
+    return isinstance(error, BbqError) and not isinstance(error, ReceiptError)

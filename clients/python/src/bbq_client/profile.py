@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ class Profile:
             raise ProfileError(f"url is {self.url!r}; this client needs https://host:port or http://127.0.0.1:port")
         if self.transport not in ("auto", "http3", "http2"):
             raise ProfileError(f"transport is {self.transport!r}; it may be auto, http3 or http2")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ProfileError(f"{self.url} would send everything in the clear: use https, http is for loopback")
         if parts.scheme == "http" and self.transport == "http3":
             raise ProfileError(f"{self.url} cannot speak HTTP/3, which needs https")
 
@@ -94,6 +97,13 @@ class Profile:
                 f"with {PROFILE_VARIABLE}"
             )
         return cls.load(PROFILE_PATH)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def pem(text: str | None, key: str) -> bytes | None:

@@ -6,13 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ._batcher import Batcher
-from .errors import InvalidArgument
-from .message import Message, Published
+from ._generated.bbq.v1 import message_pb
+from .errors import BbqError, Closed, InvalidArgument
+from .message import Message, Published, encoded_size
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from .client import Client
+
+# Refusals that may be about one message of many; what is an INVALID_ARGUMENT may be too.
+_ABOUT_ONE = frozenset(
+    {"PRIORITY_IN_FIFO", "NOT_BY_KEY", "DEDUPLICATION_OFF", "LIMIT_EXCEEDED", "REQUEST_TOO_LARGE"}
+)
 
 
 class Publisher:
@@ -28,27 +34,43 @@ class Publisher:
         self._client, self._queue = client, queue
         self._window = asyncio.Semaphore(max(unconfirmed_max, 1))
         self._failed: BaseException | None = None
-        self._batcher: Batcher[Message, Published] = Batcher(
-            self._call,
-            items_max=max(call_messages_max, 1),
-            bytes_max=call_bytes_max,
-            size=lambda message: len(message.body) + 64,
+        self._closed = False
+        self._batcher: Batcher[message_pb.Message, Published] = Batcher(
+            self._call, items_max=max(call_messages_max, 1), bytes_max=call_bytes_max, size=encoded_size
         )
 
     async def publish(self, message: Message | bytes | str) -> asyncio.Future[Published]:
         """Waits for room, then takes the message. What is returned resolves once it is confirmed; the message is
         published whether or not that is awaited. Not safe to repeat."""
+        wire = Message.of(message).to_wire()
         await self._window.acquire()
-        future = self._batcher.put(Message.of(message))
+        if self._closed:
+            self._window.release()
+            raise Closed("the publisher is closed", unprocessed=True)
+        future = self._batcher.put(wire)
         future.add_done_callback(self._confirmed)
         return future
 
     async def flush(self) -> None:
         """Waits until all that was taken is answered, and raises the first error since the last flush."""
-        await self._batcher.drained()
+        await self._batcher.flushed()
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed
+
+    async def close(self) -> None:
+        """Takes no more, and flushes. A client that is closed closes its publishers."""
+        self._closed = True
+        await self.flush()
+
+    async def _drain(self) -> None:
+        """Takes no more, and raises the first error of what was on its way: the one before is for `flush`."""
+        self._closed = True
+        before, self._failed = self._failed, None
+        try:
+            await self.flush()
+        finally:
+            self._failed = before
 
     async def __aenter__(self) -> Publisher:
         return self
@@ -56,21 +78,23 @@ class Publisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.flush()
+        await self.close()
 
     def _confirmed(self, future: asyncio.Future[Published]) -> None:
         self._window.release()
         if not future.cancelled() and self._failed is None:
             self._failed = future.exception()
 
-    async def _call(self, messages: list[Message]) -> list[Published | BaseException]:
+    async def _call(self, messages: list[message_pb.Message]) -> list[Published | BaseException]:
         try:
-            return list(await self._client.publish_all(self._queue, messages))
-        except InvalidArgument as error:
+            return list(await self._client._publish_to_queue(self._queue, messages))
+        except BbqError as error:
+            if len(messages) == 1 or not _about_one(error):
+                return [error] * len(messages)
             # All or none: nothing of it was stored, so the halves may be sent, the first one first.
-            if len(messages) == 1:
-                return [error]
             half = len(messages) // 2
             return [*await self._call(messages[:half]), *await self._call(messages[half:])]
-        except Exception as error:
-            return [error] * len(messages)
+
+
+def _about_one(error: BbqError) -> bool:
+    return isinstance(error, InvalidArgument) or error.reason in _ABOUT_ONE
