@@ -13,8 +13,10 @@ type batcher[Item, Result any] struct {
 
 	mutex   sync.Mutex
 	waiting []entry[Item, Result]
-	// idle is closed when nothing is on its way any more; nil while nothing is.
-	idle chan struct{}
+	running bool
+	// How many were taken, and how many of them are answered.
+	taken, answered uint64
+	flushes         []flush
 }
 
 type outcome[Result any] struct {
@@ -24,47 +26,65 @@ type outcome[Result any] struct {
 
 type entry[Item, Result any] struct {
 	item Item
-	done chan outcome[Result]
+	size int
+	done func(outcome[Result])
 }
 
-// put takes an item; it goes whether or not anyone waits for the outcome.
-func (b *batcher[Item, Result]) put(item Item) <-chan outcome[Result] {
-	done := make(chan outcome[Result], 1)
+// flush is done when so many are answered.
+type flush struct {
+	taken uint64
+	done  chan struct{}
+}
+
+// put takes an item; it goes whether or not anyone waits for the outcome, which done is called with.
+func (b *batcher[Item, Result]) put(item Item, done func(outcome[Result])) {
+	entry := entry[Item, Result]{item: item, done: done}
+	if b.bytesMax > 0 {
+		entry.size = b.size(item)
+	}
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	b.waiting = append(b.waiting, entry[Item, Result]{item, done})
-	if b.idle == nil {
-		b.idle = make(chan struct{})
+	b.waiting = append(b.waiting, entry)
+	b.taken++
+	if !b.running {
+		b.running = true
 		go b.run()
+	}
+}
+
+// flushed is closed when all that was taken before is answered, whatever comes after it.
+func (b *batcher[Item, Result]) flushed() <-chan struct{} {
+	done := make(chan struct{})
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.answered == b.taken {
+		close(done)
+	} else {
+		b.flushes = append(b.flushes, flush{b.taken, done})
 	}
 	return done
 }
 
-// drained is closed when all that was taken is answered.
-func (b *batcher[Item, Result]) drained() <-chan struct{} {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	if b.idle == nil {
-		done := make(chan struct{})
-		close(done)
-		return done
-	}
-	return b.idle
-}
-
 func (b *batcher[Item, Result]) run() {
-	for {
-		batch := b.next()
-		if batch == nil {
-			return
-		}
+	for batch := b.next(); batch != nil; batch = b.next() {
 		items := make([]Item, len(batch))
 		for at, entry := range batch {
 			items[at] = entry.item
 		}
 		for at, outcome := range b.call(items) {
-			batch[at].done <- outcome
+			batch[at].done(outcome)
 		}
+		b.answer(len(batch))
+	}
+}
+
+func (b *batcher[Item, Result]) answer(count int) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.answered += uint64(count)
+	for len(b.flushes) > 0 && b.flushes[0].taken <= b.answered {
+		close(b.flushes[0].done)
+		b.flushes = b.flushes[1:]
 	}
 }
 
@@ -72,17 +92,14 @@ func (b *batcher[Item, Result]) next() []entry[Item, Result] {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if len(b.waiting) == 0 {
-		close(b.idle)
-		b.idle = nil
+		b.running = false
 		return nil
 	}
 	count, bytes := 0, 0
 	for count < len(b.waiting) && count < b.itemsMax {
-		if b.bytesMax > 0 {
-			bytes += b.size(b.waiting[count].item)
-			if count > 0 && bytes > b.bytesMax {
-				break
-			}
+		bytes += b.waiting[count].size
+		if count > 0 && b.bytesMax > 0 && bytes > b.bytesMax {
+			break
 		}
 		count++
 	}

@@ -29,7 +29,21 @@ var once = map[string]bool{
 // calls is the way of every call: a token, a deadline, other tries where they are safe, and errors of our own.
 //
 // A call that would do its work twice is repeated only if the server certainly did nothing.
-type calls struct{ authorization string }
+type calls struct {
+	authorization string
+	// ctx is the client's: its end is that of all calls.
+	ctx context.Context
+}
+
+// calling is the context of a call, which the end of the client cancels too.
+func (c calls) calling(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.ctx, func() { cancel(errClientClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
 
 func (c calls) sign(header http.Header) {
 	if c.authorization != "" {
@@ -48,6 +62,11 @@ func (c calls) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			ctx, cancel = context.WithTimeout(ctx, limit)
 			defer cancel()
 		}
+		if c.ctx.Err() != nil {
+			return nil, errClientClosed
+		}
+		ctx, done := c.calling(ctx)
+		defer done()
 		onlyOnce := once[path.Base(request.Spec().Procedure)]
 		if transact, ok := request.Any().(*bbqv1.TransactRequest); ok {
 			onlyOnce = transact.GetTransactionId() == ""
@@ -63,10 +82,13 @@ func (c calls) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			own, _ := errors.AsType[*Error](err)
 			again := own.Unprocessed() || (own.Code == connect.CodeUnavailable && !onlyOnce)
 			delay := pause.delay(err)
-			if end, _ := ctx.Deadline(); !again || try == tries || time.Now().Add(delay).After(end) {
+			if end, _ := ctx.Deadline(); !again || own.final || try == tries || time.Now().Add(delay).After(end) {
 				return nil, err
 			}
 			if sleep(ctx, delay) != nil {
+				if errors.Is(context.Cause(ctx), ErrClosed) {
+					return nil, errClientClosed
+				}
 				return nil, err
 			}
 		}
@@ -75,9 +97,10 @@ func (c calls) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 
 func (c calls) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		ctx, done := c.calling(ctx)
 		conn := next(ctx, spec)
 		c.sign(conn.RequestHeader())
-		return stream{conn, ctx}
+		return stream{conn, ctx, done}
 	}
 }
 
@@ -88,7 +111,13 @@ func (c calls) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 // stream gives errors of our own.
 type stream struct {
 	connect.StreamingClientConn
-	ctx context.Context
+	ctx  context.Context
+	done func()
+}
+
+func (s stream) CloseResponse() error {
+	defer s.done()
+	return s.StreamingClientConn.CloseResponse()
 }
 
 func (s stream) Receive(message any) error {
@@ -96,7 +125,11 @@ func (s stream) Receive(message any) error {
 	if errors.Is(err, io.EOF) {
 		return err
 	}
-	return typed(s.ctx, err)
+	if err != nil {
+		err = typed(s.ctx, err)
+		s.done()
+	}
+	return err
 }
 
 // backoff gives delays between tries: a random part of a bound that doubles from 100 ms to 5 s, and what the server asked for.

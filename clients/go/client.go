@@ -3,11 +3,14 @@
 package bbq
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"connectrpc.com/connect"
 
@@ -17,8 +20,15 @@ import (
 	"bbq.internal/client/gen/bbq/v1/bbqv1connect"
 )
 
-// receiptsMax is the most receipts of one call.
-const receiptsMax = 10_000
+const (
+	// receiptsMax is the most receipts of one call.
+	receiptsMax = 10_000
+	// How long Close waits for settlements, whose loss only brings their messages again.
+	closeSettlements = time.Second
+)
+
+// closePublishers is how long Close waits for what publishers took, whose loss loses messages. A variable for a test.
+var closePublishers = 10 * time.Second
 
 // Client is a client of one server, for use by any number of goroutines.
 //
@@ -33,8 +43,10 @@ type Client struct {
 
 	wire          *wire
 	ctx           context.Context
-	cancel        context.CancelFunc
+	cancel        context.CancelCauseFunc
 	subscriptions sync.Map
+	// publishers has weak pointers.
+	publishers sync.Map
 
 	mutex    sync.Mutex
 	settlers map[string]*batcher[settlement, struct{}]
@@ -55,7 +67,8 @@ type verdict struct {
 	reason     string
 }
 
-// Connect makes a client of the profile's server; without one, of that of [FindProfile].
+// Connect makes a client of the profile's server; without one, of that of [FindProfile]. It fails if there is no connection; later
+// it is made again whenever it is lost.
 func Connect(ctx context.Context, profile *Profile) (*Client, error) {
 	if profile == nil {
 		found, err := FindProfile()
@@ -72,10 +85,13 @@ func Connect(ctx context.Context, profile *Profile) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire.choose(ctx)
+	if _, err := wire.connect(ctx); err != nil {
+		_ = wire.close()
+		return nil, typed(ctx, err)
+	}
 	client := &Client{wire: wire, settlers: map[string]*batcher[settlement, struct{}]{}}
-	client.ctx, client.cancel = context.WithCancel(context.Background())
-	calls := calls{}
+	client.ctx, client.cancel = context.WithCancelCause(context.Background())
+	calls := calls{ctx: client.ctx}
 	if profile.Token != "" {
 		calls.authorization = "Bearer " + profile.Token
 	}
@@ -86,16 +102,73 @@ func Connect(ctx context.Context, profile *Profile) (*Client, error) {
 	return client, nil
 }
 
-// Close ends all subscriptions and the connection; the server gives back at once what they held.
+// Close waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then it ends all subscriptions,
+// calls and the connection. The server gives back at once what was held. Calls after it fail with an error that wraps [ErrClosed].
+//
+// The error is the first one of a message that was still on its way from a publisher.
 func (c *Client) Close() error {
-	c.subscriptions.Range(func(subscription, _ any) bool {
-		if subscription, ok := subscription.(*Subscription); ok {
-			subscription.Close()
+	subscriptions, publishers := c.stop()
+	within(closePublishers, func() {
+		for _, publisher := range publishers {
+			<-publisher.batcher.flushed()
 		}
-		return true
 	})
-	c.cancel()
-	return c.wire.close()
+	c.mutex.Lock()
+	settlers := slices.Collect(maps.Values(c.settlers))
+	c.mutex.Unlock()
+	within(closeSettlements, func() {
+		for _, settler := range settlers {
+			<-settler.flushed()
+		}
+	})
+	c.cancel(errClientClosed)
+	for _, subscription := range subscriptions {
+		subscription.end()
+	}
+	var failed error
+	for _, publisher := range publishers {
+		// What was still on its way fails now.
+		<-publisher.batcher.flushed()
+		failed = cmp.Or(failed, publisher.takeFailed())
+	}
+	return cmp.Or(failed, c.wire.close())
+}
+
+// stop has publishers take no more and subscriptions hand out no more, and returns them.
+func (c *Client) stop() ([]*Subscription, []*Publisher) {
+	var subscriptions []*Subscription
+	for each := range c.subscriptions.Range {
+		if subscription, ok := each.(*Subscription); ok {
+			subscription.stop()
+			subscriptions = append(subscriptions, subscription)
+		}
+	}
+	var publishers []*Publisher
+	for each := range c.publishers.Range {
+		reference, _ := each.(weak.Pointer[Publisher])
+		publisher := reference.Value()
+		if publisher == nil {
+			continue
+		}
+		publisher.stop()
+		// What failed before is for Flush.
+		_ = publisher.takeFailed()
+		publishers = append(publishers, publisher)
+	}
+	return subscriptions, publishers
+}
+
+// within waits until it is done, but no longer.
+func within(bound time.Duration, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(bound):
+	}
 }
 
 // Publish publishes one message and returns its number in the queue once it is confirmed. Not safe to repeat, unless it has a
@@ -110,6 +183,10 @@ func (c *Client) Publish(ctx context.Context, queue string, message Message) (ui
 
 // PublishAll publishes messages, all or none, in order.
 func (c *Client) PublishAll(ctx context.Context, queue string, messages []Message) ([]Published, error) {
+	return c.publishToQueue(ctx, queue, wires(messages))
+}
+
+func (c *Client) publishToQueue(ctx context.Context, queue string, messages []*bbqv1.Message) ([]Published, error) {
 	results, err := c.publish(ctx, &bbqv1.PublishRequest{Target: &bbqv1.PublishRequest_Queue{Queue: queue}}, messages)
 	if err != nil {
 		return nil, err
@@ -124,7 +201,7 @@ func (c *Client) PublishAll(ctx context.Context, queue string, messages []Messag
 // PublishToTopic publishes messages to a topic, all or none: for each the queues that took it, with its number in each.
 func (c *Client) PublishToTopic(ctx context.Context, topic, routingKey string, messages []Message) ([][]*bbqv1.RoutedMessage, error) {
 	request := &bbqv1.PublishRequest{Target: &bbqv1.PublishRequest_Topic{Topic: topic}, RoutingKey: routingKey}
-	results, err := c.publish(ctx, request, messages)
+	results, err := c.publish(ctx, request, wires(messages))
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +212,11 @@ func (c *Client) PublishToTopic(ctx context.Context, topic, routingKey string, m
 	return routed, nil
 }
 
-func (c *Client) publish(ctx context.Context, request *bbqv1.PublishRequest, messages []Message) ([]*bbqv1.PublishResult, error) {
+func (c *Client) publish(ctx context.Context, request *bbqv1.PublishRequest, messages []*bbqv1.Message) ([]*bbqv1.PublishResult, error) {
 	if len(messages) == 0 {
 		return nil, nil
 	}
-	for _, message := range messages {
-		request.Messages = append(request.Messages, message.wire())
-	}
+	request.Messages = messages
 	response, err := c.Queues.Publish(ctx, connect.NewRequest(request))
 	if err != nil {
 		return nil, err
@@ -219,33 +294,16 @@ func inParts(receipts []string, call func([]string) ([]*bbqv1.ReceiptFailure, er
 	return failures(failed), nil
 }
 
-// settle waits for one settlement; those of a moment share a call, which is made whether or not anyone waits.
-func (c *Client) settle(ctx context.Context, queue string, settlement settlement) error {
-	select {
-	case outcome := <-c.settler(queue).put(settlement):
-		return outcome.err
-	case <-ctx.Done():
-		return typed(ctx, ctx.Err())
-	}
-}
-
-// settled waits until the settlements of a queue that are on their way are answered.
-func (c *Client) settled(queue string) { <-c.settler(queue).drained() }
-
 func (c *Client) settler(queue string) *batcher[settlement, struct{}] {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	settler, ok := c.settlers[queue]
 	if !ok {
 		settle := func(batch []settlement) []outcome[struct{}] { return c.settleAll(queue, batch) }
-		settler = newSettler(settle)
+		settler = &batcher[settlement, struct{}]{call: settle, itemsMax: receiptsMax}
 		c.settlers[queue] = settler
 	}
 	return settler
-}
-
-func newSettler(call func([]settlement) []outcome[struct{}]) *batcher[settlement, struct{}] {
-	return &batcher[settlement, struct{}]{call: call, itemsMax: receiptsMax}
 }
 
 func (c *Client) settleAll(queue string, batch []settlement) []outcome[struct{}] {

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/quic-go/quic-go/http3"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
 
 	bbqv1 "bbq.internal/client/gen/bbq/v1"
 )
@@ -26,7 +27,22 @@ type Error struct {
 	RetryAfter time.Duration
 
 	unprocessed bool
-	cause       error
+	// unreached says that there was no connection; final that another try would come to the same.
+	unreached, final bool
+	cause            error
+}
+
+// ErrClosed is what errors of a subscription, a publisher or a client wrap that was closed.
+var ErrClosed = errors.New("closed")
+
+var (
+	errSubscriptionClosed = fmt.Errorf("the subscription is %w", ErrClosed)
+	errPublisherClosed    = closedError("the publisher is closed")
+	errClientClosed       = closedError("the client is closed")
+)
+
+func closedError(message string) *Error {
+	return &Error{Code: connect.CodeCanceled, Message: message, unprocessed: true, final: true, cause: ErrClosed}
 }
 
 // Error is the message.
@@ -74,6 +90,14 @@ func typed(ctx context.Context, err error) error {
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
+	if errors.Is(context.Cause(ctx), ErrClosed) {
+		return &Error{
+			Code:    connect.CodeCanceled,
+			Message: "the client was closed; whether the call had an effect is not known",
+			final:   true,
+			cause:   ErrClosed,
+		}
+	}
 	own := &Error{Code: connect.CodeOf(err), Message: err.Error(), cause: err}
 	wire, ok := errors.AsType[*connect.Error](err)
 	if ok {
@@ -86,7 +110,13 @@ func typed(ctx context.Context, err error) error {
 	_, unsent := errors.AsType[unreached](err)
 	reset, wasReset := errors.AsType[*http3.Error](err)
 	own.unprocessed = unsent || (wasReset && reset.ErrorCode == http3.ErrCodeRequestRejected)
+	own.unreached, own.final = unsent, isCertificate(err)
 	switch {
+	case own.Code == connect.CodeInternal && errors.Is(err, proto.Error):
+		// It is the request that could not be encoded: for an answer connect has another code.
+		own.Code, own.unprocessed, own.final = connect.CodeInvalidArgument, true, true
+	case own.Code == connect.CodeInvalidArgument && errors.Is(err, proto.Error):
+		own.Code = connect.CodeInternal
 	case errors.Is(ctx.Err(), context.Canceled):
 		own.Code, own.cause = connect.CodeCanceled, context.Canceled
 	case ctx.Err() != nil, own.Code == connect.CodeDeadlineExceeded && !unsent:

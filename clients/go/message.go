@@ -2,6 +2,8 @@ package bbq
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -52,12 +54,32 @@ type Delivery struct {
 
 	client *Client
 	leases *leases
+
+	mutex   sync.Mutex
+	settled *settled
 }
 
-// Ack settles the message for good. Safe to repeat. The error is a *ReceiptError if somebody else holds the message by now.
+// settled is the settlement of a delivery: its error is there when done is closed.
+type settled struct {
+	verdict verdict
+	done    chan struct{}
+	err     error
+}
+
+// Ack settles the message for good. The error is a *ReceiptError if somebody else holds the message by now.
+//
+// The first settlement of a delivery counts: any further one, of either kind, has the outcome of the first. The same one may be tried
+// again if no answer came.
 func (d *Delivery) Ack(ctx context.Context) error { return d.settle(ctx, verdict{ack: true}) }
 
-// Nack gives the message back for another attempt after the queue's backoff.
+// Settled says whether the message was acked or nacked here.
+func (d *Delivery) Settled() bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.settled != nil
+}
+
+// Nack gives the message back for another attempt after the queue's backoff. See Ack.
 func (d *Delivery) Nack(ctx context.Context) error { return d.NackWith(ctx, Nack{}) }
 
 // NackWith gives the message back in a way of its own.
@@ -85,8 +107,42 @@ func (d *Delivery) settle(ctx context.Context, verdict verdict) error {
 	if d.Receipt == "" {
 		return nil
 	}
-	defer d.leases.release(d.Receipt)
-	return d.client.settle(ctx, d.Queue, settlement{d.Receipt, verdict})
+	settled := d.settlement(verdict)
+	select {
+	case <-settled.done:
+		return settled.err
+	case <-ctx.Done():
+		return typed(ctx, ctx.Err())
+	}
+}
+
+// settlement is the first one, or this one if it is the first.
+func (d *Delivery) settlement(verdict verdict) *settled {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if d.settled != nil && (d.settled.verdict != verdict || !d.settled.unanswered()) {
+		return d.settled
+	}
+	current := &settled{verdict: verdict, done: make(chan struct{})}
+	d.settled = current
+	d.client.settler(d.Queue).put(settlement{d.Receipt, verdict}, func(outcome outcome[struct{}]) {
+		// The lease is kept until the settlement is answered.
+		d.leases.release(d.Receipt)
+		current.err = outcome.err
+		close(current.done)
+	})
+	return current
+}
+
+// unanswered says whether it failed, and not because the server said so of its receipt.
+func (s *settled) unanswered() bool {
+	select {
+	case <-s.done:
+		_, own := errors.AsType[*Error](s.err)
+		return own
+	default:
+		return false
+	}
 }
 
 func (m Message) wire() *bbqv1.Message {
@@ -99,6 +155,14 @@ func (m Message) wire() *bbqv1.Message {
 		TimeToLive:      duration(m.TimeToLive),
 		DeduplicationId: m.DeduplicationID,
 	}
+}
+
+func wires(messages []Message) []*bbqv1.Message {
+	wires := make([]*bbqv1.Message, len(messages))
+	for at, message := range messages {
+		wires[at] = message.wire()
+	}
+	return wires
 }
 
 // duration is one for the wire, none if it is 0.

@@ -72,6 +72,9 @@ func (p *Profile) address() (string, error) {
 	if err != nil || parsed.Hostname() == "" || (parsed.Scheme != "https" && parsed.Scheme != "http") {
 		return "", fmt.Errorf("url is %q; this client needs https://host:port or http://127.0.0.1:port", p.URL)
 	}
+	if parsed.Scheme == "http" && !isLoopback(parsed.Hostname()) {
+		return "", fmt.Errorf("%s would send everything in the clear: use https, http is for loopback", p.URL)
+	}
 	switch p.Transport {
 	case "", "auto", "http2":
 	case "http3":
@@ -86,6 +89,10 @@ func (p *Profile) address() (string, error) {
 		port = defaultPort
 	}
 	return parsed.Scheme + "://" + net.JoinHostPort(parsed.Hostname(), port), nil
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 func (p *Profile) tls() (*tls.Config, error) {

@@ -2,16 +2,22 @@ package bbq
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
+	"weak"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	bbqv1 "bbq.internal/client/gen/bbq/v1"
 )
 
 // PublisherOptions say what a publisher may do at once; zeros mean the defaults.
 type PublisherOptions struct {
 	// CallMessagesMax is the most messages of one call: 1,000 by default.
 	CallMessagesMax int
-	// CallBytesMax is the most bytes of one call, 1 MiB by default; a larger message goes alone.
+	// CallBytesMax is the most bytes of one call's encoded messages, 1 MiB by default; a larger message goes alone.
 	CallBytesMax int
 	// UnconfirmedMax is how many messages may be unconfirmed before Publish waits: 10,000 by default.
 	UnconfirmedMax int
@@ -22,18 +28,25 @@ type PublisherOptions struct {
 type Publisher struct {
 	client  *Client
 	queue   string
-	batcher *batcher[Message, Published]
+	batcher *batcher[*bbqv1.Message, Published]
 	window  chan struct{}
+	closing chan struct{}
 
 	mutex  sync.Mutex
+	closed bool
 	failed error
 }
 
 // Confirmation is what becomes of one message. The message is published whether or not anyone waits for it.
 type Confirmation struct {
-	done    <-chan outcome[Published]
+	// done is closed after outcome was set.
+	done    chan struct{}
 	outcome outcome[Published]
-	once    sync.Once
+}
+
+// aboutOne are reasons of refusals that may be about one message of many; what is an invalid argument may be too.
+var aboutOne = map[string]bool{
+	"PRIORITY_IN_FIFO": true, "NOT_BY_KEY": true, "DEDUPLICATION_OFF": true, "LIMIT_EXCEEDED": true, "REQUEST_TOO_LARGE": true,
 }
 
 // Publisher makes a publisher; nil options mean the defaults.
@@ -50,13 +63,20 @@ func (c *Client) Publisher(queue string, options *PublisherOptions) *Publisher {
 			}
 		}
 	}
-	publisher := &Publisher{client: c, queue: queue, window: make(chan struct{}, chosen.UnconfirmedMax)}
-	publisher.batcher = &batcher[Message, Published]{
+	publisher := &Publisher{
+		client: c, queue: queue, window: make(chan struct{}, chosen.UnconfirmedMax), closing: make(chan struct{}),
+	}
+	publisher.batcher = &batcher[*bbqv1.Message, Published]{
 		call:     publisher.call,
 		itemsMax: chosen.CallMessagesMax,
 		bytesMax: chosen.CallBytesMax,
-		size:     func(message Message) int { return len(message.Body) + 64 },
+		// A field of the request: a tag and a length of up to 4 bytes go with it.
+		size: func(message *bbqv1.Message) int { return proto.Size(message) + 5 },
 	}
+	// One that nobody has any more, and that is through, need not be closed.
+	reference := weak.Make(publisher)
+	c.publishers.Store(reference, nil)
+	runtime.AddCleanup(publisher, func(reference weak.Pointer[Publisher]) { c.publishers.Delete(reference) }, reference)
 	return publisher
 }
 
@@ -64,19 +84,33 @@ func (c *Client) Publisher(queue string, options *PublisherOptions) *Publisher {
 func (p *Publisher) Publish(ctx context.Context, message Message) (*Confirmation, error) {
 	select {
 	case p.window <- struct{}{}:
-		return &Confirmation{done: p.batcher.put(message)}, nil
+	case <-p.closing:
+		return nil, errPublisherClosed
 	case <-ctx.Done():
 		return nil, typed(ctx, ctx.Err())
 	}
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.closed {
+		<-p.window
+		return nil, errPublisherClosed
+	}
+	confirmation := &Confirmation{done: make(chan struct{})}
+	p.batcher.put(message.wire(), func(outcome outcome[Published]) {
+		confirmation.outcome = outcome
+		close(confirmation.done)
+		<-p.window
+		if outcome.err != nil {
+			p.fail(outcome.err)
+		}
+	})
+	return confirmation, nil
 }
 
 // Wait returns once the message is confirmed, or could not be.
 func (c *Confirmation) Wait(ctx context.Context) (Published, error) {
 	select {
-	case outcome, ok := <-c.done:
-		if ok {
-			c.once.Do(func() { c.outcome = outcome })
-		}
+	case <-c.done:
 		return c.outcome.result, c.outcome.err
 	case <-ctx.Done():
 		return Published{}, typed(ctx, ctx.Err())
@@ -86,10 +120,37 @@ func (c *Confirmation) Wait(ctx context.Context) (Published, error) {
 // Flush waits until all that was taken is answered, and returns the first error since the last flush.
 func (p *Publisher) Flush(ctx context.Context) error {
 	select {
-	case <-p.batcher.drained():
+	case <-p.batcher.flushed():
+		return p.takeFailed()
 	case <-ctx.Done():
 		return typed(ctx, ctx.Err())
 	}
+}
+
+// Close takes no more, and flushes. A client that is closed closes its publishers.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.stop()
+	return p.Flush(ctx)
+}
+
+func (p *Publisher) stop() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if !p.closed {
+		p.closed = true
+		close(p.closing)
+	}
+}
+
+func (p *Publisher) fail(err error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.failed == nil {
+		p.failed = err
+	}
+}
+
+func (p *Publisher) takeFailed() error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	failed := p.failed
@@ -97,23 +158,8 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return failed
 }
 
-func (p *Publisher) call(messages []Message) []outcome[Published] {
-	outcomes := p.split(messages)
-	for _, outcome := range outcomes {
-		<-p.window
-		if outcome.err != nil {
-			p.mutex.Lock()
-			if p.failed == nil {
-				p.failed = outcome.err
-			}
-			p.mutex.Unlock()
-		}
-	}
-	return outcomes
-}
-
-func (p *Publisher) split(messages []Message) []outcome[Published] {
-	published, err := p.client.PublishAll(p.client.ctx, p.queue, messages)
+func (p *Publisher) call(messages []*bbqv1.Message) []outcome[Published] {
+	published, err := p.client.publishToQueue(p.client.ctx, p.queue, messages)
 	outcomes := make([]outcome[Published], len(messages))
 	if err == nil {
 		for at := range outcomes {
@@ -121,13 +167,18 @@ func (p *Publisher) split(messages []Message) []outcome[Published] {
 		}
 		return outcomes
 	}
-	if CodeOf(err) == connect.CodeInvalidArgument && len(messages) > 1 {
+	if len(messages) > 1 && isAboutOne(err) {
 		// All or none: nothing of it was stored, so the halves may be sent, the first one first.
 		half := len(messages) / 2
-		return append(p.split(messages[:half]), p.split(messages[half:])...)
+		return append(p.call(messages[:half]), p.call(messages[half:])...)
 	}
 	for at := range outcomes {
 		outcomes[at].err = err
 	}
 	return outcomes
+}
+
+func isAboutOne(err error) bool {
+	own, ok := errors.AsType[*Error](err)
+	return ok && (own.Code == connect.CodeInvalidArgument || aboutOne[own.Reason])
 }

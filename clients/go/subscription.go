@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +17,11 @@ import (
 // A stream that lasted so long was a success: the next one is opened without a long wait.
 const steady = 10 * time.Second
 
-// ErrClosed is returned by a subscription that was closed.
-var ErrClosed = errors.New("the subscription is closed")
+// What the server takes for a MaxInFlight of 0.
+const inFlightDefault = 100
+
+// How much of what a handler fails with is told to the server, which takes 1 KiB.
+const reasonBytesMax = 1000
 
 // SubscribeOptions say how to subscribe; zeros mean the server's defaults.
 type SubscribeOptions struct {
@@ -30,23 +35,35 @@ type SubscribeOptions struct {
 	ConsumerName string
 	// NoExtend switches off that leases are extended at half their time until their delivery is settled.
 	NoExtend bool
+	// OnError gets what handlers of Handle fail with, and what their settlements fail with, after which the message may come again.
+	// Without it they are warnings of log/slog.
+	OnError func(*Delivery, error)
 }
 
 // Subscription gives deliveries until it is closed, its context ends or an error ends it.
 //
-// It opens its stream again, with backoff and jitter, when the connection is lost or the server is unavailable. Closing it
-// cancels the stream, and the server gives back at once what is still held.
+// It opens its stream again, with backoff and jitter, when the connection is lost or the server is unavailable; that there is no
+// connection at the start is an error that ends it. No more than MaxInFlight deliveries wait in it, besides those of one response:
+// credit bounds what is leased, and what is gone once it was sent waits where it comes from. Closing it // the stream, and the server gives back at once what is still held.
 type Subscription struct {
 	client  *Client
 	request *bbqv1.SubscribeRequest
 	leases  *leases
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
+	onError func(*Delivery, error)
+	// readyMax is how many may wait before the stream is read no further.
+	readyMax int
 
 	mutex sync.Mutex
 	ready []*Delivery
 	// news has room for one: something came, or the end.
 	news chan struct{}
+	// room has room for one: something may have been taken.
+	room chan struct{}
+	// closing is closed when nothing is handed out any more.
+	closing chan struct{}
+	closed  bool
 	// ended is closed after err was set.
 	ended chan struct{}
 	err   error
@@ -68,21 +85,33 @@ func (c *Client) Subscribe(ctx context.Context, queue string, options *Subscribe
 			LeaseDuration:    duration(options.Lease),
 			ConsumerName:     options.ConsumerName,
 		},
-		cancel: cancel,
-		news:   make(chan struct{}, 1),
-		ended:  make(chan struct{}),
+		cancel:   cancel,
+		onError:  options.OnError,
+		readyMax: inFlightDefault,
+		news:     make(chan struct{}, 1),
+		room:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	if options.MaxInFlight > 0 {
+		subscription.readyMax = int(options.MaxInFlight)
+	}
+	if subscription.onError == nil {
+		subscription.onError = logError
+	}
+	c.subscriptions.Store(subscription, nil)
+	// All tasks see it, so it is there before them.
+	if !options.NoExtend {
+		subscription.leases = newLeases(c, queue, options.Lease)
+		subscription.tasks.Go(func() { subscription.leases.keep(ctx) })
 	}
 	// A client that is closed ends it too.
 	stop := context.AfterFunc(c.ctx, cancel)
 	subscription.tasks.Go(func() {
 		defer stop()
+		defer c.subscriptions.Delete(subscription)
 		subscription.read(ctx)
 	})
-	if !options.NoExtend {
-		subscription.leases = newLeases(c, queue, options.Lease)
-		subscription.tasks.Go(func() { subscription.leases.keep(ctx) })
-	}
-	c.subscriptions.Store(subscription, nil)
 	return subscription
 }
 
@@ -94,6 +123,8 @@ func (s *Subscription) Next(ctx context.Context) (*Delivery, error) {
 		}
 		select {
 		case <-s.news:
+		case <-s.closing:
+			return nil, errSubscriptionClosed
 		case <-s.ended:
 			return nil, s.err
 		case <-ctx.Done():
@@ -115,7 +146,7 @@ func (s *Subscription) All() iter.Seq2[*Delivery, error] {
 }
 
 // Handle calls handler for each delivery, so many at once. A delivery whose handler returns nil is acked, and nacked
-// otherwise; a handler may also settle it by itself. Goes on until the subscription ends; being closed is no error.
+// otherwise, unless the handler has settled it by itself. Goes on until the subscription ends; being closed is no error.
 func (s *Subscription) Handle(ctx context.Context, concurrency int, handler func(context.Context, *Delivery) error) error {
 	var workers sync.WaitGroup
 	var mutex sync.Mutex
@@ -132,13 +163,7 @@ func (s *Subscription) Handle(ctx context.Context, concurrency int, handler func
 					}
 					return
 				}
-				// A settlement that fails leaves the message to come again.
-				if failed := handler(ctx, delivery); failed != nil {
-					reason := failed.Error()
-					_ = delivery.NackWith(ctx, Nack{Reason: reason[:min(len(reason), 1000)]})
-				} else {
-					_ = delivery.Ack(ctx)
-				}
+				s.settle(context.WithoutCancel(ctx), delivery, handler(ctx, delivery))
 			}
 		})
 	}
@@ -146,12 +171,53 @@ func (s *Subscription) Handle(ctx context.Context, concurrency int, handler func
 	return first
 }
 
-// Close waits until the settlements on their way are answered, then ends the subscription.
+// settle acks or nacks what a handler is through with. If the handler has settled it, this is how that went.
+func (s *Subscription) settle(ctx context.Context, delivery *Delivery, failed error) {
+	var err error
+	if failed != nil {
+		s.onError(delivery, failed)
+		err = delivery.NackWith(ctx, Nack{Reason: reason(failed)})
+	} else {
+		err = delivery.Ack(ctx)
+	}
+	if err != nil {
+		s.onError(delivery, err)
+	}
+}
+
+func reason(failed error) string {
+	text := strings.ToValidUTF8(failed.Error(), "\uFFFD")
+	if len(text) <= reasonBytesMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:reasonBytesMax], "")
+}
+
+func logError(delivery *Delivery, err error) {
+	slog.Warn("bbq: the message may come again", "queue", delivery.Queue, "sequence", delivery.Sequence, "error", err)
+}
+
+// Close hands out no more, waits until the settlements on their way are answered, then ends the subscription.
 func (s *Subscription) Close() {
-	s.client.settled(s.request.GetQueue())
+	s.stop()
+	<-s.client.settler(s.request.GetQueue()).flushed()
+	s.end()
+}
+
+// stop hands out no more.
+func (s *Subscription) stop() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.ready = nil
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+}
+
+func (s *Subscription) end() {
 	s.cancel()
 	s.tasks.Wait()
-	s.client.subscriptions.Delete(s)
 }
 
 func (s *Subscription) pop() *Delivery {
@@ -165,6 +231,12 @@ func (s *Subscription) pop() *Delivery {
 	if len(s.ready) > 0 {
 		s.ring()
 	}
+	if len(s.ready) <= s.readyMax {
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+	}
 	return delivery
 }
 
@@ -177,14 +249,14 @@ func (s *Subscription) ring() {
 
 func (s *Subscription) read(ctx context.Context) {
 	pause := newBackoff()
-	for {
+	for first := true; ; first = false {
 		opened := time.Now()
 		err := s.readOne(ctx)
 		s.forget()
 		if ctx.Err() != nil {
-			err = ErrClosed
+			err = errSubscriptionClosed
 		}
-		if !reopens(err) {
+		if !reopens(err, first) {
 			s.err = err
 			close(s.ended)
 			return
@@ -208,15 +280,29 @@ func (s *Subscription) readOne(ctx context.Context) error {
 		for _, wire := range stream.Msg().GetDeliveries() {
 			delivery := s.client.delivery(s.request.GetQueue(), wire, s.leases)
 			s.leases.hold(delivery.Receipt, delivery.LeaseExpiresAt)
-			s.ready = append(s.ready, delivery)
+			if !s.closed {
+				s.ready = append(s.ready, delivery)
+			}
 		}
 		s.ring()
 		s.mutex.Unlock()
+		for s.waiting() > s.readyMax && ctx.Err() == nil {
+			select {
+			case <-s.room:
+			case <-ctx.Done():
+			}
+		}
 	}
 	if err := stream.Err(); err != nil {
 		return typed(ctx, err)
 	}
 	return &Error{Code: connect.CodeUnavailable, Message: "the server ended the subscription"}
+}
+
+func (s *Subscription) waiting() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return len(s.ready)
 }
 
 // forget drops what was delivered on a stream that has ended: the server has given it back, unless it was settled as it was sent.
@@ -234,9 +320,9 @@ func (s *Subscription) forget() {
 }
 
 // reopens says whether opening the stream again may help.
-func reopens(err error) bool {
+func reopens(err error, first bool) bool {
 	own, ok := errors.AsType[*Error](err)
-	if !ok {
+	if !ok || own.final || (first && own.unreached) {
 		return false
 	}
 	switch own.Code {
