@@ -8,78 +8,21 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::ops::AsyncFn;
+#[path = "load/mod.rs"]
+mod load;
 
-use bbq_client::{Client, Message, Subscription, proto};
-use futures_util::stream::{self, StreamExt as _};
+use bbq_client::Subscription;
 use tokio::time::Instant;
 
+use load::{body, clients, create, each, name, rate, rss_mib};
 use support::{Server, within};
 
-/// Calls under way at once.
-const CALLS: usize = 64;
 /// Subscriptions share connections by the hundred.
 const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;
-const CONNECTIONS: usize = 8;
-const BODY: usize = 256;
-/// How many messages a rate is measured over, and how many of them go with one call.
-const MESSAGES: usize = 200_000;
-const BATCH: usize = 10;
-
-/// Does `act` for each number, some at a time, spread over a few connections.
-async fn each(clients: &[Client], count: usize, act: impl AsyncFn(Client, usize)) {
-    let act = &act;
-    let work = (0..count).map(|number| {
-        let client = clients[number % clients.len()].clone();
-        async move { act(client, number).await }
-    });
-    stream::iter(work).buffer_unordered(CALLS).for_each(async |()| {}).await;
-}
-
-fn body() -> Message {
-    Message::new(vec![b'x'; BODY])
-}
-
-fn name(number: usize) -> String {
-    format!("queue-{number}")
-}
-
-async fn clients(server: &Server, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(server.client().await);
-    }
-    clients
-}
-
-async fn create(clients: &[Client], count: usize) {
-    each(clients, count, async |client, number| {
-        client.create_queue(&name(number), proto::QueueSettings::default()).await.unwrap();
-    })
-    .await;
-}
-
-/// Messages a second, written in turn to `queues` queues, each of which exists.
-async fn rate(clients: &[Client], queues: usize) -> f64 {
-    let begun = Instant::now();
-    each(clients, MESSAGES / BATCH, async |client, number| {
-        let messages = (0..BATCH).map(|_| body()).collect();
-        client.publish_all(&name(number % queues), messages).await.unwrap();
-    })
-    .await;
-    f64::from(u32::try_from(MESSAGES).unwrap()) / begun.elapsed().as_secs_f64()
-}
-
-fn rss_mib(server: &Server) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", server.process.pid().as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
-}
 
 async fn many_queues(count: usize, alone: f64) {
     let server = Server::start().await;
-    let clients = clients(&server, CONNECTIONS).await;
+    let clients = clients(&server).await;
     let begun = Instant::now();
     create(&clients, count).await;
     let created = begun.elapsed();
@@ -109,7 +52,7 @@ async fn many_queues(count: usize, alone: f64) {
 
 async fn many_subscriptions(count: usize, alone: f64) {
     let server = Server::start().await;
-    let clients = clients(&server, CONNECTIONS).await;
+    let clients = clients(&server).await;
     create(&clients, 100).await;
     let mut subscriptions: Vec<Subscription> = Vec::new();
     let mut connection = server.client().await;
@@ -139,7 +82,7 @@ async fn in_turn(counts: &[usize]) -> f64 {
     let mut first = None;
     for &count in counts {
         let server = Server::start().await;
-        let clients = clients(&server, CONNECTIONS).await;
+        let clients = clients(&server).await;
         create(&clients, count).await;
         let rate = rate(&clients, count).await;
         let alone = *first.get_or_insert(rate);
