@@ -18,13 +18,18 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use load::{body, clients, create, each, of_process, rate, rss_kib, rss_mib};
-use support::{Server, within};
+use support::{Server, eventually, within};
 
 /// Messages to a call.
 const BATCH: usize = 100;
 const QUEUE: &str = "held";
+const LONG: Duration = Duration::from_secs(3600);
 /// Watchers share connections by the hundred.
 const WATCHERS_PER_CONNECTION: usize = 100;
+/// Keys of which many are parked.
+const KEYS: usize = 100_000;
+/// How many messages a Receive takes.
+const RECEIVED: usize = 1000;
 /// How long watchers are watched.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -33,35 +38,56 @@ struct Kind {
     name: &'static str,
     settings: proto::QueueSettings,
     message: fn(usize) -> Message,
+    /// How many are leased first, so that all others wait behind them; if that is none, none are parked.
+    leased: usize,
 }
 
 fn kinds() -> Vec<Kind> {
-    let by_key = || proto::QueueSettings { ordering: proto::Ordering::ByKey.into(), ..Default::default() };
-    let window = prost_types::Duration { seconds: 3600, nanos: 0 };
+    let plain = proto::QueueSettings::default;
+    let by_key = || proto::QueueSettings { ordering: proto::Ordering::ByKey.into(), ..plain() };
+    let window = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
+    let kind = |name, settings, message, leased| Kind { name, settings, message, leased };
     vec![
-        Kind { name: "plain", settings: proto::QueueSettings::default(), message: |_| body() },
-        Kind {
-            name: "delayed by an hour",
-            settings: proto::QueueSettings::default(),
-            message: |_| body().delay(Duration::from_secs(3600)),
-        },
-        Kind { name: "parked behind one key", settings: by_key(), message: |_| body().ordering_key("one") },
-        Kind {
-            name: "parked behind keys of ten each",
-            settings: by_key(),
-            message: |number| body().ordering_key(format!("key-{}", number / 10)),
-        },
-        Kind {
-            name: "each of a key of its own",
-            settings: by_key(),
-            message: |number| body().ordering_key(format!("key-{number}")),
-        },
-        Kind {
-            name: "with deduplication ids of 36 bytes",
-            settings: proto::QueueSettings { deduplication_window: Some(window), ..Default::default() },
-            message: |number| body().deduplication_id(format!("{number:036}")),
-        },
+        kind("plain", plain(), |_| body(), 0),
+        kind("delayed by an hour", plain(), |_| body().delay(LONG), 0),
+        kind("parked behind one key", by_key(), |_| body().ordering_key("one"), 1),
+        kind(
+            "parked behind 100,000 keys",
+            by_key(),
+            |number| body().ordering_key(format!("key-{}", number % KEYS)),
+            KEYS,
+        ),
+        kind(
+            "each of a key of its own, none parked",
+            by_key(),
+            |number| body().ordering_key(format!("key-{number}")),
+            0,
+        ),
+        kind(
+            "with deduplication ids of 36 bytes",
+            proto::QueueSettings { deduplication_window: window, ..plain() },
+            |number| body().deduplication_id(format!("{number:036}")),
+            0,
+        ),
     ]
+}
+
+/// Leases the first of all keys, and lets a consumer look for more until all that is behind them is parked.
+async fn park(client: &Client, leased: usize) {
+    let mut missing = leased;
+    while missing > 0 {
+        missing -= receive(client, missing.min(RECEIVED), Duration::ZERO).await;
+    }
+    eventually("everything is parked", async || {
+        receive(client, 1, Duration::from_millis(100)).await;
+        (client.get_queue(QUEUE).await.unwrap().stats.unwrap().ready == 0).then_some(())
+    })
+    .await;
+}
+
+async fn receive(client: &Client, most: usize, wait: Duration) -> usize {
+    let most = u32::try_from(most).unwrap();
+    client.receive(QUEUE, most, wait, Some(LONG)).await.unwrap().len()
 }
 
 /// Bytes for each of `count`, beyond what was there.
@@ -81,6 +107,9 @@ async fn held(kind: &Kind, count: usize) {
     })
     .await;
     let took = begun.elapsed().as_secs_f64();
+    if kind.leased > 0 {
+        park(&clients[0], kind.leased).await;
+    }
     let stats = clients[0].get_queue(QUEUE).await.unwrap().stats.unwrap();
     println!("{count} {}: {:.0} msg/s", kind.name, count as f64 / took);
     println!("  ready {}, delayed {}, parked {}", stats.ready, stats.delayed, stats.parked);

@@ -111,6 +111,7 @@ impl Broker {
             Notice::FrontRead(loaded) => self.on_front_read(batch, &loaded)?,
             Notice::DeadRead(loaded) => self.on_dead_read(batch, loaded)?,
             Notice::Sized(sized) => self.on_sized(batch, sized)?,
+            Notice::Trimmed(queue) => self.try_waiting(batch, queue),
             Notice::Drain(done) => {
                 self.draining = true;
                 self.board.end();

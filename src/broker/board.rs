@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::consumers::Consumers;
 use super::error::BrokerError;
 use crate::engine::{Depth, Engine, Queue};
-use crate::store::Store;
-use crate::types::{Lane, LaneId, QueueId, QueueName, Timestamp};
+use crate::store::{Lookup, Store};
+use crate::types::{Lane, LaneId, QueueId, QueueName, Sequence, Timestamp};
 
 /// The least time between the beginnings of two passes: the shortest interval of a watcher.
 const SPACING: StdDuration = StdDuration::from_millis(100);
@@ -50,7 +50,8 @@ pub struct Row {
     pub depth: Depth,
     /// Subscribe streams and waiting Receive calls.
     pub consumers: u64,
-    /// When the oldest message that was never delivered was published, if that message is in memory.
+    /// When the oldest message that was never delivered and does not wait for a delay was published, if that message is in
+    /// memory.
     pub oldest: Option<Timestamp>,
     /// What it has done.
     pub tally: Tally,
@@ -221,9 +222,15 @@ fn row(queue: &Queue, store: &Store, consumers: &Consumers, tallies: &Tallies) -
     }
 }
 
-/// When the oldest message that is untouched was published, if it is in memory.
+/// When the oldest message that was never leased and does not wait for a delay was published, if it is in memory.
 fn oldest(queue: &Queue, store: &Store) -> Option<Timestamp> {
     let mut oldest = None;
+    if let Some((parked, ..)) = queue.parked_from(Sequence(0)).next() {
+        match store.lookup(LaneId::from(queue.record().id), parked) {
+            Lookup::Hot(message) => oldest = Some((parked, message.published_at)),
+            Lookup::Cold | Lookup::Gone => return None,
+        }
+    }
     for (priority, lane) in queue.record().lanes.waiting() {
         let id = LaneId::new(queue.record().id, Lane::of(priority));
         if lane.frontier < store.cold_until(id) {

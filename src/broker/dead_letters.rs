@@ -4,6 +4,7 @@
 //! One read at a time for all queues. A dead-letter queue that is not there is waited for; nothing is lost.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use super::attributes;
 use super::batch::Batch;
@@ -33,6 +34,8 @@ pub(super) struct DeadLetters {
     reading: bool,
     /// Queues whose dead-letter queue is known to be missing.
     waiting: BTreeSet<QueueId>,
+    /// The queue that had the last turn.
+    last: QueueId,
 }
 
 impl DeadLetters {
@@ -51,7 +54,11 @@ impl Broker {
 
     /// Moves what can be moved now.
     pub(super) fn move_dead_letters(&mut self, batch: &mut Batch) {
-        for id in std::mem::take(&mut self.dead_letters.queues) {
+        let queues = std::mem::take(&mut self.dead_letters.queues);
+        let last = self.dead_letters.last;
+        // Those behind the one that had the last turn come first, or the others of many dead would wait for ever.
+        let behind = queues.range((Bound::Excluded(last), Bound::Unbounded));
+        for &id in behind.chain(queues.range(..=last)) {
             if self.move_dead_letters_of(batch, id) {
                 self.dead_letters.note(id);
             }
@@ -91,6 +98,9 @@ impl Broker {
                 Lookup::Gone => unreachable!("a dead message is in the store"),
             }
         }
+        if bytes >= self.settings.entry_bytes {
+            self.dead_letters.last = id;
+        }
         if !letters.is_empty() {
             self.post(batch, id, letters);
         }
@@ -98,6 +108,7 @@ impl Broker {
             && !self.dead_letters.reading
             && matches!(self.store.pressure(), Pressure::None)
         {
+            self.dead_letters.last = id;
             self.read_dead(LaneId::new(id, lane), cold);
         }
         self.engine.queue(id).is_some_and(|queue| queue.dead().next().is_some())
@@ -114,6 +125,10 @@ impl Broker {
         let outcome = self.act(batch, Command::Move { queue, which: Moving::Dead, messages });
         if let Outcome::Moved { messages } = outcome {
             metrics::counter!("bbq_messages_dead_lettered_total").increment(messages);
+        }
+        if self.engine.queue(queue).is_some_and(Queue::may_expire) {
+            // More of it may lapse.
+            self.restless.insert(queue);
         }
     }
 

@@ -53,6 +53,9 @@ pub(super) struct Deal {
     pub(super) again: bool,
     /// Something ready was met that is on disk.
     pub(super) cold: bool,
+    /// Messages among these that become known one by one, and whether there was no room for one more.
+    pub(super) fresh: usize,
+    pub(super) crowded: bool,
 }
 
 impl Broker {
@@ -65,6 +68,7 @@ impl Broker {
             }
             return;
         }
+        self.wake_crowded();
         for id in std::mem::take(&mut self.restless) {
             self.dispatch_queue(batch, id);
             self.watch(batch, id, None);
@@ -95,12 +99,23 @@ impl Broker {
         let (epoch, now) = (self.engine.record().epoch, batch.now);
         let queue = self.engine.queue(id)?;
         let counter = self.consumers.counter_mut(id)?;
+        let most = self.settings.touched_messages_max.saturating_sub(self.engine.touched());
         let mut deal = if queue.by_key() {
             let room = self.settings.parked_messages_max.saturating_sub(self.engine.parked());
-            keyed::deal(&self.store, queue, (epoch, now), room, counter)
+            keyed::deal(&self.store, queue, (epoch, now), (room, most), counter)
         } else {
-            deal(&self.store, queue, epoch, now, counter)
+            deal(&self.store, queue, (epoch, now), most, counter)
         };
+        if deal.crowded {
+            if self.crowded.is_empty() {
+                tracing::warn!(
+                    limit = self.settings.touched_messages_max,
+                    "so many messages are leased, given back, delayed or dead that no others are handed out; \
+                     let consumers settle what they hold, or raise broker.touched_messages_max"
+                );
+            }
+            self.crowded.insert(id);
+        }
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
@@ -113,6 +128,17 @@ impl Broker {
             self.took_turns(id);
         }
         Some(round)
+    }
+
+    /// Queues that had to stop for want of room go on once there is a fair piece of it.
+    fn wake_crowded(&mut self) {
+        if self.crowded.is_empty() {
+            return;
+        }
+        let (held, limit) = (self.engine.touched(), self.settings.touched_messages_max);
+        if held < limit - limit / 64 {
+            self.restless.append(&mut self.crowded);
+        }
     }
 
     /// Where consumers wait for each other, one that has got something or left may have made room for the next.
@@ -220,8 +246,16 @@ impl Broker {
     }
 }
 
-fn deal(store: &Store, queue: &Queue, epoch: Epoch, now: Timestamp, counter: &mut Counter) -> Deal {
+/// One pass over a queue, after which at most `most` more messages are known one by one.
+fn deal(
+    store: &Store,
+    queue: &Queue,
+    (epoch, now): (Epoch, Timestamp),
+    most: usize,
+    counter: &mut Counter,
+) -> Deal {
     let mut deal = Deal::default();
+    let lasts = !queue.at_most_once();
     let Counter { dispatch, ahead, .. } = counter;
     let mut dealer = Dealer::new(queue, epoch);
     let (barrier, expires) = (queue.barrier(), queue.may_expire());
@@ -238,10 +272,16 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, now: Timestamp, counter: &mu
                 return Go::Stop;
             }
             let size = message.content.size();
+            let fresh = lasts && queue.is_untouched(lane, message.sequence);
+            if fresh && deal.is_crowded(most) {
+                return Go::Stop;
+            }
             if expires && is_over(queue, &message, now) {
+                deal.fresh += usize::from(fresh);
                 return deal.lapse(Dropped { sequence: message.sequence, size, priority });
             }
             let Some(holder) = dealer.deal(dispatch, size) else { return Go::Stop };
+            deal.fresh += usize::from(fresh);
             deal.give(Some(holder), lane, None, message);
             Go::On
         });
@@ -255,6 +295,12 @@ fn deal(store: &Store, queue: &Queue, epoch: Epoch, now: Timestamp, counter: &mu
 impl Deal {
     pub(super) fn len(&self) -> usize {
         self.picks.len()
+    }
+
+    /// Whether there is no room for one more message that is known one by one.
+    pub(super) fn is_crowded(&mut self, most: usize) -> bool {
+        self.crowded = self.fresh >= most;
+        self.crowded
     }
 
     /// A message is not handed out, because its time is over. It can go only once those before it have.

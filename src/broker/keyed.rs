@@ -31,22 +31,23 @@ struct Pass<'a> {
     dealer: Dealer,
     /// Whom the latest message of a key went to in this pass; nobody, if one was parked.
     dealt: HashMap<OrderingKey, Option<HolderId>>,
-    /// How many messages may be parked.
+    /// How many messages may be parked, and how many more may be known one by one besides.
     room: u64,
+    most: usize,
     deal: Deal,
 }
 
-/// One pass over a queue, in which at most `room` messages are parked.
+/// One pass over a queue, in which at most `room` messages are parked, and after which at most `most` more are known one by one.
 pub(super) fn deal(
     store: &Store,
     queue: &Queue,
     (epoch, now): (Epoch, Timestamp),
-    room: u64,
+    (room, most): (u64, usize),
     counter: &mut Counter,
 ) -> Deal {
     let (dealer, dealt, deal) = (Dealer::new(queue, epoch), HashMap::new(), Deal::default());
     let expires = queue.may_expire();
-    let mut pass = Pass { store, queue, epoch, now, expires, dealer, dealt, room, deal };
+    let mut pass = Pass { store, queue, epoch, now, expires, dealer, dealt, room, most, deal };
     if pass.heads(counter) == Go::On {
         let Counter { dispatch, ahead, .. } = counter;
         walk::untouched((store, queue, Priority::default()), ahead, |step| match step {
@@ -78,6 +79,9 @@ impl Pass<'_> {
                 continue;
             };
             let size = message.content.size();
+            if !self.has_room(head) {
+                return Go::Stop;
+            }
             if self.lapses(&message) {
                 if self.lapse(&message) == Go::Stop {
                     return Go::Stop;
@@ -104,12 +108,20 @@ impl Pass<'_> {
         for next in run {
             let message = if self.deal.len() < PICKS_MAX { self.find(counter, next) } else { None };
             let Some(message) = message.filter(|message| !self.lapses(message)) else { return false };
-            if !self.dealer.deal_to(&mut counter.dispatch, holder, message.content.size()) {
+            if !self.has_room(next)
+                || !self.dealer.deal_to(&mut counter.dispatch, holder, message.content.size())
+            {
                 return false;
             }
             self.give(counter, holder, Some(key), message);
         }
         !more
+    }
+
+    /// Whether a message may be known one by one, if it is not.
+    fn has_room(&mut self, sequence: Sequence) -> bool {
+        let lasts = !self.queue.at_most_once();
+        self.queue.touch(sequence).is_some() || !lasts || !self.deal.is_crowded(self.most)
     }
 
     /// Whether the time of a message is over.
@@ -130,6 +142,7 @@ impl Pass<'_> {
         message: StoredMessage,
     ) {
         counter.ahead.take(Lane::default(), message.sequence);
+        self.deal.fresh += usize::from(self.queue.touch(message.sequence).is_none());
         self.deal.give(Some(holder), Lane::default(), key, message);
     }
 
@@ -145,6 +158,9 @@ impl Pass<'_> {
     /// Deals or parks the next message of the lane.
     fn meet(&mut self, dispatch: &mut Dispatch, message: StoredMessage) -> Go {
         if self.is_over(dispatch) {
+            return Go::Stop;
+        }
+        if !self.has_room(message.sequence) {
             return Go::Stop;
         }
         if self.lapses(&message) {
@@ -167,6 +183,7 @@ impl Pass<'_> {
             return Go::Stop;
         }
         self.room -= u64::from(holder.is_none());
+        self.deal.fresh += usize::from(holder.is_some());
         if let Some(key) = key {
             self.dealt.insert(key, holder);
         }

@@ -22,6 +22,9 @@ use crate::types::{
 
 /// The most messages of one queue that lapse in one step.
 const LAPSED_MAX: usize = 16_384;
+/// The most dead messages of one queue that wait to be moved before no more of it lapse by themselves: each of them is known one by
+/// one, and their target may be missing.
+const DEAD_MAX: u64 = 4096;
 /// The most messages that one read fetches once the first of them has lapsed, and of those that came back.
 const READ_MAX: usize = 4096;
 const RETURNED_MAX: usize = 256;
@@ -64,6 +67,8 @@ struct Life {
 /// What a look at a queue found.
 #[derive(Debug, Default)]
 struct Look {
+    /// How many may lapse now.
+    most: usize,
     over: Vec<Dropped>,
     next: Option<Timestamp>,
     fronts: BTreeMap<(Priority, Kind), Front>,
@@ -99,6 +104,14 @@ impl Life {
         let own = may.then(|| attributes::time_to_live(content)).flatten();
         Self { size: content.size(), published_at: *published_at, own }
     }
+}
+
+/// How many messages of a queue may lapse by themselves now.
+fn may_lapse(queue: &Queue) -> usize {
+    if queue.settings().dead_letter_queue.is_none() {
+        return LAPSED_MAX;
+    }
+    usize::try_from(DEAD_MAX.saturating_sub(queue.depth().dead)).unwrap_or(LAPSED_MAX)
 }
 
 /// Whether the time of a message is over.
@@ -147,7 +160,12 @@ impl Broker {
         let Some(queue) = self.engine.queue(id).filter(|queue| queue.may_expire()) else {
             return self.lapses.forget(id);
         };
-        let Look { over, next, fronts, wanted } = self.look(queue, batch.now, read);
+        let most = may_lapse(queue);
+        if most == 0 {
+            // Once some of its dead are moved, it is looked at again.
+            return self.lapses.set(id, Watch::default());
+        }
+        let Look { over, next, fronts, wanted, .. } = self.look(queue, batch.now, most, read);
         self.lapses.set(id, Watch { due: next, fronts });
         if !over.is_empty() {
             self.lapse(batch, id, over);
@@ -176,8 +194,8 @@ impl Broker {
         Ok(())
     }
 
-    fn look(&self, queue: &Queue, now: Timestamp, read: Option<&Loaded>) -> Look {
-        let mut look = Look::default();
+    fn look(&self, queue: &Queue, now: Timestamp, most: usize, read: Option<&Loaded>) -> Look {
+        let mut look = Look { most, ..Look::default() };
         for priority in queue.ready_priorities() {
             self.look_at_returned(queue, priority, now, read, &mut look);
             self.look_at_untouched(queue, priority, now, read, &mut look);
@@ -310,7 +328,7 @@ impl Look {
         let Front { sequence, life: Life { size, published_at, own }, .. } = front;
         let ends = queue.settings().expires_at(published_at, own);
         let over = ends.is_some_and(|at| at <= now);
-        if over && self.over.len() < LAPSED_MAX {
+        if over && self.over.len() < self.most {
             self.over.push(Dropped { sequence, size, priority: of.0 });
             return true;
         }

@@ -79,11 +79,12 @@ impl Broker {
         }
     }
 
-    /// A look at the first message that was never leased.
+    /// A look at the first message that was never leased and does not wait for a delay.
     pub(super) fn oldest(&self, queue: &Queue, reply: Reply<Page<Peeked, Sequence>>) -> PeekJob {
         let (found, cold, queue_id) = (Vec::new(), Vec::new(), queue.record().id);
         let mut job = PeekJob { reply, found, cold, count: 1, horizon: END, queue: queue_id, bytes: 1 };
         self.add_untouched(queue, Sequence(0), &mut job);
+        self.add_parked(queue, Sequence(0), None, &mut job);
         job
     }
 

@@ -6,13 +6,13 @@ use super::batch::Batch;
 use super::error::BrokerError;
 use super::publishing::{Room, may_wait};
 use super::task::Broker;
-use crate::engine::{Outcome, Unpublished};
+use crate::engine::{Leaving, Outcome, Unpublished};
 use crate::types::{Command, Content, Copies, Durability, Overflow, Publication, Published, QueueId};
 
 /// Why a publication did not go in.
 pub(super) enum Unready {
-    /// Sizes of this queue's messages have to be read first; the read has begun.
-    Sizes(QueueId),
+    /// There may be room in this queue, later: it is being made, or looked for.
+    Later(QueueId),
     /// It can't.
     Refused(BrokerError),
 }
@@ -40,20 +40,23 @@ impl Broker {
         self.make_room(batch, publication, &BTreeMap::new())?;
         let copies = publication.copies.clone();
         let outcome = self.act(batch, Command::PublishAll(std::mem::take(publication)));
-        let Outcome::PublishedAll(published) = outcome else {
-            unreachable!("queues that have room were just chosen: {outcome:?}")
-        };
-        count(&copies, &published);
-        Ok(published)
+        match outcome {
+            Outcome::PublishedAll(published) => {
+                count(&copies, &published);
+                Ok(published)
+            }
+            Outcome::Unpublished(why) => Err(Unready::Refused(self.unpublished(why))),
+            other => unreachable!("a publication has an outcome of its own: {other:?}"),
+        }
     }
 
-    /// Looks whether every queue can take its share, once so many messages and bytes have gone from it; only if all can, makes
-    /// the oldest go where that is what it takes.
+    /// Looks whether every queue can take its share, once what is freed has gone from it; only if all can, makes the oldest go
+    /// where that is what it takes. Where a queue holds more than it may, they go in any case.
     pub(super) fn make_room(
         &mut self,
         batch: &mut Batch,
         publication: &Publication,
-        freed: &BTreeMap<QueueId, (u64, u64)>,
+        freed: &BTreeMap<QueueId, Leaving>,
     ) -> Result<(), Unready> {
         let refused = Unready::Refused;
         let bytes = self.bytes_of(publication);
@@ -65,31 +68,28 @@ impl Broker {
         let shares = shares.map_err(|why| refused(self.unpublished(why)))?;
         self.may_all_wait(publication).map_err(refused)?;
         self.has_memory(shares.iter().map(|(_, sifted)| sifted)).map_err(refused)?;
-        let mut drops = Vec::new();
+        let (mut drops, none) = (Vec::new(), Leaving::default());
         for (queue, sifted) in shares {
             if sifted.messages == 0 {
                 continue;
             }
             let record = queue.record();
-            let gone = freed.get(&record.id).copied().unwrap_or_default();
+            let gone = freed.get(&record.id).unwrap_or(&none);
             let mut room = Room::Settled;
             if record.settings.limits.overflow == Overflow::DropOldest {
-                room = self.room(
-                    queue,
-                    sifted.messages.saturating_sub(gone.0),
-                    sifted.bytes.saturating_sub(gone.1),
-                );
+                room = self.room(queue, gone, sifted.messages, sifted.bytes);
             }
             match room {
                 Room::Settled => {
-                    if let Some(full) = queue.full_after(gone, sifted.messages, sifted.bytes) {
+                    if let Some(full) = queue.full(gone, sifted.messages, sifted.bytes) {
                         return Err(refused(BrokerError::Full(record.name.clone(), full)));
                     }
                 }
                 Room::After(picks) => drops.push((record.id, picks)),
-                Room::Unknown(lane, from, count) => {
-                    self.read_sizes(lane, from, count);
-                    return Err(Unready::Sizes(record.id));
+                later @ (Room::Trim(_) | Room::Unknown(..)) => {
+                    let id = record.id;
+                    self.make_later(batch, id, later);
+                    return Err(Unready::Later(id));
                 }
             }
         }

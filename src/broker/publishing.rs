@@ -11,16 +11,17 @@ use super::error::BrokerError;
 use super::outbox::{Answer, Departure};
 use super::request::{Arrival, Notice, Publish};
 use super::task::{Broker, Stopped};
-use crate::engine::{Outcome, Queue, Sifted};
+use crate::engine::{Leaving, Outcome, Queue, Sifted};
 use crate::types::{
-    Command, Dropped, Durability, Duration, Excess, Facts, Lane, LaneId, Overflow, Priority, QueueId,
-    Sequence,
+    Command, Content, Dropped, Durability, Duration, Excess, Facts, Lane, LaneId, Overflow, Priority,
+    QueueId, Sequence,
 };
 
-/// The most messages that one publish makes go.
-const DROPS_MAX: usize = 65_536;
+/// The most messages that go in one step because their queue holds more than it may.
+const TRIM_MAX: usize = 65_536;
 /// The least and the most sizes that one read fetches. As many may be kept for a queue, 12 bytes each.
 const SIZES_MIN: usize = 512;
+const SIZES_MAX: usize = 65_536;
 
 /// Publishes that wait for sizes, and the sizes that were read.
 #[derive(Default)]
@@ -49,8 +50,10 @@ pub(super) struct Sized {
 pub(super) enum Room {
     /// There is room, or there can be none.
     Settled,
-    /// These have to go first.
+    /// These have to go first, and it fits.
     After(Vec<Dropped>),
+    /// These have to go, whatever comes in: the queue holds more than it may. There may be more of them.
+    Trim(Vec<Dropped>),
     /// The sizes of this lane from here on are on disk, and about so many are needed.
     Unknown(LaneId, Sequence, usize),
 }
@@ -133,11 +136,11 @@ impl Broker {
         if queue.record().settings.limits.overflow == Overflow::DropOldest {
             let sifted = self.engine.sift(id, &publish.messages, &publish.facts, batch.now);
             let (messages, bytes) = sifted.map_or((0, 0), |sifted| (sifted.messages, sifted.bytes));
-            match self.room(queue, messages, bytes) {
+            match self.room(queue, &Leaving::default(), messages, bytes) {
                 Room::Settled => {}
                 Room::After(picks) => self.drop_oldest(batch, id, picks),
-                Room::Unknown(lane, from, count) => {
-                    self.read_sizes(lane, from, count);
+                later @ (Room::Trim(_) | Room::Unknown(..)) => {
+                    self.make_later(batch, id, later);
                     return Some(publish);
                 }
             }
@@ -167,20 +170,25 @@ impl Broker {
         self.restless.insert(queue);
     }
 
-    /// Whether the server has room for what a publish wants it to keep in memory.
+    /// Does what room for something has to wait for. What wants it is to be parked.
+    pub(super) fn make_later(&mut self, batch: &mut Batch, queue: QueueId, room: Room) {
+        match room {
+            Room::Settled | Room::After(_) => {}
+            Room::Trim(picks) => {
+                self.drop_oldest(batch, queue, picks);
+                // If the broker is gone, nobody waits.
+                let _ = self.notices.send(Notice::Trimmed(queue));
+            }
+            Room::Unknown(lane, from, count) => self.read_sizes(lane, from, count),
+        }
+    }
+
+    /// Whether a queue takes such messages, and the server has room for what they want it to keep in memory.
     fn admit(&self, queue: &Queue, batch: &Batch, publish: &Publish) -> Result<(), BrokerError> {
-        let Publish { queue: name, messages, facts, .. } = publish;
-        if queue.is_ordered() && facts.iter().any(|(_, facts)| facts.priority != Priority::default()) {
-            return Err(BrokerError::NoPriorities(name.clone()));
-        }
+        let Publish { messages, facts, .. } = publish;
+        suits(queue, messages, facts.iter().map(|(_, facts)| facts))?;
         may_wait(queue, facts)?;
-        if !queue.by_key() && messages.iter().any(|message| ordering_key(message).is_some()) {
-            return Err(BrokerError::NoKeys(name.clone()));
-        }
         let with_id = facts.iter().any(|(_, facts)| facts.deduplication.is_some());
-        if with_id && queue.record().settings.deduplication_window.0 == 0 {
-            return Err(BrokerError::NoDeduplication(name.clone()));
-        }
         let known = facts.iter().any(|(_, facts)| facts.delay > Duration::default());
         if !with_id && !known {
             return Ok(());
@@ -210,31 +218,42 @@ impl Broker {
         Ok(())
     }
 
-    /// What has to go so that so much more fits, the least urgent first, and of these the oldest. Nothing, if it can't be made to
-    /// fit.
-    pub(super) fn room(&self, queue: &Queue, messages: u64, bytes: u64) -> Room {
-        let excess = queue.excess(messages, bytes);
+    /// What has to go so that so much more fits once others have gone, the least urgent first, and of these the oldest. Nothing,
+    /// if it can't be made to fit. What is over the limits by itself goes first, in steps.
+    pub(super) fn room(&self, queue: &Queue, gone: &Leaving, messages: u64, bytes: u64) -> Room {
+        let (over, excess) = (queue.excess(gone, 0, 0), queue.excess(gone, messages, bytes));
         if excess.is_none() || !queue.record().settings.limits.excess(messages, bytes).is_none() {
             return Room::Settled;
         }
-        let mut making = Making { picks: Vec::new(), excess };
+        let (excess, most) = if over.is_none() { (excess, usize::MAX) } else { (over, TRIM_MAX) };
+        let making = self.picks(queue, gone, Making { picks: Vec::new(), excess, most });
+        match making {
+            Ok(picks) if over.is_none() => Room::After(picks),
+            Ok(picks) => Room::Trim(picks),
+            Err(room) => room,
+        }
+    }
+
+    /// What goes, or what is to be done if that is not known, or not enough.
+    fn picks(&self, queue: &Queue, gone: &Leaving, making: Making) -> Result<Vec<Dropped>, Room> {
+        let mut making = making;
         for priority in queue.ready_priorities().rev() {
-            let parked = queue.parked_from(Sequence(0)).filter(|&(_, _, open)| open);
-            let parked = parked.map(|(sequence, size, _)| (sequence, size));
             let size = |sequence| queue.touch(sequence).map_or(0, |touch| touch.size);
-            let returned = queue.returned_of(priority).map(|sequence| (sequence, size(sequence)));
-            for (sequence, size) in returned.chain(parked) {
+            let stays = |sequence: &Sequence| !gone.sequences.contains(sequence);
+            let returned = queue.returned_of(priority).filter(stays);
+            let returned = returned.map(|sequence| (sequence, size(sequence)));
+            for (sequence, size) in returned.chain(queue.open()) {
                 if making.is_enough_with(sequence, size, priority) {
-                    return Room::After(making.picks);
+                    return Ok(making.picks);
                 }
             }
             match self.untouched_room(queue, priority, &mut making) {
-                Some(Room::After(_)) => return Room::After(making.picks),
-                Some(unknown) => return unknown,
+                Some(Room::Unknown(lane, from, count)) => return Err(Room::Unknown(lane, from, count)),
+                Some(_) => return Ok(making.picks),
                 None => {}
             }
         }
-        Room::Settled
+        Err(Room::Settled)
     }
 
     /// The same for what is untouched of one priority; `None` if that is not enough.
@@ -246,8 +265,8 @@ impl Broker {
             let known =
                 self.parked.sizes.get(&lane).filter(|known| (known.from..known.until).contains(&from));
             let Some((&sequence, &size)) = known.and_then(|known| known.sizes.range(from..).next()) else {
-                let messages = usize::try_from(making.excess.messages).unwrap_or(DROPS_MAX);
-                return Some(Room::Unknown(lane, from, messages.clamp(SIZES_MIN, DROPS_MAX)));
+                let messages = usize::try_from(making.excess.messages).unwrap_or(SIZES_MAX);
+                return Some(Room::Unknown(lane, from, messages.clamp(SIZES_MIN, SIZES_MAX)));
             };
             if making.is_enough_with(sequence, size, priority) {
                 return Some(Room::After(Vec::new()));
@@ -291,21 +310,7 @@ impl Broker {
         if queue.is_some() {
             self.parked.learn(lane, from, sizes);
         }
-        let id = lane.queue;
-        while let Some(arrival) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
-            match self.retry(batch, id, arrival) {
-                Some((still, arrival)) if still == id => {
-                    self.parked.waiting.entry(id).or_default().push_front(arrival);
-                    return Ok(());
-                }
-                // It waits for another queue now.
-                Some((other, arrival)) => {
-                    self.parked.waiting.entry(other).or_default().push_back(arrival);
-                }
-                None => self.parked.count -= 1,
-            }
-        }
-        self.parked.waiting.remove(&id);
+        self.try_waiting(batch, lane.queue);
         let engine = &self.engine;
         self.parked.sizes.retain(|lane, known| {
             let Some(queue) = engine.queue(lane.queue) else { return false };
@@ -315,6 +320,43 @@ impl Broker {
         });
         Ok(())
     }
+
+    /// Tries what waits for room in a queue, until one has to wait on.
+    pub(super) fn try_waiting(&mut self, batch: &mut Batch, id: QueueId) {
+        while let Some(arrival) = self.parked.waiting.get_mut(&id).and_then(VecDeque::pop_front) {
+            match self.retry(batch, id, arrival) {
+                Some((still, arrival)) if still == id => {
+                    return self.parked.waiting.entry(id).or_default().push_front(arrival);
+                }
+                // It waits for another queue now.
+                Some((other, arrival)) => {
+                    self.parked.waiting.entry(other).or_default().push_back(arrival);
+                }
+                None => self.parked.count -= 1,
+            }
+        }
+        self.parked.waiting.remove(&id);
+    }
+}
+
+/// Refuses what a queue has no use for: priorities where there is an order, ordering keys and deduplication ids where they are
+/// not looked at.
+pub(super) fn suits<'a>(
+    queue: &Queue,
+    messages: &[Content],
+    mut facts: impl Iterator<Item = &'a Facts> + Clone,
+) -> Result<(), BrokerError> {
+    let name = &queue.record().name;
+    if queue.is_ordered() && facts.clone().any(|facts| facts.priority != Priority::default()) {
+        return Err(BrokerError::NoPriorities(name.clone()));
+    }
+    if !queue.by_key() && messages.iter().any(|message| ordering_key(message).is_some()) {
+        return Err(BrokerError::NoKeys(name.clone()));
+    }
+    if queue.settings().deduplication_window.0 == 0 && facts.any(|facts| facts.deduplication.is_some()) {
+        return Err(BrokerError::NoDeduplication(name.clone()));
+    }
+    Ok(())
 }
 
 /// Refuses a delay where messages keep their order, and one that leaves no time.
@@ -338,6 +380,8 @@ struct Making {
     picks: Vec<Dropped>,
     /// What is still too much.
     excess: Excess,
+    /// Picks that are enough for now.
+    most: usize,
 }
 
 impl Making {
@@ -345,6 +389,6 @@ impl Making {
     fn is_enough_with(&mut self, sequence: Sequence, size: u32, priority: Priority) -> bool {
         self.picks.push(Dropped { sequence, size, priority });
         self.excess = self.excess.less(size);
-        self.excess.is_none() || self.picks.len() >= DROPS_MAX
+        self.excess.is_none() || self.picks.len() >= self.most
     }
 }

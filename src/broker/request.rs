@@ -243,6 +243,8 @@ pub(super) enum Notice {
     DeadRead(super::read_ahead::Loaded),
     /// Sizes were read from disk.
     Sized(super::publishing::Sized),
+    /// A queue holds less than before, for those that wait for room.
+    Trimmed(crate::types::QueueId),
     /// End all streams and refuse what comes.
     Drain(oneshot::Sender<()>),
     /// Finish: nothing more will be asked.

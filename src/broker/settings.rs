@@ -33,6 +33,9 @@ pub struct Settings {
     /// The most messages that wait behind others of their ordering key, in all queues. Beyond it a message whose key has to wait
     /// is not stepped over, and those behind it wait too. Each costs 60 bytes.
     pub parked_messages_max: u64,
+    /// The most messages that are known one by one in all queues: leased, given back, delayed, or dead. Beyond it nothing is handed
+    /// out that is not among them. Each costs about 300 bytes.
+    pub touched_messages_max: usize,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,
 }
@@ -51,6 +54,7 @@ impl Default for Settings {
             deduplication_ids_max: 1_000_000,
             delayed_messages_max: 1_000_000,
             parked_messages_max: 2_000_000,
+            touched_messages_max: 4_000_000,
             state_hashes: None,
         }
     }

@@ -50,6 +50,8 @@ pub struct Broker {
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     /// Queues where a consumer may get something that it could not get before.
     pub(super) restless: BTreeSet<QueueId>,
+    /// Queues that stopped because no more messages may be known one by one.
+    pub(super) crowded: BTreeSet<QueueId>,
     pub(super) dead_letters: DeadLetters,
     pub(super) lapses: Lapses,
     pub(super) draining: bool,
@@ -100,6 +102,7 @@ impl Broker {
             settings,
             notices: handle.notices.clone(),
             restless: BTreeSet::new(),
+            crowded: BTreeSet::new(),
             dead_letters: DeadLetters::default(),
             lapses: Lapses::default(),
             draining: false,

@@ -19,6 +19,7 @@ use crate::types::{
 
 mod dead_letters;
 mod lapses;
+mod room;
 
 struct Rig {
     handle: Handle,

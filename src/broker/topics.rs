@@ -178,7 +178,7 @@ impl Broker {
                 let durability = self.durability(&copies);
                 match self.publish_all(batch, &mut publication) {
                     Ok(published) => (Ok(self.topic_results(&copies, &published, count)), durability),
-                    Err(Unready::Sizes(queue)) => {
+                    Err(Unready::Later(queue)) => {
                         let Publication { messages, facts, .. } = publication;
                         return Some((queue, TopicPublish { messages, facts, ..publish }));
                     }

@@ -7,14 +7,15 @@ use super::error::BrokerError;
 use super::handle::Handle;
 use super::outbox::{Answer, Departure};
 use super::publication::Unready;
+use super::publishing::suits;
 use super::request::{Arrival, Reply};
 use super::task::Broker;
 use super::topics::{Routable, TopicResult};
 use crate::engine::{Outcome, Stale, Transacted};
 use crate::types::{
-    Attributes, Claim, Command, Content, Copies, Facts, FactsByPlace, Publication, Published, QueueId,
-    QueueName, Receipt, ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact,
-    Transaction, TransactionId,
+    Attributes, Claim, Command, Content, Copies, FactsByPlace, Publication, Published, QueueId, QueueName,
+    Receipt, ReceiptFailure, RoutingKey, Sequence, TRANSACTION_ENTRIES_MAX, TopicName, Transact, Transaction,
+    TransactionId,
 };
 
 /// What is to be done, all or nothing.
@@ -113,7 +114,7 @@ impl Broker {
         let mut transacting = transacting;
         let result = match self.transact(batch, &mut transacting) {
             Ok(results) => Ok(results),
-            Err(Unready::Sizes(queue)) => return Some((queue, transacting)),
+            Err(Unready::Later(queue)) => return Some((queue, transacting)),
             Err(Unready::Refused(error)) => Err(error),
         };
         batch.departures.push(Departure::Transacted(Answer::new(transacting.reply, result)));
@@ -143,8 +144,8 @@ impl Broker {
             (transacting.messages, transacting.facts) = (publication.messages, publication.facts);
             return Err(unready);
         }
-        let (copies, settled) =
-            (publication.copies.clone(), acks.iter().map(|(_, claims)| claims.len()).sum::<usize>());
+        let copies = publication.copies.clone();
+        let settled: Vec<_> = acks.iter().map(|(queue, claims)| (*queue, claims.len() as u64)).collect();
         let id = transacting.id.clone();
         let Outcome::Transacted(outcome) =
             self.act(batch, Command::Transact(Transact { id, acks, publication }))
@@ -152,7 +153,10 @@ impl Broker {
             unreachable!("a transaction has an outcome of its own")
         };
         if let Transacted::Done(published) = &outcome {
-            metrics::counter!("bbq_messages_settled_total", "how" => "ack").increment(settled as u64);
+            for (queue, count) in settled {
+                metrics::counter!("bbq_messages_settled_total", "how" => "ack").increment(count);
+                self.tallies.of(queue).acked += count;
+            }
             super::publication::count(&copies, published);
         }
         self.outcome(outcome, &copies, transacting).map_err(Unready::Refused)
@@ -205,15 +209,12 @@ impl Broker {
             let copies = match target {
                 Target::Queue(name) => {
                     let queue = self.engine.named(name).ok_or_else(|| BrokerError::NoQueue(name.clone()))?;
-                    let with_id = |(place, facts): &(u32, Facts)| {
-                        facts.deduplication.is_some() && (*from..from + count).contains(place)
-                    };
-                    if queue.record().settings.deduplication_window.0 == 0
-                        && transacting.facts.iter().any(with_id)
-                    {
-                        return Err(BrokerError::NoDeduplication(name.clone()));
-                    }
-                    vec![Copies { queue: queue.record().id, from: 0, count: *count }]
+                    let copies = Copies { queue: queue.record().id, from: 0, count: *count };
+                    let all = Copies { from: *from, ..copies };
+                    let own = all.of(&transacting.messages).unwrap_or_default();
+                    let facts = all.facts_of(&transacting.facts);
+                    suits(queue, own, facts.iter().map(|(_, facts)| facts))?;
+                    vec![copies]
                 }
                 Target::Topic(topic, key) => self.route(topic, key, attributes, left)?,
             };

@@ -18,8 +18,21 @@ use super::record::{length, object, wire_time};
 /// The pause after a lost connection.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-const TITLES: [&str; 10] =
-    ["NAME", "READY", "DELAYED", "LEASED", "CONSUMERS", "SIZE", "OLDEST", "IN/S", "OUT/S", "ACK/S"];
+const COLUMNS: usize = 12;
+const TITLES: [&str; COLUMNS] = [
+    "NAME",
+    "READY",
+    "DELAYED",
+    "PARKED",
+    "LEASED",
+    "DEAD",
+    "CONSUMERS",
+    "SIZE",
+    "OLDEST",
+    "IN/S",
+    "OUT/S",
+    "ACK/S",
+];
 
 #[derive(Debug, Args)]
 pub(super) struct Watch {
@@ -106,19 +119,21 @@ fn show(report: &proto::WatchStatsResponse, output: &mut Output) -> Result<()> {
     })
 }
 
-fn cells(report: &proto::QueueReport, at: Option<SystemTime>) -> [String; 10] {
+fn cells(report: &proto::QueueReport, at: Option<SystemTime>) -> [String; COLUMNS] {
     let stats = report.stats.unwrap_or_default();
     let oldest = stats.oldest_published_at.and_then(|oldest| SystemTime::try_from(oldest).ok());
     let age = at.zip(oldest).map(|(at, oldest)| at.duration_since(oldest).unwrap_or_default());
-    let [ready, delayed, leased, consumers] =
-        [stats.ready, stats.delayed, stats.leased, stats.consumers].map(|count| count.to_string());
+    let [ready, delayed, parked, leased, dead, consumers] =
+        [stats.ready, stats.delayed, stats.parked, stats.leased, stats.dead, stats.consumers]
+            .map(|count| count.to_string());
     let [published, delivered, acked] =
         [report.published_per_second, report.delivered_per_second, report.acked_per_second]
             .map(|rate| format!("{rate:.0}"));
     let size = HumanBytes(stats.bytes).to_string();
     // Whole seconds: the next report is as far away.
     let oldest = age.map(|age| length(Duration::from_secs(age.as_secs()))).unwrap_or_default();
-    [report.queue.clone(), ready, delayed, leased, consumers, size, oldest, published, delivered, acked]
+    let name = report.queue.clone();
+    [name, ready, delayed, parked, leased, dead, consumers, size, oldest, published, delivered, acked]
 }
 
 fn queue_json(report: &proto::QueueReport) -> Value {
@@ -127,7 +142,9 @@ fn queue_json(report: &proto::QueueReport) -> Value {
         ("queue", report.queue.clone().into()),
         ("ready", stats.ready.into()),
         ("delayed", stats.delayed.into()),
+        ("parked", stats.parked.into()),
         ("leased", stats.leased.into()),
+        ("dead", stats.dead.into()),
         ("bytes", stats.bytes.into()),
         ("consumers", stats.consumers.into()),
         ("oldest_published_at", wire_time(stats.oldest_published_at).into()),
@@ -162,7 +179,7 @@ mod tests {
         let now = at(1090).and_then(|at| SystemTime::try_from(at).ok());
         assert_eq!(
             cells(&report, now),
-            ["jobs", "3", "0", "1", "0", "2.00 KiB", "1m 30s", "12", "0", "0"].map(str::to_owned)
+            ["jobs", "3", "0", "0", "1", "0", "0", "2.00 KiB", "1m 30s", "12", "0", "0"].map(str::to_owned)
         );
         let json = queue_json(&report);
         assert_eq!((&json["ready"], &json["published_per_second"]), (&json!(3), &json!(12.4)));

@@ -36,6 +36,7 @@ const BOUNDS: &[Bound] = &[
     ("broker.deduplication_ids_max", 0, 100 * MANY),
     ("broker.delayed_messages_max", 0, 100 * MANY),
     ("broker.parked_messages_max", 0, 100 * MANY),
+    ("broker.touched_messages_max", 1, 100 * MANY),
     ("quic.idle_timeout_ms", 100, HOUR_MS),
     ("quic.keep_alive_ms", 10, HOUR_MS),
     ("quic.stream_window_bytes", 16 * KIB, WINDOW),

@@ -67,6 +67,7 @@ impl Engine {
         self.dirty.remove(&id);
         self.remembered -= queue.remembered.len();
         self.parked -= queue.parked();
+        self.touched -= queue.touched_count();
         for (&sequence, touch) in queue.touched() {
             self.postponed -= usize::from(touch.lane.is_delayed());
             self.unindex(id, sequence, touch);

@@ -78,6 +78,12 @@ impl Queue {
         parked.map(|(&sequence, &(_, size))| (sequence, size, self.keys.open.contains(&sequence)))
     }
 
+    /// What is parked and may go: its size.
+    pub fn open(&self) -> impl Iterator<Item = (Sequence, u32)> {
+        let size = |sequence| self.keys.parked.get(&sequence).map_or(0, |&(_, size)| size);
+        self.keys.open.iter().map(move |&sequence| (sequence, size(sequence)))
+    }
+
     /// How many messages are parked, those whose turn has come among them.
     #[must_use]
     pub fn parked(&self) -> u64 {

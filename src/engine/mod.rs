@@ -38,6 +38,7 @@ pub use duplicate::Sifted;
 pub use order::{Dealer, Turn};
 pub use outcome::{Created, Effects, Freed, Granted, Outcome, Updated};
 pub use publication::Unpublished;
+pub use publishing::Leaving;
 pub use queue::{Depth, Queue};
 pub use topic::{NoRoute, Topic, TopicOutcome};
 pub use transaction::{Stale, Transacted};
@@ -70,6 +71,8 @@ pub struct Engine {
     postponed: usize,
     /// How many messages of all queues are parked.
     parked: u64,
+    /// How many are touched.
+    touched: usize,
 }
 
 impl Engine {
@@ -93,6 +96,7 @@ impl Engine {
             }
         }
         engine.parked = engine.queues.values().map(Queue::parked).sum();
+        engine.touched = engine.queues.values().map(Queue::touched_count).sum();
         engine
     }
 
@@ -124,6 +128,12 @@ impl Engine {
     #[must_use]
     pub fn parked(&self) -> u64 {
         self.parked
+    }
+
+    /// How many messages of all queues are known one by one: leased, ready after that, delayed, or dead.
+    #[must_use]
+    pub fn touched(&self) -> usize {
+        self.touched
     }
 
     /// All queues, by id.

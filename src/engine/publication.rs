@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::duplicate::Sifted;
 use super::outcome::{Effects, Outcome};
+use super::publishing::Leaving;
 use super::{Engine, Queue};
 use crate::types::{Content, Copies, FactsByPlace, Full, Publication, Published, QueueId, Timestamp};
 
@@ -19,8 +20,8 @@ pub enum Unpublished {
 /// What a queue gets, as if it were published to it alone.
 type Share = (Vec<Content>, FactsByPlace);
 
-/// How many messages, and bytes, go from each queue first.
-type Freed = BTreeMap<QueueId, (u64, u64)>;
+/// What goes from each queue first.
+type Freed = BTreeMap<QueueId, Leaving>;
 
 impl Publication {
     /// What each queue gets.
@@ -57,13 +58,13 @@ impl Engine {
         shares.into_iter().map(sift).collect()
     }
 
-    /// Whether every queue takes what it is to get, once so many messages and bytes have gone.
+    /// Whether every queue takes what it is to get, once what is freed has gone.
     pub(super) fn takes(&self, publication: &Publication, freed: &Freed) -> Result<(), Unpublished> {
+        let none = Leaving::default();
         for (queue, Sifted { messages, bytes, .. }) in self.sift_all(publication, self.record.now)? {
             let id = queue.record().id;
             if messages > 0
-                && let Some(full) =
-                    queue.full_after(freed.get(&id).copied().unwrap_or_default(), messages, bytes)
+                && let Some(full) = queue.full(freed.get(&id).unwrap_or(&none), messages, bytes)
             {
                 return Err(Unpublished::Full(id, full));
             }

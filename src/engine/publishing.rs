@@ -1,5 +1,6 @@
 //! Publishing: what comes in, what is in already, and what must go to make room.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::duplicate::Sifted;
@@ -8,6 +9,17 @@ use crate::types::{
     Change, Content, Dropped, Duration, Excess, Facts, Full, LAPSED, Lane, Published, QueueId, QueueRecord,
     Sequence, Timestamp, Touch, TouchState,
 };
+
+/// What leaves a queue before something else comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// How many.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Which they are.
+    pub sequences: BTreeSet<Sequence>,
+}
 
 /// Ids that a publish forgets besides as many as it may bring: memory goes down even where nothing else asks for it.
 const FORGET: usize = 16;
@@ -24,31 +36,29 @@ impl Queue {
                     || self.touched().next().is_some_and(|(&first, _)| before(first))))
     }
 
-    /// By how much so many messages and bytes more would be over the queue's limits.
+    /// By how much so many messages and bytes more would be over the queue's limits, once others have gone.
     #[must_use]
-    pub fn excess(&self, messages: u64, bytes: u64) -> Excess {
+    pub fn excess(&self, gone: &Leaving, messages: u64, bytes: u64) -> Excess {
         let limits = self.record().settings.limits;
         if limits.messages == 0 && limits.bytes == 0 {
             return Excess::default();
         }
+        let (held, held_bytes) = self.held_after(gone);
+        limits.excess(held + messages, held_bytes + bytes)
+    }
+
+    /// Messages and bytes that are there once others have gone.
+    fn held_after(&self, gone: &Leaving) -> (u64, u64) {
         let depth = self.depth();
-        limits.excess(depth.messages() + messages, depth.bytes + bytes)
+        (depth.messages().saturating_sub(gone.messages), depth.bytes.saturating_sub(gone.bytes))
     }
 
-    /// Why so many messages and bytes more don't fit, if they don't.
+    /// Why so many messages and bytes more don't fit once others have gone, if they don't.
     #[must_use]
-    pub fn full(&self, messages: u64, bytes: u64) -> Option<Full> {
-        self.full_after((0, 0), messages, bytes)
-    }
-
-    /// The same, once so many messages and bytes have gone.
-    #[must_use]
-    pub fn full_after(&self, gone: (u64, u64), messages: u64, bytes: u64) -> Option<Full> {
+    pub fn full(&self, gone: &Leaving, messages: u64, bytes: u64) -> Option<Full> {
         let limits = self.record().settings.limits;
-        let depth = self.depth();
-        let (held, held_bytes) =
-            (depth.messages().saturating_sub(gone.0), depth.bytes.saturating_sub(gone.1));
-        let Excess { messages: many, bytes: much } = limits.excess(held + messages, held_bytes + bytes);
+        let (held, held_bytes) = self.held_after(gone);
+        let Excess { messages: many, bytes: much } = self.excess(gone, messages, bytes);
         if many > 0 {
             Some(Full::Messages { held, limit: limits.messages })
         } else if much > 0 {
@@ -72,7 +82,7 @@ impl Engine {
         let Sifted { messages: count, bytes, duplicates, new, lanes, delays, expiring } =
             queue.sift(&messages, facts, now);
         if count > 0
-            && let Some(full) = queue.full(count, bytes)
+            && let Some(full) = queue.full(&Leaving::default(), count, bytes)
         {
             return Outcome::Full(full);
         }
@@ -160,6 +170,7 @@ impl Engine {
         }
         queue.touch(sequence).filter(|touch| touch.is_ready())?;
         let touch = queue.remove(sequence)?;
+        self.touched -= 1;
         self.postponed -= usize::from(touch.lane.is_delayed());
         Some(touch)
     }

@@ -317,6 +317,12 @@ impl Queue {
         }
     }
 
+    /// How many messages are touched.
+    #[must_use]
+    pub fn touched_count(&self) -> usize {
+        self.touched.len()
+    }
+
     /// Sets the delivery state of a message.
     pub(super) fn put(&mut self, sequence: Sequence, touch: Touch) {
         let (place, key) = (Place::of(&touch), (Reverse(touch.lane.priority()), sequence));

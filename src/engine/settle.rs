@@ -34,7 +34,7 @@ impl Engine {
     ) -> Outcome {
         let (now, epoch) = (self.record.now, self.record.epoch);
         let Some(queue) = self.queues.get_mut(&id) else { return Outcome::NoQueue };
-        let parked = queue.parked();
+        let (parked, touched) = (queue.parked(), queue.touched_count());
         let mut granted = Vec::with_capacity(picks.len());
         let mut leased = Vec::new();
         for &pick in picks {
@@ -62,6 +62,7 @@ impl Engine {
             }
         }
         self.parked = self.parked + queue.parked() - parked;
+        self.touched = self.touched + queue.touched_count() - touched;
         self.dirty.insert(id);
         for (sequence, touch) in leased {
             self.index(id, sequence, &touch);
@@ -154,6 +155,7 @@ impl Engine {
 
     pub(super) fn settle(&mut self, id: QueueId, sequence: Sequence, effects: &mut Effects) {
         let Some(touch) = self.queues.get_mut(&id).and_then(|queue| queue.remove(sequence)) else { return };
+        self.touched -= 1;
         self.postponed -= usize::from(touch.lane.is_delayed());
         self.unindex(id, sequence, &touch);
         self.free(id, &touch, effects);
@@ -245,7 +247,9 @@ impl Engine {
     pub(super) fn put(&mut self, id: QueueId, sequence: Sequence, touch: Touch, effects: &mut Effects) {
         self.index(id, sequence, &touch);
         if let Some(queue) = self.queues.get_mut(&id) {
+            let before = queue.touched_count();
             queue.put(sequence, touch.clone());
+            self.touched += queue.touched_count() - before;
         }
         effects.changes.push(Change::Touched { queue: id, sequence, touch });
     }

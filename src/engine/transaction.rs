@@ -12,6 +12,7 @@ use std::hash::{Hash, Hasher};
 
 use super::outcome::{Effects, Outcome};
 use super::publication::Unpublished;
+use super::publishing::Leaving;
 use super::{Engine, Queue};
 use crate::types::{
     Claim, Dirty, Published, QueueId, ReceiptFailure, TRANSACTIONS_ENTRIES_MAX, TRANSACTIONS_MAX, Timestamp,
@@ -192,21 +193,20 @@ impl Engine {
         None
     }
 
-    /// How many messages, and bytes, acks take out of each queue.
+    /// What acks take out of each queue.
     #[must_use]
-    pub fn freed(&self, acks: &[(QueueId, Vec<Claim>)]) -> BTreeMap<QueueId, (u64, u64)> {
-        let mut freed: BTreeMap<QueueId, (u64, u64)> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
+    pub fn freed(&self, acks: &[(QueueId, Vec<Claim>)]) -> BTreeMap<QueueId, Leaving> {
+        let mut freed: BTreeMap<QueueId, Leaving> = BTreeMap::new();
         for (id, claims) in acks {
             let touch =
                 |claim: &Claim| self.queues.get(id).and_then(|queue: &Queue| queue.touch(claim.sequence));
             for claim in claims {
+                let leaving = freed.entry(*id).or_default();
                 if let Some(touch) = touch(claim)
-                    && seen.insert((*id, claim.sequence))
+                    && leaving.sequences.insert(claim.sequence)
                 {
-                    let (messages, bytes) = freed.entry(*id).or_default();
-                    *messages += 1;
-                    *bytes += u64::from(touch.size);
+                    leaving.messages += 1;
+                    leaving.bytes += u64::from(touch.size);
                 }
             }
         }

@@ -44,6 +44,8 @@ impl Engine {
         assert_eq!(self.postponed, postponed.count(), "what was published with a delay is counted");
         let parked = self.queues.values().map(Queue::parked).sum::<u64>();
         assert_eq!(self.parked, parked, "parked messages are counted");
+        let touched = self.queues.values().map(Queue::touched_count).sum::<usize>();
+        assert_eq!(self.touched, touched, "touched messages are counted");
         assert_eq!(self.names.len(), self.queues.len(), "a name is that of a queue");
         assert_eq!(self.timers, timers, "a timer stands if and only if its message is leased or delayed");
         assert_eq!(self.holders, holders, "a holder is known if and only if it holds something");

@@ -2,6 +2,7 @@
 
 use super::super::{attributes, revived};
 use super::*;
+use crate::types::SettingsField;
 
 fn dead() -> QueueName {
     "dead".parse().unwrap()
@@ -144,5 +145,52 @@ async fn what_was_dying_when_the_process_died_moves_after_the_next_start() {
     let rig = Rig::open(dir.path());
     assert_eq!(rig.buried(200).await.len(), 200);
     assert_eq!(rig.handle.show(queue).await.unwrap().depth.messages(), 0);
+    rig.stop().await;
+}
+
+/// One read at a time for all queues, and each has its turn.
+#[tokio::test]
+async fn the_dead_of_one_queue_do_not_hold_up_those_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Settings { read_ahead_bytes: 100, ..Settings::default() };
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), small.clone());
+    rig.handle.create(dead(), QueueSettings::default()).await.unwrap();
+    let body = "x".repeat(100);
+    let many = rig.create(settings()).await;
+    let few: QueueName = "few".parse().unwrap();
+    rig.handle.create(few.clone(), settings()).await.unwrap();
+    rig.publish(&many, &[body.as_str(); 200]).await;
+    rig.publish(&few, &[body.as_str(); 2]).await;
+    for queue in [&many, &few] {
+        // So that all of them die at once.
+        let patch = Patch {
+            fields: vec![SettingsField::DeadLetterQueue],
+            settings: QueueSettings { dead_letter_queue: Some("none".parse().unwrap()), ..settings() },
+        };
+        rig.handle.update(queue.clone(), patch).await.unwrap();
+    }
+    rig.stop().await;
+
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), small);
+    for queue in [&many, &few] {
+        rig.give_up(queue).await;
+    }
+    for queue in [&many, &few] {
+        let patch = Patch { fields: vec![SettingsField::DeadLetterQueue], settings: settings() };
+        rig.handle.update(queue.clone(), patch).await.unwrap();
+    }
+    let mut letters = rig.subscribe(&dead(), 1000).await;
+    let mut from_few = 0;
+    let mut from_many = 0;
+    while from_few < 2 {
+        let batch = tokio::time::timeout(StdDuration::from_secs(20), letters.next());
+        for delivery in batch.await.expect("a letter within 20 s").expect("the stream stands").unwrap() {
+            match attributes::value(&delivery.message.content, "bbq-dead-letter-queue") {
+                Some("few") => from_few += 1,
+                _ => from_many += 1,
+            }
+        }
+    }
+    assert!(from_many < 100, "{from_many} of the other queue came first");
     rig.stop().await;
 }

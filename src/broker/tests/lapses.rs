@@ -210,3 +210,30 @@ async fn a_delay_that_leaves_no_time_is_refused() {
     assert_eq!(publish(999).await, Ok(()));
     rig.stop().await;
 }
+
+/// Each that lapses is known one by one until it is moved, so a backlog does not all lapse at once if it can't be moved.
+#[tokio::test]
+async fn without_a_queue_to_go_to_no_more_lapse_than_may_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let dead: QueueName = "dead".parse().unwrap();
+    let queue = rig.create(QueueSettings { dead_letter_queue: Some(dead.clone()), ..lasting(1) }).await;
+    for _ in 0..10 {
+        rig.publish_timed(&queue, &vec![("a", 0, None); 1000]).await;
+    }
+    let waits = async {
+        while rig.handle.show(queue.clone()).await.unwrap().depth.dead < 4096 {
+            tokio::time::sleep(StdDuration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(StdDuration::from_secs(30), waits).await.expect("some have lapsed");
+    // Whatever comes after that is answered after another look.
+    rig.publish_timed(&queue, &[("b", 0, None)]).await;
+    let depth = rig.handle.show(queue.clone()).await.unwrap().depth;
+    assert_eq!((depth.dead, depth.ready), (4096, 5905));
+
+    rig.handle.create(dead.clone(), QueueSettings::default()).await.unwrap();
+    rig.until_messages(&queue, 0).await;
+    assert_eq!(rig.handle.show(dead).await.unwrap().depth.ready, 10_001);
+    rig.stop().await;
+}
