@@ -2,7 +2,10 @@
 //!
 //! The CA's key is never written: it signs one certificate and is forgotten, so that nobody can sign another.
 //!
-//! Always true: existing files are never overwritten; a file that is there is complete.
+//! Always true:
+//! - existing files are never overwritten;
+//! - a file that is there is complete;
+//! - a power cut at any moment leaves a directory in which the next call makes, or finishes, a set of three that belong together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -19,6 +22,8 @@ use super::{CertificateFiles, IdentityError};
 const CA: &str = "ca.pem";
 const CERTIFICATE: &str = "server.pem";
 const KEY: &str = "server.key";
+/// All three in one file, from before the first gets its name until all have theirs.
+const UNFINISHED: &str = "tls.unfinished";
 
 /// Names that every generated certificate has.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -40,6 +45,22 @@ impl GeneratedFiles {
     pub fn server_files(&self) -> CertificateFiles {
         CertificateFiles { certificate: self.certificate.clone(), key: self.key.clone(), client_ca: None }
     }
+
+    /// The first file that is there, and the first that is not.
+    fn missing(&self) -> (Option<&'static str>, Option<&'static str>) {
+        let all = [(CA, &self.ca), (CERTIFICATE, &self.certificate), (KEY, &self.key)];
+        let first = |there: bool| all.iter().find(|(_, path)| path.exists() == there).map(|(name, _)| *name);
+        (first(true), first(false))
+    }
+
+    /// What goes where: name, path, text and mode.
+    fn each<'a>(&'a self, made: &'a Made) -> [(&'static str, &'a Path, &'a str, u32); 3] {
+        [
+            (KEY, &self.key, &made.key, 0o600),
+            (CA, &self.ca, &made.ca, 0o644),
+            (CERTIFICATE, &self.certificate, &made.certificate, 0o644),
+        ]
+    }
 }
 
 /// Makes a CA and a server certificate in `directory`, unless all three files are there already.
@@ -56,38 +77,85 @@ pub fn generate_if_absent(directory: &Path, names: &[String]) -> Result<Generate
         certificate: directory.join(CERTIFICATE),
         key: directory.join(KEY),
     };
-    let all = [(CA, &files.ca), (CERTIFICATE, &files.certificate), (KEY, &files.key)];
-    let present = all.iter().find(|(_, path)| path.exists());
-    let absent = all.iter().find(|(_, path)| !path.exists());
-    match (present, absent) {
-        (_, None) => return Ok(files),
-        (Some((present, _)), Some((absent, _))) => {
-            return Err(IdentityError::Incomplete { directory: directory.to_owned(), present, absent });
+    match (files.missing(), directory.join(UNFINISHED).exists()) {
+        ((_, None), false) => return Ok(files),
+        ((Some(_), _), true) => {
+            finish(directory, &files)?;
+            return Ok(files);
         }
-        (None, Some(_)) => {}
+        ((Some(present), Some(absent)), false) => return Err(incomplete(directory, present, absent)),
+        // Whatever was begun, nothing of it got its name.
+        ((None, _), _) => {}
     }
     let made = make(names).map_err(|error| IdentityError::Generate(error.to_string()))?;
-    let write = || -> io::Result<()> {
+    let begin = || -> io::Result<()> {
         fs::create_dir_all(directory)?;
-        // All three are on disk before the first gets its name: a crash between them is a matter of microseconds.
-        let staged = [
-            (stage(directory, KEY, &made.key, 0o600)?, &files.key),
-            (stage(directory, CA, &made.ca, 0o644)?, &files.ca),
-            (stage(directory, CERTIFICATE, &made.certificate, 0o644)?, &files.certificate),
-        ];
-        for (from, to) in staged {
-            fs::rename(from, to)?;
-        }
-        File::open(directory)?.sync_all()
+        fs::rename(stage(directory, UNFINISHED, &made.together(), 0o600)?, directory.join(UNFINISHED))?;
+        sync(directory)
     };
-    write().map_err(|source| IdentityError::Io { path: directory.to_owned(), source })?;
+    begin().map_err(failed(directory))?;
+    finish(directory, &files)?;
     Ok(files)
+}
+
+/// Gives the files of an unfinished set their names, those that have none. Names come to the disk one by one, in any order;
+/// until all are there, the set is kept as a whole. A file that is not of the set came from somebody else: it stays, and if
+/// others are missing, nobody can tell what was meant.
+fn finish(directory: &Path, files: &GeneratedFiles) -> Result<(), IdentityError> {
+    let unfinished = directory.join(UNFINISHED);
+    let (present, absent) = files.missing();
+    if let Some(absent) = absent {
+        let all = fs::read_to_string(&unfinished).map_err(failed(&unfinished))?;
+        let foreign = incomplete(directory, present.unwrap_or(UNFINISHED), absent);
+        let Some(made) = Made::apart(&all) else { return Err(foreign) };
+        for (_, path, text, _) in files.each(&made) {
+            if path.exists() && fs::read_to_string(path).map_err(failed(path))? != text {
+                return Err(foreign);
+            }
+        }
+        for (name, path, text, mode) in files.each(&made) {
+            if !path.exists() {
+                let named = stage(directory, name, text, mode).and_then(|staged| fs::rename(staged, path));
+                named.map_err(failed(path))?;
+            }
+        }
+    }
+    sync(directory).map_err(failed(directory))?;
+    fs::remove_file(&unfinished).map_err(failed(&unfinished))?;
+    sync(directory).map_err(failed(directory))
+}
+
+fn incomplete(directory: &Path, present: &'static str, absent: &'static str) -> IdentityError {
+    IdentityError::Incomplete { directory: directory.to_owned(), present, absent }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> IdentityError {
+    |source| IdentityError::Io { path: path.to_owned(), source }
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 struct Made {
     ca: String,
     certificate: String,
     key: String,
+}
+
+impl Made {
+    fn together(&self) -> String {
+        [self.key.as_str(), &self.ca, &self.certificate].concat()
+    }
+
+    /// The opposite of `together`; none if it is something else.
+    fn apart(all: &str) -> Option<Self> {
+        let mut parts = all.match_indices("-----BEGIN ").map(|(at, _)| at).collect::<Vec<_>>();
+        parts.push(all.len());
+        let mut parts = parts.windows(2).map(|pair| all[pair[0]..pair[1]].to_owned());
+        let made = Self { key: parts.next()?, ca: parts.next()?, certificate: parts.next()? };
+        parts.next().is_none().then_some(made)
+    }
 }
 
 fn make(names: &[String]) -> Result<Made, rcgen::Error> {

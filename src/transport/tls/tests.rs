@@ -39,6 +39,60 @@ fn half_a_generated_set_is_refused_and_not_overwritten() {
     assert!(error.contains("has ca.pem but not server.pem"), "{error}");
 }
 
+/// A power cut keeps any of the names, and what was removed last may be there again.
+#[test]
+fn a_set_whose_names_a_power_cut_took_is_finished_as_it_was_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let files = generated(path);
+    let all = [path.join("server.key"), path.join("ca.pem"), path.join("server.pem")];
+    let made = all.each_ref().map(|file| fs::read(file).unwrap());
+    for left in 0..8 {
+        for (bit, (file, bytes)) in all.iter().zip(&made).enumerate() {
+            fs::remove_file(file).unwrap();
+            if left >> bit & 1 == 1 {
+                fs::write(file, bytes).unwrap();
+            }
+        }
+        fs::write(path.join("tls.unfinished"), made.concat()).unwrap();
+        fs::write(path.join(".server.key.new"), "half").unwrap();
+        fs::set_permissions(path.join(".server.key.new"), fs::Permissions::from_mode(0o644)).unwrap();
+        generated(path);
+        ServerIdentity::load(&files).unwrap();
+        let kept = left == 0 || all.iter().zip(&made).all(|(file, bytes)| fs::read(file).unwrap() == *bytes);
+        assert!(kept, "names {left:03b}: it is another set");
+        // Where the key was made: the test's own copy is anybody's.
+        let mode = fs::metadata(&files.key).unwrap().permissions().mode() & 0o077;
+        assert!(mode == 0 || left & 1 == 1, "names {left:03b}: the key has mode {mode:o}");
+        assert!(!path.join("tls.unfinished").exists());
+        for (file, bytes) in all.iter().zip(&made) {
+            fs::write(file, bytes).unwrap();
+        }
+    }
+}
+
+/// Somebody put files of his own there before the set was finished.
+#[test]
+fn a_foreign_file_is_never_made_part_of_an_unfinished_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let files = generated(path);
+    let set = [&files.key, &path.join("ca.pem"), &files.certificate].map(|file| fs::read(file).unwrap());
+    fs::write(path.join("tls.unfinished"), set.concat()).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    generated(other.path());
+    for name in ["server.key", "server.pem", "ca.pem"] {
+        fs::copy(other.path().join(name), path.join(name)).unwrap();
+    }
+    fs::remove_file(path.join("ca.pem")).unwrap();
+    let error = generate_if_absent(path, &[]).unwrap_err().to_string();
+    assert!(error.contains("has server.pem but not ca.pem"), "{error}");
+    fs::copy(other.path().join("ca.pem"), path.join("ca.pem")).unwrap();
+    generated(path);
+    assert_eq!(fs::read(&files.key).unwrap(), fs::read(other.path().join("server.key")).unwrap());
+    assert!(!path.join("tls.unfinished").exists());
+}
+
 #[test]
 fn errors_name_the_file_and_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
