@@ -11,7 +11,8 @@ use crate::types::LogId;
 
 /// Bytes before the payload.
 pub(in crate::store) const HEADER_BYTES: usize = 32;
-const COUNTED: usize = HEADER_BYTES - 8;
+/// Of these, those that the length counts.
+pub(super) const COUNTED: usize = HEADER_BYTES - 8;
 
 /// What stands before the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::store::OpenError;
+use crate::store::codec::length;
 use crate::store::error::Context;
 use crate::store::host::Disk;
 use crate::types::LogId;
@@ -108,11 +109,11 @@ fn read_segment(disk: &dyn Disk, scan: &mut Scan, mut found: Segment, applied: u
             let reason = format!("entry {} follows entry {last}", header.id);
             return Err(corrupt(&found.path, found.end, reason));
         }
-        let length = record::HEADER_BYTES + header.payload;
+        let taken = record::HEADER_BYTES + header.payload;
         if header.id.index > applied {
-            scan.bytes += crate::store::codec::length(length);
+            scan.bytes += length(taken);
         }
-        found.end += length;
+        found.end += taken;
         last = header.id;
     }
     scan.last = last;
@@ -122,8 +123,8 @@ fn read_segment(disk: &dyn Disk, scan: &mut Scan, mut found: Segment, applied: u
             format!("entry {} is broken, but a record at byte {} proves it", last.index + 1, found.end + at);
         return Err(corrupt(&found.path, found.end, reason));
     }
-    if let Some(length) = tail.iter().rposition(|&byte| byte != 0) {
-        let (from, until) = (found.end, found.end + length + 1);
+    if let Some(last) = tail.iter().rposition(|&byte| byte != 0) {
+        let (from, until) = (found.end, found.end + last + 1);
         scan.torn = Some(Torn { path: found.path.clone(), from, until });
     }
     scan.segments.push(found);
@@ -131,7 +132,15 @@ fn read_segment(disk: &dyn Disk, scan: &mut Scan, mut found: Segment, applied: u
 }
 
 /// Where in a tail a whole record says that entry `broken` had been synced.
+///
+/// Messages may hold what looks like headers, as many as fit. So a header counts only if the records between it and the
+/// broken one would fit, and a checksum costs a few kilobytes, however long the record claims to be.
 fn proof(tail: &[u8], salt: u64, broken: u64) -> Option<usize> {
+    let mut sums = PrefixSums::default();
+    search(tail, salt, broken, &mut sums)
+}
+
+fn search<'a>(tail: &'a [u8], salt: u64, broken: u64, sums: &mut PrefixSums<'a>) -> Option<usize> {
     let mut at = 0;
     while at + record::HEADER_BYTES <= tail.len() {
         let zeros = tail[at..].iter().position(|&byte| byte != 0)?;
@@ -140,15 +149,133 @@ fn proof(tail: &[u8], salt: u64, broken: u64) -> Option<usize> {
             at += zeros - 3;
             continue;
         }
-        let proves = |header: record::Header| header.durable >= broken;
-        if record::header(&tail[at..]).is_some_and(proves) && record::whole(&tail[at..], salt).is_some() {
-            return Some(at);
+        let before = length(at / record::HEADER_BYTES);
+        let proves = |header: &record::Header| {
+            header.durable >= broken && header.id.index <= broken.saturating_add(before)
+        };
+        if let Some(header) = record::header(&tail[at..]).filter(proves) {
+            let end = at.saturating_add(record::HEADER_BYTES).saturating_add(header.payload);
+            if sums.bytes.is_empty() {
+                *sums = PrefixSums::of(tail);
+            }
+            if end <= tail.len() && sums.record(at, end, salt) == header.crc {
+                return Some(at);
+            }
         }
         at += 1;
     }
     None
 }
 
+/// CRC-32 of what a tail begins with, at every few kilobytes: that of any part of it follows from two of them.
+#[derive(Default)]
+struct PrefixSums<'a> {
+    bytes: &'a [u8],
+    sums: Vec<u32>,
+    /// How many bytes went through a checksum.
+    hashed: u64,
+}
+
+impl<'a> PrefixSums<'a> {
+    const STEP: usize = 4096;
+
+    fn of(bytes: &'a [u8]) -> Self {
+        let mut sum = crc32fast::Hasher::new();
+        let mut sums = vec![0];
+        for step in bytes.chunks_exact(Self::STEP) {
+            sum.update(step);
+            sums.push(sum.clone().finalize());
+        }
+        Self { bytes, sums, hashed: length(bytes.len()) }
+    }
+
+    /// Of all before a place.
+    fn before(&mut self, at: usize) -> u32 {
+        let (step, rest) = (at / Self::STEP, at % Self::STEP);
+        let known = length(at - rest);
+        let mut sum = crc32fast::Hasher::new_with_initial_len(self.sums[step], known);
+        sum.update(&self.bytes[at - rest..at]);
+        self.hashed += length(rest);
+        sum.finalize()
+    }
+
+    /// What `record::checksum` makes of the record from one place to another.
+    fn record(&mut self, from: usize, to: usize, salt: u64) -> u32 {
+        let (before, counted) = (from + record::HEADER_BYTES - record::COUNTED, to - from);
+        let counted = length(counted + record::COUNTED - record::HEADER_BYTES);
+        let mut head = crc32fast::Hasher::new();
+        head.update(&salt.to_be_bytes());
+        head.update(&self.bytes[from..from + 4]);
+        // CRC(a b) = shift(CRC(a)) ^ CRC(b), where the shift depends on the length of b alone: so the sum of what comes before can
+        // be taken out of that of both, and the head's put in its place.
+        let shifted = head.finalize() ^ self.before(before);
+        let mut sum = crc32fast::Hasher::new_with_initial_len(shifted, 0);
+        sum.combine(&crc32fast::Hasher::new_with_initial_len(0, counted));
+        sum.finalize() ^ self.before(to)
+    }
+}
+
 fn corrupt(file: &Path, offset: usize, reason: String) -> OpenError {
     OpenError::Corrupt { file: file.to_owned(), offset: segment::position(offset), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: u64 = 7;
+
+    fn record(index: u64, durable: u64, payload: usize) -> Vec<u8> {
+        let mut record = vec![0; record::HEADER_BYTES + payload];
+        record::seal(&mut record, SALT, LogId { term: 1, index }, durable);
+        record
+    }
+
+    /// Headers one after the other, each of a record that would go on to the end of the tail.
+    fn forged(count: usize) -> Vec<u8> {
+        let mut tail = Vec::new();
+        for place in 0..count {
+            let bytes = u32::try_from((count - place) * record::HEADER_BYTES - 8).unwrap();
+            let index = 2 + length(place) / 2;
+            let numbers = [1, index, index - 1].map(u64::to_be_bytes).concat();
+            tail.extend([&bytes.to_be_bytes()[..], &[9; 4], &numbers].concat());
+        }
+        tail
+    }
+
+    #[test]
+    fn a_tail_full_of_forged_headers_costs_a_few_kilobytes_each() {
+        let tail = forged(20_000);
+        let mut sums = PrefixSums::default();
+        assert_eq!(search(&tail, SALT, 1, &mut sums), None);
+        let tried = u64::from(sums.hashed > 0) * 20_000;
+        let most = length(tail.len()) + tried * 2 * length(PrefixSums::STEP);
+        assert!((1..=most).contains(&sums.hashed), "{} bytes were hashed, of {most}", sums.hashed);
+    }
+
+    #[test]
+    fn a_record_is_found_behind_and_between_forged_headers() {
+        for (count, payload) in [(0, 0), (3, 50), (129, 4000), (500, 10_000)] {
+            let mut tail = forged(count);
+            tail.push(0xff);
+            let at = tail.len();
+            tail.extend(record(2, 1, payload));
+            tail.extend(forged(40));
+            let expected = (at / record::HEADER_BYTES > 0).then_some(at);
+            assert_eq!(proof(&tail, SALT, 1), expected, "behind {count}");
+            assert_eq!(proof(&tail, SALT ^ 1, 1), None, "another segment's salt");
+            assert_eq!(proof(&tail, SALT, 2), None, "it says nothing of entry 2");
+        }
+    }
+
+    /// The broken entry and those behind it take room, too.
+    #[test]
+    fn a_record_that_comes_too_early_proves_nothing() {
+        let mut tail = vec![0xff; 100];
+        tail.extend(record(5, 4, 10));
+        assert_eq!(proof(&tail, SALT, 1), None);
+        let mut tail = vec![0xff; 128];
+        tail.extend(record(5, 4, 10));
+        assert_eq!(proof(&tail, SALT, 1), Some(128));
+    }
 }
