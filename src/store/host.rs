@@ -4,6 +4,8 @@
 //! between any two steps and the order of events is drawn from a seed; everything above this line is the same code.
 
 mod machine;
+#[cfg(test)]
+mod watched;
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -16,6 +18,8 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 pub(super) use machine::Machine;
+#[cfg(test)]
+pub(super) use watched::{Operation, Watched};
 
 /// Something that runs beside the store's owner, to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

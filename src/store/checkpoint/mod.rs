@@ -237,7 +237,7 @@ impl Worker {
         self.turn().await;
         self.tidy(&overlay, &dirty)?;
         self.turn().await;
-        journal::purge(&*self.disk, &self.journal, applied.index)
+        journal::purge(&*self.disk, &self.journal, applied.index, self.progress.newest())
             .map_err(|error| Stop::Failed(format!("removing from {}: {error}", self.journal.display())))?;
         if let Some(order) = backup {
             self.back_up(applied, order);

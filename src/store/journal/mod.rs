@@ -150,7 +150,8 @@ pub(super) fn open(
         (file, path, header.salt, segment::HEADER_BYTES)
     };
     disk.sync_directory(directory).context("fsync directory", directory)?;
-    let progress = Progress::starting_at(last.index);
+    let newest = segment::first_of(&path).unwrap_or(last.index + 1);
+    let progress = Progress::starting_at(last.index, newest);
     let writer = writer::Writer {
         disk: Arc::clone(disk),
         threads: Arc::clone(threads),
@@ -204,6 +205,9 @@ fn keep_aside(
     let tail = bytes.get(torn.from..torn.until).unwrap_or_default();
     let kept = directory.join(format!("torn-{:020}.bin", last + 1));
     disk.write(&kept, tail).context("write", &kept)?;
+    // Before the original is cut off: a power cut must not take both.
+    disk.open(&kept).and_then(|file| file.sync_all()).context("fsync", &kept)?;
+    disk.sync_directory(directory).context("fsync directory", directory)?;
     let (offset, bytes) = (segment::position(torn.from), segment::position(torn.until - torn.from));
     Ok(TornTail { file: torn.path.clone(), offset, bytes, last, kept })
 }

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 struct State {
     durable: u64,
+    /// Where the last segment begins whose name is on disk.
+    newest: u64,
     failed: bool,
 }
 
@@ -17,10 +19,21 @@ struct State {
 pub(in crate::store) struct Progress(Arc<watch::Sender<State>>);
 
 impl Progress {
-    pub(super) fn starting_at(durable: u64) -> Self {
+    pub(super) fn starting_at(durable: u64, newest: u64) -> Self {
         let progress = Self::default();
         progress.reach(durable);
+        progress.began(newest);
         progress
+    }
+
+    /// A segment is on disk, and so is its name.
+    pub(super) fn began(&self, newest: u64) {
+        self.0.send_modify(|state| state.newest = newest);
+    }
+
+    /// Where the last segment begins that is on disk by name.
+    pub(in crate::store) fn newest(&self) -> u64 {
+        self.0.borrow().newest
     }
 
     pub(super) fn reach(&self, durable: u64) {

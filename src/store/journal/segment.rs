@@ -58,12 +58,17 @@ pub(super) fn path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.seg"))
 }
 
+/// The opposite of `path`; none if it is no segment.
+pub(super) fn first_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".seg")?;
+    (name.len() == 20).then(|| name.parse().ok())?
+}
+
 /// The segments of a directory, by their first index, as their names say.
 pub(super) fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
     for path in disk.list(directory)? {
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg"));
-        if let Some(Ok(first)) = name.filter(|name| name.len() == 20).map(str::parse) {
+        if let Some(first) = first_of(&path) {
             segments.push((first, path));
         }
     }
@@ -109,13 +114,19 @@ pub(super) fn reopen(
     Ok(file)
 }
 
-/// Removes the segments that hold nothing after entry `applied`. The last one always stays.
-pub(in crate::store) fn purge(disk: &dyn Disk, directory: &Path, applied: u64) -> io::Result<u64> {
+/// Removes the segments that hold nothing after entry `applied`. The last one always stays, and so does whatever comes before a
+/// segment later than `newest`, the last whose name is known to be on disk: a power cut could take both.
+pub(in crate::store) fn purge(
+    disk: &dyn Disk,
+    directory: &Path,
+    applied: u64,
+    newest: u64,
+) -> io::Result<u64> {
     let segments = list(disk, directory)?;
     let mut removed = 0;
     for pair in segments.windows(2) {
         let [(_, path), (next, _)] = pair else { break };
-        if *next > applied.saturating_add(1) {
+        if *next > applied.saturating_add(1) || *next > newest {
             break;
         }
         disk.remove(path)?;

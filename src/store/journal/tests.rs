@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::store::host::{Operation, Watched};
 use crate::store::{Awaited, EntryBuilder};
 use crate::types::{Command, Timestamp};
 
@@ -292,14 +293,14 @@ fn the_journal_goes_on_in_further_segments() {
 #[test]
 fn purging_removes_whole_segments_below_the_checkpoint() {
     let fixture = many_segments();
-    assert_eq!(purge(&Machine, fixture.path(), 0).unwrap(), 0);
-    assert_eq!(purge(&Machine, fixture.path(), 2).unwrap(), 2);
+    assert_eq!(purge(&Machine, fixture.path(), 0, u64::MAX).unwrap(), 0);
+    assert_eq!(purge(&Machine, fixture.path(), 2, u64::MAX).unwrap(), 2);
     assert_eq!(fixture.segments().len(), 2);
     assert!(fixture.open(1).is_err(), "entry 2 is missing");
     let running = fixture.open(2).unwrap();
     assert_eq!(running.found.last.index, 4);
     drop(running);
-    assert_eq!(purge(&Machine, fixture.path(), 4).unwrap(), 1, "the last stays");
+    assert_eq!(purge(&Machine, fixture.path(), 4, u64::MAX).unwrap(), 1, "the last stays");
     let running = fixture.open(4).unwrap();
     assert_eq!(running.found.last.index, 4);
     running.append(1);
@@ -370,6 +371,51 @@ fn few_torn_tails_are_kept() {
     }
 }
 
+/// A power cut between the two must not take both.
+#[test]
+fn a_torn_tail_is_kept_on_disk_before_the_original_is_cut_off() {
+    let fixture = Fixture::with(1);
+    let end = *bounds(&fixture.segments()[0]).last().unwrap();
+    fixture.overwrite(0, end, b"torn");
+    let watched = Watched::default();
+    let (sender, _events) = unbounded_channel();
+    let machine: (Arc<dyn Disk>, Arc<dyn Threads>) = (Arc::new(watched.clone()), Arc::new(Machine));
+    drop(open((&machine.0, &machine.1), fixture.path(), SEGMENT, LogId::default(), sender).unwrap());
+    let done = watched.done();
+    let at = |operation, path: &Path| {
+        let wanted = (operation, path.to_owned());
+        done.iter()
+            .position(|one| *one == wanted)
+            .unwrap_or_else(|| panic!("{wanted:?} is not among {done:?}"))
+    };
+    let kept = at(Operation::SyncAll, &fixture.torn_files()[0]);
+    let named = at(Operation::SyncDirectory, fixture.path());
+    let cut = at(Operation::SetLength, &fixture.segments()[0]);
+    assert!(kept < named && named < cut, "{done:?}");
+}
+
+/// The directory may still lose the name of the last segment, but not the removal of the one before.
+#[test]
+fn a_segment_whose_name_is_not_on_disk_keeps_the_one_before_it() {
+    let fixture = Fixture::new();
+    let watched = Watched::default();
+    let (sender, mut events) = unbounded_channel();
+    let machine: (Arc<dyn Disk>, Arc<dyn Threads>) = (Arc::new(watched.clone()), Arc::new(Machine));
+    let found = open((&machine.0, &machine.1), fixture.path(), SEGMENT, LogId::default(), sender).unwrap();
+    let mut running = Running { found, events: unbounded_channel().1, next: 1 };
+    append_large(&mut running, 40_000);
+    append_large(&mut running, 40_000);
+    while !matches!(events.blocking_recv().unwrap(), StoreEvent::Durable { index: 2, .. }) {}
+    let progress = running.found.journal.progress.clone();
+    assert_eq!(progress.newest(), 2);
+    watched.fail_next(Operation::SyncDirectory);
+    append_large(&mut running, 40_000);
+    while !matches!(events.blocking_recv().unwrap(), StoreEvent::Failed { .. }) {}
+    assert_eq!((fixture.segments().len(), progress.newest()), (3, 2));
+    assert_eq!(purge(&Machine, fixture.path(), 2, progress.newest()).unwrap(), 1);
+    assert_eq!(fixture.segments()[0], segment::path(fixture.path(), 2));
+}
+
 /// A checkpoint waits for its entries to be durable: a journal that ends before it has lost some since.
 #[test]
 fn a_journal_that_ends_before_the_checkpoint_is_refused() {
@@ -435,7 +481,7 @@ fn a_batch_is_reported_written_before_durable_and_in_order() {
 fn a_failed_write_is_final() {
     let directory = tempfile::tempdir().unwrap();
     let (events, mut reported) = unbounded_channel();
-    let progress = Progress::starting_at(0);
+    let progress = Progress::starting_at(0, 1);
     let writer = writer::Writer {
         disk: Arc::new(Machine),
         threads: Arc::new(Machine),
