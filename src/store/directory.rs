@@ -1,16 +1,19 @@
 //! The data directory: who may open it, and what makes it one.
 //!
 //! It holds `FORMAT`, `LOCK`, `journal/` and `state/`. Made from nothing in an order that leaves, at any power cut, either a
-//! directory that counts as empty or one that opens: every file and directory is fsynced before the next step.
+//! directory that counts as empty or one that opens: every file and directory is fsynced before the next step. So are directories
+//! that were found: whoever made them may have been killed before that.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
 use super::error::Context;
+use super::host::Disk;
 use super::{FORMAT, OpenError};
 
 const NAMES: [&str; 2] = ["LOCK", "FORMAT.new"];
@@ -21,13 +24,14 @@ pub(super) struct Directory {
     root: PathBuf,
     /// Segment size of the state files, fixed when they were made.
     pub(super) sled_segment_bytes: u64,
+    pub(super) disk: Arc<dyn Disk>,
     _lock: File,
 }
 
 impl Directory {
     /// Opens it, or makes it if there is nothing.
-    pub(super) fn open(root: &Path, sled_segment_bytes: u64) -> Result<Self, OpenError> {
-        create(root)?;
+    pub(super) fn open(disk: Arc<dyn Disk>, root: &Path, sled_segment_bytes: u64) -> Result<Self, OpenError> {
+        create(&*disk, root)?;
         // Before anything is written there: a directory named by mistake stays as it is.
         if format(root)?.is_none() {
             empty(root)?;
@@ -37,13 +41,13 @@ impl Directory {
             Some(bytes) => bytes,
             None => {
                 empty(root)?;
-                write_format(root, sled_segment_bytes)?;
+                write_format(&*disk, root, sled_segment_bytes)?;
                 sled_segment_bytes
             }
         };
-        let directory = Self { root: root.to_owned(), sled_segment_bytes, _lock: lock };
-        create(&directory.journal())?;
-        create(&directory.state())?;
+        let directory = Self { root: root.to_owned(), sled_segment_bytes, disk, _lock: lock };
+        create(&*directory.disk, &directory.journal())?;
+        create(&*directory.disk, &directory.state())?;
         Ok(directory)
     }
 
@@ -57,24 +61,29 @@ impl Directory {
 }
 
 /// Makes what is new in a directory last: without it, a power cut forgets the names.
-pub(super) fn sync(directory: &Path) -> Result<(), OpenError> {
-    File::open(directory).and_then(|file| file.sync_all()).context("fsync directory", directory)
+pub(super) fn sync(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+    disk.sync_directory(directory).context("fsync directory", directory)
 }
 
-fn create(directory: &Path) -> Result<(), OpenError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
+/// Makes a directory, if it is not there, and its name last.
+fn create(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     let parent = match directory.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    create(parent)?;
-    // What is in it is its owner's alone: messages, keys, tokens.
-    let mut builder = fs::DirBuilder::new();
-    builder.mode(0o700).create(directory).context("create directory", directory)?;
-    sync(directory)?;
-    sync(parent)
+    let found = directory.is_dir();
+    if !found {
+        create(disk, parent)?;
+        // What is in it is its owner's alone: messages, keys, tokens.
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o700).create(directory).context("create directory", directory)?;
+    }
+    sync(disk, directory)?;
+    match sync(disk, parent) {
+        // Somebody else made it, in a directory that is not ours to read.
+        Err(OpenError::Io { source, .. }) if found && source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 fn lock(root: &Path) -> Result<File, OpenError> {
@@ -111,8 +120,8 @@ fn format(root: &Path) -> Result<Option<u64>, OpenError> {
     };
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(corrupt()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Err(corrupt()),
         Err(error) => return Err(error).context("read", &path),
     };
     let mut words = text.split_whitespace();
@@ -147,11 +156,11 @@ fn empty(root: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn write_format(root: &Path, sled_segment_bytes: u64) -> Result<(), OpenError> {
+fn write_format(disk: &dyn Disk, root: &Path, sled_segment_bytes: u64) -> Result<(), OpenError> {
     let new = root.join("FORMAT.new");
     let mut file = File::create(&new).context("create", &new)?;
     writeln!(file, "bbq format {FORMAT} sled-segment-bytes {sled_segment_bytes}").context("write", &new)?;
     file.sync_all().context("fsync", &new)?;
     fs::rename(&new, root.join("FORMAT")).context("rename", &new)?;
-    sync(root)
+    sync(disk, root)
 }

@@ -4,12 +4,14 @@
 //! that no checkpoint named stay.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::types::{QueueId, Sequence, StoredMessage};
 
 use super::checkpoint::sweeps;
 use super::codec::length;
 use super::directory::Directory;
+use super::host::Machine;
 use super::journal::{self, JournalSummary, Replay};
 use super::state::{State, chunk_key, located};
 use super::{OpenError, ReadError, Snapshot, StoreOptions, chunk, recovery};
@@ -53,7 +55,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, OpenError> {
         return Err(OpenError::Foreign { directory: path.to_owned(), found: "nothing of bbq".to_owned() });
     }
     let options = StoreOptions::default();
-    let directory = Directory::open(path, options.sled_segment_bytes)?;
+    let directory = Directory::open(Arc::new(Machine), path, options.sled_segment_bytes)?;
     let journal_path = directory.journal();
     let state = State::open(directory, &options)?;
     let unreadable = |error: ReadError| state.unreadable(&error);

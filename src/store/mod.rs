@@ -15,6 +15,7 @@ pub mod check;
 mod checkpoint;
 mod chunk;
 mod codec;
+mod database;
 mod directory;
 mod entry;
 mod error;
@@ -139,11 +140,16 @@ pub enum Pressure {
 /// # Errors
 /// See `OpenError`: each says what the operator can do.
 pub fn open(path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
+    open_through(Arc::new(Machine), path, options)
+}
+
+/// Opens it through a disk of somebody else's, which may refuse what this machine would not.
+fn open_through(disk: Arc<dyn Disk>, path: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
     options.validate()?;
-    let directory = directory::Directory::open(path, options.sled_segment_bytes)?;
+    let directory = directory::Directory::open(Arc::clone(&disk), path, options.sled_segment_bytes)?;
     let journal = directory.journal();
     let state = State::open(directory, options)?;
-    open_state(state, (Arc::new(Machine), journal), options)
+    open_state(state, (disk, journal), options)
 }
 
 /// Opens a store on another host. Blocking as far as that blocks.

@@ -3,6 +3,7 @@
 mod backup;
 mod corruption;
 mod crash;
+mod faults;
 mod lifecycle;
 mod model;
 mod removal;

@@ -6,9 +6,11 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::store::directory::{self, Directory};
 use crate::store::error::Context as _;
+use crate::store::host::Machine;
 use crate::store::state::{DRAIN_BYTES, State};
 use crate::store::{OpenError, ReadError, StoreOptions, journal, meta};
 use crate::types::{Epoch, LogId, Timestamp};
@@ -107,7 +109,7 @@ pub fn restore(
     let built = build(file, &beside, options, &mut progress);
     let named = built.and_then(|restored| {
         fs::rename(&beside, directory).context("rename", &beside)?;
-        directory::sync(parent(directory))?;
+        directory::sync(&Machine, parent(directory))?;
         Ok(restored)
     });
     if named.is_err() {
@@ -160,7 +162,7 @@ fn build(
     options: &StoreOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
-    let directory = Directory::open(beside, options.sled_segment_bytes)?;
+    let directory = Directory::open(Arc::new(Machine), beside, options.sled_segment_bytes)?;
     let journal = directory.journal();
     let state = State::open(directory, options)?;
     let failed = |error| RestoreError::Write { directory: beside.to_owned(), error };
@@ -194,9 +196,9 @@ fn build(
     state.meta.insert(meta::STATE, row).map_err(|error| failed(error.into()))?;
     state.persist().map_err(failed)?;
     journal::begin(&journal, applied, options.segment_bytes)?;
-    directory::sync(&journal)?;
+    directory::sync(&Machine, &journal)?;
     drop(state);
-    directory::sync(beside)?;
+    directory::sync(&Machine, beside)?;
     Ok(restored)
 }
 

@@ -10,12 +10,14 @@ mod rows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::types::LogId;
 
 use super::directory::Directory;
 use super::error::Context;
 use super::guard::guarded;
+use super::host::Machine;
 use super::state::State;
 use super::{OpenError, ReadError, StoreOptions};
 
@@ -140,7 +142,7 @@ pub fn check(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, 
         return Ok(report);
     }
     let options = StoreOptions::default();
-    let directory = match Directory::open(path, options.sled_segment_bytes) {
+    let directory = match Directory::open(Arc::new(Machine), path, options.sled_segment_bytes) {
         Ok(directory) => directory,
         Err(error) => return report.note(error).map(|()| report),
     };

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::crash::copy;
 use super::model::{Harness, Model, Queue, choice, content, expected, frontier, options};
 use crate::store::check::{Report, check};
 use crate::store::directory::Directory;
+use crate::store::host::Machine;
 use crate::store::rows::Tree;
 use crate::store::state::State;
 use crate::store::{Lookup, OpenError, open};
@@ -241,7 +243,9 @@ fn rows_of_an_earlier_checkpoint_are_noticed() {
     let (early, late) = (home.path().join("early"), home.path().join("late"));
     directory(&early, 194, false);
     directory(&late, 400, false);
-    let state = |path: &Path| State::open(Directory::open(path, 4 << 20).unwrap(), &options()).unwrap();
+    let state = |path: &Path| {
+        State::open(Directory::open(Arc::new(Machine), path, 4 << 20).unwrap(), &options()).unwrap()
+    };
     let rows = |tree: &Tree| tree.iter().map(Result::unwrap).collect::<Vec<_>>();
     let early = state(&early);
     for name in ["queues", "records"] {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::store::{Awaited, Lookup, Opened, Store, StoreEvent, StoreOptions, open};
+use crate::store::{Awaited, Lookup, OpenError, Opened, Store, StoreEvent, StoreOptions, open};
 use crate::types::{
     Attempt, Change, Claim, Command, Consumer, Content, Duration, EngineRecord, Epoch, Holder, HolderId,
     Lane, LaneRecord, Lanes, Lease, LogId, Offer, Pick, Priority, QueueId, QueueRecord, QueueSettings, Retry,
@@ -258,6 +258,12 @@ impl Harness {
 
     /// The same of a directory that is open.
     pub(super) fn of(opened: Opened, seed: u64) -> Self {
+        Self::try_of(opened, seed).unwrap()
+    }
+
+    /// The same, if the journal can be read.
+    #[expect(clippy::panic_in_result_fn, reason = "test code")]
+    pub(super) fn try_of(opened: Opened, seed: u64) -> Result<Self, OpenError> {
         let Opened { store, snapshot, replay, events } = opened;
         let mut model = Model { engine: snapshot.engine, queues: BTreeMap::new() };
         for record in snapshot.queues {
@@ -271,13 +277,13 @@ impl Harness {
         let last = snapshot.applied;
         let mut harness = Self { store, events, model, seed, dirty, last, published };
         for entry in replay {
-            let entry = entry.unwrap();
+            let entry = entry?;
             assert_eq!(entry.id.index, harness.last.index + 1);
             harness.last = entry.id;
             entry.commands.iter().for_each(|command| harness.apply(entry.now, command));
         }
         assert_eq!(harness.store.last().index, harness.last.index);
-        harness
+        Ok(harness)
     }
 
     fn apply(&mut self, now: Timestamp, command: &Command) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::store::directory::Directory;
+use crate::store::host::Machine;
 use crate::store::inspect::inspect;
 use crate::store::keys::ChunkKey;
 use crate::store::state::State;
@@ -149,7 +150,9 @@ fn chunks_that_no_transaction_named_are_removed() {
     harness.push(&[publish(1, 5)]);
     harness.checkpoint();
     drop(harness);
-    let state = State::open(Directory::open(directory.path(), 4 << 20).unwrap(), &options()).unwrap();
+    let state =
+        State::open(Directory::open(Arc::new(Machine), directory.path(), 4 << 20).unwrap(), &options())
+            .unwrap();
     let stray = |queue: u32, first: u64| {
         let content = Content(Bytes::from(vec![9; 70_000]));
         let message = StoredMessage { sequence: Sequence(first), published_at: Timestamp(1), content };
@@ -275,8 +278,10 @@ fn a_sweep_that_never_began_is_done_after_the_restart() {
     harness.push(&[create()]);
     store(&mut harness, 3000, 1000);
     drop(harness);
-    let state =
-        Arc::new(State::open(Directory::open(directory.path(), 4 << 20).unwrap(), &options()).unwrap());
+    let state = Arc::new(
+        State::open(Directory::open(Arc::new(Machine), directory.path(), 4 << 20).unwrap(), &options())
+            .unwrap(),
+    );
     let row = state.queues.get(keys::queue(QUEUE)).unwrap();
     state.queues.remove(keys::queue(QUEUE)).unwrap();
     state.sweeps.insert(keys::sweep(QUEUE, Sequence(0)), &meta::encode_until(Sequence(u64::MAX))).unwrap();
