@@ -46,7 +46,8 @@ pub struct Snapshot {
 pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
     let (applied, engine) = state.applied()?;
     let queues = state.queue_records()?;
-    sums::verify(state, &queues)?;
+    let remembered = remembered::load(state, &queues)?;
+    sums::verify(state, &queues, &remembered.sums)?;
     let mut touched = Vec::new();
     for row in &state.records {
         let (key, value) = row?;
@@ -59,7 +60,7 @@ pub(super) fn snapshot(state: &State) -> Result<Snapshot, ReadError> {
         record::decode(&value, key, &mut touches).map_err(|malformed| corrupt("records", key, malformed))?;
         touched.extend(touches.into_iter().map(|(sequence, touch)| (key.lane.queue, sequence, touch)));
     }
-    let remembered = remembered::load(state, &queues)?;
+    let remembered = remembered.remove_unnamed(state)?;
     let topics = rows(&state.topics, "topics", topic::decode_topic)?;
     let bindings = rows(&state.bindings, "bindings", topic::decode_binding)?;
     let transactions = rows(&state.transactions, "transactions", transaction::decode)?;

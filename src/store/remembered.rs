@@ -13,7 +13,9 @@ use super::ReadError;
 use super::codec::{Input, Malformed};
 use super::rows::Tree;
 use super::state::{DRAIN_ROWS, State};
+use super::sums::Sums;
 
+const TREE: &str = "ids";
 /// The most dead rows that one checkpoint removes.
 const REMOVED_MAX: usize = 50_000;
 /// How many rows are written before sled's threads have to catch up.
@@ -64,6 +66,29 @@ pub(super) fn write<'a>(
     Ok(())
 }
 
+/// Adds to sums what a checkpoint does to remembered ids, which have been written: some are new, and some are forgotten.
+pub(super) fn change<'a>(
+    state: &State,
+    ids: impl Iterator<Item = (&'a (QueueId, Sequence), &'a (DeduplicationId, Timestamp))>,
+    records: impl Iterator<Item = &'a QueueRecord>,
+    sums: &mut Sums,
+) -> Result<(), ReadError> {
+    for (&(queue, sequence), &(id, at)) in ids {
+        sums.change(TREE, &key(queue, sequence), None, Some(&encode(id, at)));
+    }
+    if state.ids.is_empty() {
+        return Ok(());
+    }
+    for record in records {
+        let from = state.queue(record.id)?.map_or(Sequence(0), |before| before.remembered_from);
+        for row in state.ids.range(key(record.id, from)..key(record.id, record.remembered_from.max(from))) {
+            let (key, value) = row?;
+            sums.change(TREE, &key, Some(&value), None);
+        }
+    }
+    Ok(())
+}
+
 /// Removes rows of a queue before `until`: all of them, or as many as one checkpoint may.
 pub(super) fn remove_before(state: &State, queue: QueueId, until: Sequence) -> Result<(), ReadError> {
     let mut removed = 0;
@@ -95,23 +120,42 @@ fn remove(
     Ok(count)
 }
 
-/// The ids that the latest checkpoint holds. Rows that it does not name are removed: their sequences will be used again.
-pub(super) fn load(state: &State, queues: &[QueueRecord]) -> Result<Vec<RememberedId>, ReadError> {
-    let mut found = Vec::new();
-    let mut unnamed = Vec::new();
+/// What the tree holds.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// The ids that the latest checkpoint holds, by queue and sequence.
+    pub(super) ids: Vec<RememberedId>,
+    pub(super) sums: Sums,
+    /// Rows that it does not name.
+    unnamed: Vec<sled::IVec>,
+}
+
+/// Reads all of the tree.
+pub(super) fn load(state: &State, queues: &[QueueRecord]) -> Result<Loaded, ReadError> {
+    let mut loaded = Loaded::default();
     for row in &state.ids {
         let (key, value) = row?;
         let id = decode(&key, &value).map_err(|malformed| ReadError::State(format!("ids: {malformed}")))?;
         let queue = queues.binary_search_by_key(&id.0, |queue| queue.id).ok().map(|at| &queues[at]);
         match queue {
-            Some(queue) if (queue.remembered_from..queue.next_sequence).contains(&id.1) => found.push(id),
-            Some(_) | None => unnamed.push(key),
+            Some(queue) if (queue.remembered_from..queue.next_sequence).contains(&id.1) => {
+                loaded.ids.push(id);
+                loaded.sums.change(TREE, &key, None, Some(&value));
+            }
+            Some(_) | None => loaded.unnamed.push(key),
         }
     }
-    for keys in unnamed.chunks(DRAIN_ROWS) {
-        remove(state, &state.ids, keys.iter().cloned().map(Ok))?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Removes rows that the checkpoint does not name: their sequences will be used again.
+    pub(super) fn remove_unnamed(self, state: &State) -> Result<Vec<RememberedId>, ReadError> {
+        for keys in self.unnamed.chunks(DRAIN_ROWS) {
+            remove(state, &state.ids, keys.iter().cloned().map(Ok))?;
+        }
+        Ok(self.ids)
     }
-    Ok(found)
 }
 
 #[cfg(test)]

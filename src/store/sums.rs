@@ -8,6 +8,8 @@
 //! |----------------------|-------------------------------------------------------------------|
 //! | `sum`                | u64: all rows of `queues`, `topics`, `bindings`, `transactions`   |
 //! | `sum`, queue: u32    | u64: all rows of `records` of that queue; 0 is left out           |
+//! | `ids`                | nothing; without it, those of `ids` are not known                 |
+//! | `ids`, queue: u32    | u64: all rows of `ids` that the queue remembers; 0 is left out    |
 //!
 //! A sum adds up, wrapping, the XXH3-64 of each row's tree, key and value, each but the last with its length before it. So it
 //! changes with a row, whatever else there is.
@@ -26,13 +28,17 @@ use super::{ReadError, keys};
 const KEY: &[u8] = b"sum";
 /// Behind all keys that begin with it.
 const END: &[u8] = b"sun";
+const IDS_KEY: &[u8] = b"ids";
+const IDS_END: &[u8] = b"idt";
 const RECORDS: &str = "records";
+const IDS: &str = "ids";
 
 /// Sums, or how they change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     rows: u64,
     records: BTreeMap<QueueId, u64>,
+    ids: BTreeMap<QueueId, u64>,
     /// Queues that are deleted: what is left of their records does not count.
     gone: BTreeSet<QueueId>,
 }
@@ -46,8 +52,13 @@ impl Sums {
             self.rows = self.rows.wrapping_add(change);
             return;
         };
-        if tree == RECORDS {
-            let sum = self.records.entry(queue).or_default();
+        let of_a_queue = match tree {
+            RECORDS => Some(&mut self.records),
+            IDS => Some(&mut self.ids),
+            _ => None,
+        };
+        if let Some(sums) = of_a_queue {
+            let sum = sums.entry(queue).or_default();
             *sum = sum.wrapping_add(change);
             return;
         }
@@ -64,22 +75,24 @@ impl Sums {
             Ok(before.wrapping_add(change))
         };
         meta.insert(KEY, add(KEY, self.rows)?.to_be_bytes().to_vec())?;
-        for (&queue, &change) in &self.records {
-            let key = key(queue);
-            match add(&key, change)? {
-                0 => meta.remove(key)?,
-                sum => meta.insert(key, sum.to_be_bytes().to_vec())?,
-            };
-        }
-        for &queue in &self.gone {
-            meta.remove(key(queue))?;
+        for (prefix, sums) in [(KEY, &self.records), (IDS_KEY, &self.ids)] {
+            for (&queue, &change) in sums {
+                let key = key(prefix, queue);
+                match add(&key, change)? {
+                    0 => meta.remove(key)?,
+                    sum => meta.insert(key, sum.to_be_bytes().to_vec())?,
+                };
+            }
+            for &queue in &self.gone {
+                meta.remove(key(prefix, queue))?;
+            }
         }
         Ok(())
     }
 }
 
-fn key(queue: QueueId) -> Vec<u8> {
-    [KEY, &keys::queue(queue)].concat()
+fn key(prefix: &[u8], queue: QueueId) -> Vec<u8> {
+    [prefix, &keys::queue(queue)].concat()
 }
 
 /// A row that is no number is no sum that anything has.
@@ -95,9 +108,10 @@ fn hash(tree: &str, key: &[u8], value: &[u8]) -> u64 {
     xxh3_64(&row)
 }
 
-/// Compares all rows with their sums. A state without sums, of a program that did not know them, gets them.
-pub(super) fn verify(state: &State, queues: &[QueueRecord]) -> Result<(), ReadError> {
-    let mut found = Sums::default();
+/// Compares all rows with their sums; those of `ids` were added up when they were read. A state without sums, of a program that
+/// did not know them, gets them.
+pub(super) fn verify(state: &State, queues: &[QueueRecord], ids: &Sums) -> Result<(), ReadError> {
+    let mut found = ids.clone();
     let State { topics, bindings, transactions, .. } = state;
     let trees = [
         ("queues", &state.queues),
@@ -120,16 +134,27 @@ pub(super) fn verify(state: &State, queues: &[QueueRecord]) -> Result<(), ReadEr
         }
     }
     found.records.retain(|_, sum| *sum != 0);
-    match stored(state)? {
-        None => give(state, &found),
-        Some(stored) if stored.rows != found.rows => Err(differ("queues, topics, bindings and transactions")),
-        Some(stored) => {
-            let queues = stored.records.keys().chain(found.records.keys());
-            match queues.into_iter().find(|queue| stored.records.get(queue) != found.records.get(queue)) {
-                Some(queue) => Err(differ(&format!("records of queue {}", queue.0))),
-                None => Ok(()),
-            }
-        }
+    found.ids.retain(|_, sum| *sum != 0);
+    let Some(known) = state.meta.get(KEY)? else { return give(state, &found) };
+    if number(&known) != found.rows {
+        return Err(differ("queues, topics, bindings and transactions"));
+    }
+    compare(RECORDS, &stored(state, KEY, END)?, &found.records)?;
+    if state.meta.get(IDS_KEY)?.is_none() {
+        return give_ids(state, &found);
+    }
+    compare(IDS, &stored(state, IDS_KEY, IDS_END)?, &found.ids)
+}
+
+fn compare(
+    rows: &str,
+    stored: &BTreeMap<QueueId, u64>,
+    found: &BTreeMap<QueueId, u64>,
+) -> Result<(), ReadError> {
+    let mut queues = stored.keys().chain(found.keys());
+    match queues.find(|queue| stored.get(queue) != found.get(queue)) {
+        Some(queue) => Err(differ(&format!("{rows} of queue {}", queue.0))),
+        None => Ok(()),
     }
 }
 
@@ -139,23 +164,32 @@ fn differ(rows: &str) -> ReadError {
     ))
 }
 
-fn stored(state: &State) -> Result<Option<Sums>, ReadError> {
-    let Some(rows) = state.meta.get(KEY)? else { return Ok(None) };
-    let mut sums = Sums { rows: number(&rows), ..Sums::default() };
-    for row in state.meta.range(KEY..END) {
+fn stored(state: &State, prefix: &[u8], end: &[u8]) -> Result<BTreeMap<QueueId, u64>, ReadError> {
+    let mut sums = BTreeMap::new();
+    for row in state.meta.range(prefix..end) {
         let (key, value) = row?;
-        if let Ok(queue) = <[u8; 4]>::try_from(&key[KEY.len()..]) {
-            sums.records.insert(QueueId(u32::from_be_bytes(queue)), number(&value));
+        if let Ok(queue) = <[u8; 4]>::try_from(&key[prefix.len()..]) {
+            sums.insert(QueueId(u32::from_be_bytes(queue)), number(&value));
         }
     }
-    Ok(Some(sums))
+    Ok(sums)
 }
 
 /// The first row last: without it, the others do not count.
 fn give(state: &State, sums: &Sums) -> Result<(), ReadError> {
+    give_ids(state, sums)?;
     for (&queue, sum) in &sums.records {
-        state.meta.insert(key(queue), &sum.to_be_bytes())?;
+        state.meta.insert(key(KEY, queue), &sum.to_be_bytes())?;
     }
     state.meta.insert(KEY, &sums.rows.to_be_bytes())?;
+    Ok(())
+}
+
+/// As `give`.
+fn give_ids(state: &State, sums: &Sums) -> Result<(), ReadError> {
+    for (&queue, sum) in &sums.ids {
+        state.meta.insert(key(IDS_KEY, queue), &sum.to_be_bytes())?;
+    }
+    state.meta.insert(IDS_KEY, &[])?;
     Ok(())
 }

@@ -86,7 +86,9 @@ impl Rows<'_, '_> {
         }
         self.sweeps = sweeps(self.state)?;
         let queues: Vec<_> = self.queues.values().cloned().collect();
-        if let Err(error) = sums::verify(self.state, &queues) {
+        let verified = remembered::load(self.state, &queues)
+            .and_then(|remembered| sums::verify(self.state, &queues, &remembered.sums));
+        if let Err(error) = verified {
             self.damaged("the checkpoint".to_owned(), error.to_string());
         }
         let topics = self.decoded(&self.state.topics, "topics", topic::decode_topic)?;

@@ -57,6 +57,8 @@ pub(super) struct Plan {
     /// Chunks without a record before the frontier.
     dead: Vec<Located>,
     sweeps: Vec<Sweep>,
+    /// How the sums of rows change that are written ahead.
+    sums: Sums,
 }
 
 /// How often to look whether a backup is still being read, when there is something to sweep behind it.
@@ -217,6 +219,7 @@ impl Worker {
             }
         }
         remembered::write(&self.state, overlay.ids.iter())?;
+        remembered::change(&self.state, overlay.ids.iter(), dirty.values(), &mut plan.sums)?;
         let packed = packer.packed();
         let removed = length(plan.dead.len());
         plan.bound(self.is_held());
@@ -354,7 +357,7 @@ fn commit(state: &State, applied: LogId, engine: EngineRecord, plan: &Plan) -> R
         trees,
         |[metas, queues, chunks, records, parts, sweeps, topics, bindings, transactions]| {
             metas.insert(meta::STATE, meta.clone())?;
-            let mut sums = Sums::default();
+            let mut sums = plan.sums.clone();
             write_all(&queues, ("queues", &plan.queues), &mut sums)?;
             write_all(&topics, ("topics", &plan.topics), &mut sums)?;
             write_all(&bindings, ("bindings", &plan.bindings), &mut sums)?;

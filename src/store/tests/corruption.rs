@@ -15,7 +15,7 @@ use crate::store::host::Machine;
 use crate::store::rows::Tree;
 use crate::store::state::State;
 use crate::store::{Lookup, OpenError, open};
-use crate::types::Sequence;
+use crate::types::{Change, DeduplicationId, QueueId, Sequence, Timestamp};
 
 const SEED: u64 = 7;
 
@@ -264,4 +264,87 @@ fn rows_of_an_earlier_checkpoint_are_noticed() {
         assert!(why.contains(name) && why.contains("older"), "{why}");
         assert_eq!(outcome(&late, 400), Outcome::Whole);
     }
+}
+
+/// A queue that remembers ids, in three checkpoints; the last one forgets some.
+fn with_ids(path: &Path) -> QueueId {
+    let mut harness = Harness::open(path, SEED);
+    let queue = QueueId(0);
+    harness.push(&[super::lifecycle::create()]);
+    for round in 0..3 {
+        let first = harness.model.queues[&queue].record.next_sequence.0;
+        harness.push(&[super::lifecycle::publish(first, 10)]);
+        harness.store.apply((first..first + 10).map(|n| Change::Remembered {
+            queue,
+            sequence: Sequence(n),
+            id: DeduplicationId([n, 1]),
+            at: Timestamp(n),
+        }));
+        if round == 2 {
+            harness.model.queues.get_mut(&queue).unwrap().record.remembered_from = Sequence(13);
+        }
+        harness.checkpoint();
+    }
+    queue
+}
+
+/// Of what is published twice, the second would be stored again.
+#[test]
+fn ids_that_are_missing_or_changed_are_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let whole = home.path().join("whole");
+    let queue = with_ids(&whole);
+    let opened = open(&whole, &options()).unwrap();
+    assert_eq!(opened.snapshot.remembered.len(), 18, "13 to 30");
+    drop(opened.store);
+    let state = |path: &Path| {
+        State::open(Directory::open(Arc::new(Machine), path, 4 << 20).unwrap(), &options()).unwrap()
+    };
+    let key = |sequence: u64| [&queue.0.to_be_bytes()[..], &sequence.to_be_bytes()].concat();
+    type Damage<'a> = &'a dyn Fn(&Tree);
+    let damages: [(&str, Damage<'_>); 4] = [
+        ("first", &|ids| ids.remove(key(13)).unwrap()),
+        ("last", &|ids| ids.remove(key(30)).unwrap()),
+        ("changed", &|ids| ids.insert(key(20), &ids.get(key(21)).unwrap().unwrap()[..]).unwrap()),
+        ("more", &|ids| ids.insert(key(15), &[7; 24]).unwrap()),
+    ];
+    for (name, damage) in damages {
+        let path = home.path().join(name);
+        copy(&whole, &path);
+        let damaged = state(&path);
+        damage(&damaged.ids);
+        damaged.persist().unwrap();
+        drop(damaged);
+        let why = open(&path, &options()).unwrap_err().to_string();
+        assert!(why.contains("ids of queue 0") && why.contains("older"), "{name}: {why}");
+        let report = check(&path, &mut |_, _| ()).unwrap();
+        assert!(report.damage.first.iter().any(|finding| finding.what.contains("ids of queue 0")), "{name}");
+    }
+}
+
+/// What is forgotten, what no checkpoint named, and what a program left that knew no sums does not keep a directory from opening.
+#[test]
+fn ids_that_do_not_count_are_in_no_sum() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let queue = with_ids(&path);
+    let key = |sequence: u64| [&queue.0.to_be_bytes()[..], &sequence.to_be_bytes()].concat();
+    let state = State::open(Directory::open(Arc::new(Machine), &path, 4 << 20).unwrap(), &options()).unwrap();
+    for dead in [key(5), key(31), key(99)] {
+        state.ids.insert(dead, &[7; 24]).unwrap();
+    }
+    for known in ["ids".into(), [b"ids", &queue.0.to_be_bytes()[..]].concat()] {
+        assert!(state.meta.contains_key(&known).unwrap());
+        state.meta.remove(&known).unwrap();
+    }
+    state.persist().unwrap();
+    drop(state);
+    for _ in 0..2 {
+        assert_eq!(open(&path, &options()).unwrap().snapshot.remembered.len(), 18);
+    }
+    let mut harness = Harness::open(&path, SEED);
+    harness.push(&[crate::types::Command::DeleteQueue { queue }]);
+    harness.checkpoint();
+    drop(harness);
+    assert_eq!(open(&path, &options()).unwrap().snapshot.remembered.len(), 0);
 }
