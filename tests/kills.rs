@@ -21,6 +21,7 @@ use bbq_client::Transport;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use history::Event;
 use rig::{Rig, variable};
 
 /// Kills between one drain with its check and the next: the history of a run is kept in memory.
@@ -47,7 +48,7 @@ async fn run(seed: u64, rounds: u64) {
         tempfile::Builder::new().prefix("bbq-kills-").disable_cleanup(true).tempdir().unwrap();
     eprintln!("in {}", directory.path().display());
     let mut rig = Rig::new(&directory.path().join("data"), &directory.path().join("hashes"));
-    let mut server = rig.setup(&mut rng).start().await;
+    let mut server = rig.start(&mut rng).await;
     let client = server.client_over(Transport::Http2).await;
     rig.create_queues(&client).await.unwrap();
     for round in 0..rounds {
@@ -55,13 +56,14 @@ async fn run(seed: u64, rounds: u64) {
             kill_while_starting(&mut rig, &mut rng).await;
         }
         if round > 0 {
-            server = rig.setup(&mut rng).start().await;
+            server = rig.start(&mut rng).await;
         }
         let mut tasks = rig.load.start(&server.profile(), &mut rng);
         tokio::time::sleep(Duration::from_millis(rng.random_range(50..1500))).await;
         server.kill().await;
         // What consumers have in their buffers may still be recorded; nobody waits for a server that is not coming back.
         tasks.shutdown().await;
+        rig.load.witness.record(Event::Down);
         rig.compare(&server.log());
     }
     rig.check(&mut rng).await;

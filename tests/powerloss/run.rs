@@ -13,11 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::disk::Disk;
 use crate::fault::{Call, Fault, Plant, Which};
-use crate::history::Event;
+use crate::history::{Event, VIOLATIONS};
 use crate::mount::Mounted;
-use crate::rig::Rig;
+use crate::rig::{DIFFERS, REFUSED, Rig, until_it_answers};
 use crate::support::Process;
-use crate::support::server::GREETING;
 
 /// Power cuts between one drain with its check and the next: the history of a run is kept in memory.
 pub const ROUNDS_A_RUN: u64 = 10;
@@ -32,6 +31,14 @@ pub struct Run {
     at: PathBuf,
     disk: Option<Disk>,
     _directory: TempDir,
+}
+
+/// Whether a panic says that something was found, and not that the rig itself failed.
+pub fn is_a_finding(panic: &str) -> bool {
+    let refused = panic.strip_prefix(REFUSED).is_some_and(|why| {
+        why.starts_with("error: ") && (why.contains(" is damaged at byte ") || why.contains(": state in "))
+    });
+    refused || panic.starts_with(DIFFERS) || panic.contains(VIOLATIONS)
 }
 
 /// Whether file systems may be mounted here; if not, says so where it is seen.
@@ -73,12 +80,13 @@ impl Run {
     /// Load without a power cut, and then the check.
     pub async fn undisturbed(&mut self, load: Duration) {
         let mounted = self.mount();
-        let mut server = self.rig.setup(&mut self.rng).start().await;
+        let mut server = self.rig.start(&mut self.rng).await;
         self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
         let mut tasks = self.rig.load.start(&server.profile(), &mut self.rng);
         tokio::time::sleep(load).await;
         server.kill().await;
         tasks.shutdown().await;
+        self.rig.load.witness.record(Event::Down);
         self.rig.compare(&server.log());
         self.rig.check(&mut self.rng).await;
         drop(mounted);
@@ -104,7 +112,7 @@ impl Run {
         };
         let setup = self.rig.setup(&mut self.rng);
         let mut process = setup.spawn();
-        let mut tasks = self.until_gone(&mounted, &process, moment).await;
+        let mut tasks = self.until_gone(&mounted, &mut process, moment).await;
         process.signal(Signal::KILL);
         mounted.let_go();
         process.ended().await;
@@ -119,8 +127,7 @@ impl Run {
     /// kernel still shows of them may not be on the disk, and nobody can tell.
     pub async fn broken(&mut self, fault: Fault, says: &str) {
         let mounted = self.mount();
-        let setup = self.rig.setup(&mut self.rng);
-        let mut server = setup.start().await;
+        let mut server = self.rig.start(&mut self.rng).await;
         let profile = server.profile();
         self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
         let mut tasks = self.rig.load.start(&profile, &mut self.rng);
@@ -128,6 +135,7 @@ impl Run {
         mounted.disk().faults.push(fault);
         assert_eq!(server.process.ended().await.code(), Some(1), "{}", server.log());
         tasks.shutdown().await;
+        self.rig.load.witness.record(Event::Down);
         let log = server.log();
         let why = log.lines().last().unwrap();
         assert!(!log.contains("panicked at"), "{log}");
@@ -137,7 +145,7 @@ impl Run {
         let shown = fault.which == Which::State && fault.calls.contains(&Call::Sync);
         if !shown && self.rng.random() {
             mounted.disk().faults.clear();
-            let mut again = self.rig.setup(&mut self.rng).start().await;
+            let mut again = self.rig.start(&mut self.rng).await;
             again.kill().await;
             self.rig.compare(&again.log());
         }
@@ -146,14 +154,19 @@ impl Run {
     }
 
     /// Makes load as soon as the server answers, until the power goes.
-    async fn until_gone(&mut self, mounted: &Mounted, process: &Process, moment: Duration) -> JoinSet<()> {
+    async fn until_gone(
+        &mut self,
+        mounted: &Mounted,
+        process: &mut Process,
+        moment: Duration,
+    ) -> JoinSet<()> {
         let mut gone = std::pin::pin!(async {
             if tokio::time::timeout(moment, mounted.until_cut()).await.is_err() {
                 mounted.cut();
             }
         });
         let profile = async {
-            process.stdout.contains(GREETING).await;
+            until_it_answers(process).await;
             profile(&self.at.join("data")).await
         };
         let profile = tokio::select! {

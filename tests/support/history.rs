@@ -18,6 +18,9 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What a panic says that tells of some.
+pub const VIOLATIONS: &str = " violations, the first of them:";
+
 /// A queue's name.
 pub type Queue = &'static str;
 
@@ -161,23 +164,29 @@ pub enum Event {
     Confirmed { queue: Queue, id: Id, sequence: u64 },
     /// Its publish certainly did nothing.
     Unsent { id: Id },
-    /// From now on the call may have leases of a queue.
-    Opened { call: Call, queue: Queue, kind: Kind },
+    /// From now on the call may have leases of a queue, each for so many milliseconds.
+    Opened { call: Call, queue: Queue, kind: Kind, lease: u64 },
     /// The call is about to be ended by its consumer.
     Ended { call: Call },
+    /// The call had its answer, and gets nothing more.
+    Answered { call: Call },
     /// A message came.
     Delivered(Delivered),
     /// From now on the settlement may count.
     Settling { lease: Lease, verdict: Verdict },
-    /// What became of it.
-    Settled { lease: Lease, verdict: Verdict, outcome: Outcome },
+    /// What became of it, and when that was known, in milliseconds of our clock.
+    Settled { lease: Lease, verdict: Verdict, outcome: Outcome, at: u64 },
     /// From now on the lease may last until then instead.
     Extending { lease: Lease, until: u64 },
     /// It does.
     Extended { lease: Lease, until: u64 },
-    /// From here on nothing breaks and nobody is killed until the queue is empty.
-    Draining { queue: Queue },
-    /// The power went, and everybody is gone: what was confirmed before its fsync may be lost.
+    /// From here on nothing breaks and nobody is killed until the queue is empty; the server says that it has so many messages.
+    Draining { queue: Queue, depth: u64 },
+    /// The server says that the queue is empty, at a time of our clock.
+    Drained { queue: Queue, at: u64 },
+    /// The server is gone, and so are all calls.
+    Down,
+    /// The same, and the power went: what was confirmed before its fsync may be lost.
     PowerCut,
 }
 
@@ -263,10 +272,10 @@ impl Witness {
         self.events.lock().unwrap().extend(events);
     }
 
-    /// Names a call that is about to be made.
-    pub fn open(&self, queue: Queue, kind: Kind) -> Call {
+    /// Names a call that is about to be made, for leases of so many milliseconds.
+    pub fn open(&self, queue: Queue, kind: Kind, lease: u64) -> Call {
         let call = Call(self.calls.fetch_add(1, Ordering::Relaxed));
-        self.record(Event::Opened { call, queue, kind });
+        self.record(Event::Opened { call, queue, kind, lease });
         call
     }
 
@@ -285,7 +294,7 @@ impl Witness {
     pub fn assert_holds(&self) {
         let found = self.check();
         let shown: String = found.iter().take(5).map(|violation| self.explain(violation)).collect();
-        assert!(found.is_empty(), "{} violations, the first of them:\n{shown}", found.len());
+        assert!(found.is_empty(), "{}{VIOLATIONS}\n{shown}", found.len());
     }
 
     fn explain(&self, violation: &Violation) -> String {
@@ -331,14 +340,15 @@ fn concerns(event: &Event, violation: &Violation, ids: &HashSet<Id>) -> bool {
         | Event::Extended { lease, .. } => {
             lease.queue == violation.queue && lease.sequence == violation.sequence
         }
-        Event::PowerCut => true,
+        Event::PowerCut | Event::Down => true,
         Event::Together { publishes, acks } => {
             publishes.iter().any(|(_, id)| ids.contains(id))
                 || acks
                     .iter()
                     .any(|lease| (lease.queue, lease.sequence) == (violation.queue, violation.sequence))
         }
-        Event::Opened { .. } | Event::Ended { .. } | Event::Draining { .. } => false,
+        Event::Draining { queue, .. } | Event::Drained { queue, .. } => *queue == violation.queue,
+        Event::Opened { .. } | Event::Ended { .. } | Event::Answered { .. } => false,
     }
 }
 

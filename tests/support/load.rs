@@ -49,6 +49,9 @@ pub use together::create as create_topic;
 /// How many messages the queue has room for that drops the oldest.
 const CAPPED_MAX: usize = 100;
 
+/// How long some of the messages live that have a time to live: longer than any run.
+const LONG_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a Receive call leases, in milliseconds.
 const CALL_LEASE_MS: std::ops::Range<u64> = 1000..1500;
 /// How many publishes without an answer are kept, to be sent again.
@@ -181,15 +184,13 @@ impl Load {
     /// Takes all that is left, with nobody else about.
     pub async fn drain(&self, client: &Client, queue: Queue) {
         let witness = &self.witness;
-        witness.record(Event::Draining { queue });
-        loop {
-            let stats = client.get_queue(queue).await.unwrap().stats.unwrap_or_default();
-            if stats.ready + stats.leased + stats.delayed + stats.parked + stats.dead == 0 {
-                return;
-            }
-            let call = witness.open(queue, Kind::Receive);
-            let lease = Some(Duration::from_secs(30));
-            let taken = client.receive(queue, 1000, Duration::from_secs(1), lease).await.unwrap();
+        let depth = depth(client, queue).await;
+        witness.record(Event::Draining { queue, depth });
+        while self::depth(client, queue).await > 0 {
+            let lease = Duration::from_secs(30);
+            let call = witness.open(queue, Kind::Receive, millis(lease));
+            let taken = client.receive(queue, 1000, Duration::from_secs(1), Some(lease)).await.unwrap();
+            witness.record(Event::Answered { call });
             let mut acks = Vec::new();
             for delivery in taken {
                 let lease = self.delivered(queue, call, &delivery);
@@ -200,9 +201,10 @@ impl Load {
             }
             for (lease, ack) in acks {
                 ack.await.unwrap();
-                witness.record(Event::Settled { lease, verdict: Verdict::Ack, outcome: Outcome::Done });
+                witness.record(settled(lease, Verdict::Ack, Outcome::Done));
             }
         }
+        witness.record(Event::Drained { queue, at: now() });
     }
 
     fn delivered(&self, queue: Queue, call: Call, delivery: &Delivery) -> Lease {
@@ -223,6 +225,20 @@ impl Load {
         let _ = self.backlog.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         lease
     }
+}
+
+/// All that a queue has.
+async fn depth(client: &Client, queue: Queue) -> u64 {
+    let stats = client.get_queue(queue).await.unwrap().stats.unwrap_or_default();
+    stats.ready + stats.leased + stats.delayed + stats.parked + stats.dead
+}
+
+fn settled(lease: Lease, verdict: Verdict, outcome: Outcome) -> Event {
+    Event::Settled { lease, verdict, outcome, at: now() }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("not that long")
 }
 
 /// Milliseconds of the wall clock, which the server's deadlines follow.
@@ -248,9 +264,8 @@ impl Actor {
         let messages: Vec<_> = (0..count).map(|_| self.message()).collect();
         let sending = |(id, message): &(Id, Message)| {
             let content = content(&message.body, &message.attributes);
-            let life = message.time_to_live.map(|life| u64::try_from(life.as_millis()).expect("short"));
-            let limits =
-                Limits { key: message.ordering_key.parse().ok(), expires: life.map(|life| now() + life) };
+            let expires = message.time_to_live.map(|life| now() + millis(life));
+            let limits = Limits { key: message.ordering_key.parse().ok(), expires };
             Event::Sending { queue: self.queue, id: *id, content, limits }
         };
         self.load.witness.record_all(messages.iter().map(sending));
@@ -279,7 +294,9 @@ impl Actor {
             message.ordering_key = if key == KEYS { String::new() } else { key.to_string() };
         }
         if self.queue == MORTAL {
-            message.time_to_live = Some(Duration::from_millis(self.rng.random_range(200..3000)));
+            let long = self.rng.random_bool(0.2);
+            let life = if long { LONG_LIFE } else { Duration::from_millis(self.rng.random_range(200..3000)) };
+            message.time_to_live = Some(life);
         }
         if self.queue == LATE && self.rng.random_bool(0.05) {
             message.delay = Some(Duration::from_millis(self.rng.random_range(1..500)));
@@ -393,12 +410,13 @@ impl Actor {
 
     async fn one_stream(&mut self) {
         let witness = Arc::clone(&self.load.witness);
-        let call = witness.open(self.queue, Kind::Stream);
+        let lease = self.rng.random_range(1000..2500);
+        let call = witness.open(self.queue, Kind::Stream, lease);
         let subscribing = self
             .client
             .subscribe(self.queue)
             .max_in_flight(self.rng.random_range(1..60))
-            .lease_duration(Duration::from_millis(self.rng.random_range(1000..2500)))
+            .lease_duration(Duration::from_millis(lease))
             .auto_extend(false)
             .start();
         let Ok(mut subscription) = subscribing.await else { return };
@@ -425,13 +443,15 @@ impl Actor {
     async fn receive(mut self) {
         loop {
             let witness = Arc::clone(&self.load.witness);
-            let call = witness.open(self.queue, Kind::Receive);
+            let lease = self.rng.random_range(CALL_LEASE_MS);
+            let call = witness.open(self.queue, Kind::Receive, lease);
             let max = self.rng.random_range(1..=20);
             let wait = Duration::from_millis(self.rng.random_range(0..300));
-            let lease = Duration::from_millis(self.rng.random_range(CALL_LEASE_MS));
+            let lease = Duration::from_millis(lease);
             let patience = Duration::from_millis(self.rng.random_range(10..400));
             let receiving = self.client.receive(self.queue, max, wait, Some(lease));
             if let Ok(Ok(taken)) = tokio::time::timeout(patience, receiving).await {
+                witness.record(Event::Answered { call });
                 let mut settling = JoinSet::new();
                 for delivery in taken {
                     let lease = self.load.delivered(self.queue, call, &delivery);
@@ -478,7 +498,7 @@ async fn settle(witness: Arc<Witness>, lease: Lease, delivery: Delivery, verdict
         Err(Error::Receipt { .. }) => Outcome::Refused,
         Err(_) => return,
     };
-    witness.record(Event::Settled { lease, verdict, outcome });
+    witness.record(settled(lease, verdict, outcome));
 }
 
 async fn extend(
@@ -488,7 +508,7 @@ async fn extend(
     by: Duration,
     then: Option<Verdict>,
 ) {
-    let until = now() + u64::try_from(by.as_millis()).expect("seconds");
+    let until = now() + millis(by);
     witness.record(Event::Extending { lease, until });
     if delivery.extend(by).await.is_ok() {
         witness.record(Event::Extended { lease, until });

@@ -145,6 +145,12 @@ impl Text {
         self.until(&format!("{text:?}"), |seen| seen.contains(text)).await
     }
 
+    /// Waits until this was printed, or the output has ended without it; says whether it came.
+    pub async fn comes(&self, text: &str) -> bool {
+        let mut seen = self.seen.clone();
+        within(&format!("{text:?} of {}", self.of), seen.wait_for(|seen| seen.contains(text))).await.is_ok()
+    }
+
     /// Waits for so many whole lines, and returns them.
     pub async fn lines(&self, count: usize) -> Vec<String> {
         let text = self.until(&format!("line {count}"), |seen| seen.matches('\n').count() >= count).await;

@@ -12,12 +12,27 @@ use rand::rngs::StdRng;
 use crate::history::{Event, Outcome, Verdict};
 use crate::load::{Load, QUEUES, create_topic, settings};
 use crate::state_hashes::StateHashes;
-use crate::support::Setup;
+use crate::support::server::GREETING;
+use crate::support::{Process, Server, Setup};
+
+/// How a panic begins that says that a server does not start on what it finds.
+pub const REFUSED: &str = "the server does not start: ";
+/// How one begins that says that a replay does not give the state that was there.
+pub const DIFFERS: &str = "a replay differs";
 
 /// A number from the environment.
 pub fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, it must be a number")))
+}
+
+/// Waits until a server answers. If it ends instead, panics with the reason that it gave.
+pub async fn until_it_answers(process: &mut Process) {
+    if !process.stdout.comes(GREETING).await {
+        process.ended().await;
+        let log = process.stderr.now();
+        panic!("{REFUSED}{}", log.lines().rfind(|line| line.starts_with("error: ")).unwrap_or(&log));
+    }
 }
 
 /// See above.
@@ -56,6 +71,14 @@ impl Rig {
         sets.iter().fold(self.base.clone(), |setup, set| setup.args(&["--set", set]))
     }
 
+    /// Starts a server. One that refuses is a finding.
+    pub async fn start(&self, rng: &mut StdRng) -> Server {
+        let setup = self.setup(rng);
+        let mut process = setup.spawn();
+        until_it_answers(&mut process).await;
+        setup.answering(process).await
+    }
+
     /// Makes the queues that are not there.
     pub async fn create_queues(&self, client: &Client) -> Result<(), bbq_client::Error> {
         // A dead-letter queue goes before those that name it.
@@ -75,12 +98,12 @@ impl Rig {
             let event: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
             usize::try_from(event["replayed"].as_u64().expect("a number")).expect("not that many")
         });
-        self.hashes.read_run(&self.hashes_path, replayed).unwrap();
+        self.hashes.read_run(&self.hashes_path, replayed).expect(DIFFERS);
     }
 
     /// Takes all that is left, and looks whether everything is as it was told.
     pub async fn check(&mut self, rng: &mut StdRng) {
-        let mut server = self.setup(rng).start().await;
+        let mut server = self.start(rng).await;
         let client = server.client().await;
         // If it never came so far.
         self.create_queues(&client).await.unwrap();
@@ -94,7 +117,7 @@ impl Rig {
         // Once more, for the entries of the drain.
         server.kill().await;
         self.compare(&server.log());
-        let mut server = self.setup(rng).start().await;
+        let mut server = self.start(rng).await;
         server.kill().await;
         self.compare(&server.log());
         self.load.witness.assert_holds();

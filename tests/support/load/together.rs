@@ -7,7 +7,7 @@ use bbq_client::proto::publish_request::Target;
 use bbq_client::{Client, Delivery, Error, Message, proto};
 use rand::RngExt as _;
 
-use super::{Actor, CALL_LEASE_MS, pause, unsent};
+use super::{Actor, CALL_LEASE_MS, pause, settled, unsent};
 use crate::history::{Event, Id, Kind, Lease, Limits, Outcome, Queue, Verdict, content};
 
 pub const TOPIC: &str = "news";
@@ -68,10 +68,13 @@ impl Actor {
     pub(super) async fn transact(mut self) {
         loop {
             self.room().await;
-            let call = self.load.witness.open(FROM, Kind::Receive);
-            let max = self.rng.random_range(1..=3);
-            let lease = Duration::from_millis(self.rng.random_range(CALL_LEASE_MS));
-            let taken = self.client.receive(FROM, max, Duration::from_millis(50), Some(lease)).await;
+            let lease = self.rng.random_range(CALL_LEASE_MS);
+            let call = self.load.witness.open(FROM, Kind::Receive, lease);
+            let (max, wait) = (self.rng.random_range(1..=3), Duration::from_millis(50));
+            let taken = self.client.receive(FROM, max, wait, Some(Duration::from_millis(lease))).await;
+            if taken.is_ok() {
+                self.load.witness.record(Event::Answered { call });
+            }
             let taken = taken.unwrap_or_default();
             let leases: Vec<_> = taken.iter().map(|one| self.load.delivered(FROM, call, one)).collect();
             if !leases.is_empty() {
@@ -109,7 +112,7 @@ impl Actor {
             Err(error) if error.is_unprocessed() => (Outcome::Refused, vec![Event::Unsent { id }]),
             Err(_) => return,
         };
-        let settled = |lease: &Lease| Event::Settled { lease: *lease, verdict: Verdict::Ack, outcome };
+        let settled = |lease: &Lease| settled(*lease, Verdict::Ack, outcome);
         witness.record_all(events.into_iter().chain(leases.iter().map(settled)).collect::<Vec<_>>());
     }
 }

@@ -30,6 +30,8 @@ pub const QUEUES: [(Queue, Promise); 4] = [
 /// Queues of all kinds where anything may happen to a message. What counts there is that nothing breaks.
 const OTHERS: [&str; 5] = ["lined", "retried", "dropped", "remembered", "dead"];
 
+const DRAIN_LEASE_MS: u64 = 30_000;
+
 /// Producers pause while a queue has more.
 const BACKLOG_MAX: u64 = 150;
 
@@ -215,7 +217,7 @@ impl Client {
         let Some(Ok(refused)) = self.schedule.unless_cancelled(settling).await else { return };
         let outcome = if refused.is_empty() { Outcome::Done } else { Outcome::Refused };
         self.seen(refused.len() as u64);
-        witness.record(Event::Settled { lease, verdict, outcome });
+        witness.record(Event::Settled { lease, verdict, outcome, at: (self.now)() });
     }
 
     /// Acks most, nacks some, leaves a few.
@@ -232,8 +234,8 @@ impl Client {
 
     async fn subscribe(self, queue: Queue) {
         loop {
-            let call = self.crowd.witness.open(queue, Kind::Stream);
             let (credit, lease_ms) = self.draw(|rng| (rng.random_range(1..20), rng.random_range(1000..1500)));
+            let call = self.crowd.witness.open(queue, Kind::Stream, lease_ms);
             let subscribing = self.handle.subscribe(name(queue), terms(credit, lease_ms));
             if let Some(Ok(mut stream)) = self.schedule.unless_cancelled(subscribing).await {
                 for _ in 0..self.draw(|rng| rng.random_range(1..20)) {
@@ -258,11 +260,12 @@ impl Client {
 
     async fn receive(self, queue: Queue) {
         loop {
-            let call = self.crowd.witness.open(queue, Kind::Receive);
             let (most, lease_ms) = self.draw(|rng| (rng.random_range(1..10), rng.random_range(1000..1500)));
+            let call = self.crowd.witness.open(queue, Kind::Receive, lease_ms);
             let wait = Duration::from_millis(self.draw(|rng| rng.random_range(0..200)));
             let receiving = self.handle.receive(name(queue), terms(most, lease_ms), tokio::time::sleep(wait));
             if let Some(Ok((taken, handout))) = self.schedule.unless_cancelled(receiving).await {
+                self.crowd.witness.record(Event::Answered { call });
                 let leases: Vec<_> =
                     taken.iter().map(|delivery| self.delivered(queue, call, delivery)).collect();
                 handout.keep();
@@ -386,15 +389,15 @@ impl Client {
     /// Takes all that is left of the queues that are accounted for, with nobody else about, and ends the broker.
     pub async fn drain(self, done: Arc<AtomicU64>) {
         for (queue, _) in QUEUES {
-            self.crowd.witness.record(Event::Draining { queue });
             // Nobody may have come so far as to make it.
+            let depth = self.handle.show(name(queue)).await.map_or(0, |view| view.depth.messages());
+            self.crowd.witness.record(Event::Draining { queue, depth });
             while !matches!(self.backlog(queue).await, 0 | u64::MAX) {
-                let call = self.crowd.witness.open(queue, Kind::Receive);
+                let call = self.crowd.witness.open(queue, Kind::Receive, DRAIN_LEASE_MS);
                 let second = tokio::time::sleep(Duration::from_secs(1));
-                let Ok((taken, handout)) = self.handle.receive(name(queue), terms(100, 30_000), second).await
-                else {
-                    continue;
-                };
+                let receiving = self.handle.receive(name(queue), terms(100, DRAIN_LEASE_MS), second);
+                let Ok((taken, handout)) = receiving.await else { continue };
+                self.crowd.witness.record(Event::Answered { call });
                 handout.keep();
                 for delivery in &taken {
                     let lease = self.delivered(queue, call, delivery);
@@ -407,10 +410,12 @@ impl Client {
                             .await;
                         let Ok(refused) = acked else { continue };
                         let outcome = if refused.is_empty() { Outcome::Done } else { Outcome::Refused };
-                        self.crowd.witness.record(Event::Settled { lease, verdict, outcome });
+                        let at = (self.now)();
+                        self.crowd.witness.record(Event::Settled { lease, verdict, outcome, at });
                     }
                 }
             }
+            self.crowd.witness.record(Event::Drained { queue, at: (self.now)() });
         }
         self.handle.drain().await;
         self.handle.stop();

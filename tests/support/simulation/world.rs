@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::clients::{Client, Crowd};
 use super::platter::{After, End, Fault, Image, Kind, Platter};
 use super::schedule::Schedule;
+use crate::history::Event;
 use crate::state_hashes::StateHashes;
 
 /// The last life has so many steps to deliver what is left.
@@ -163,6 +164,7 @@ impl World {
             (lived, begun.elapsed())
         }));
         drop(runtime);
+        self.crowd.witness.record(Event::Down);
         let replayed = lived?;
         self.wall_us += u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.tally.within += u64::from(platter.has_ended());
