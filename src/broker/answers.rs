@@ -219,7 +219,7 @@ impl Broker {
     fn last_call(&mut self, holder: HolderId) {
         let Some(queue) = self.consumers.consumer(holder).map(|consumer| consumer.queue) else { return };
         if let Some(counter) = self.consumers.counter_mut(queue) {
-            counter.last_calls.push(holder);
+            counter.last_calls.push((holder, counter.ahead.reads()));
             self.restless.insert(queue);
         }
     }

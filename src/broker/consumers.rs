@@ -32,8 +32,8 @@ pub(super) struct Counter {
     pub(super) ahead: ReadAhead,
     /// How many of its consumers are streams.
     pub(super) streams: usize,
-    /// Receive calls that want an answer now, even an empty one.
-    pub(super) last_calls: Vec<HolderId>,
+    /// Receive calls that want an answer now, even an empty one, and how many reads had begun when they said so.
+    pub(super) last_calls: Vec<(HolderId, u64)>,
 }
 
 /// All consumers, by queue. Always true: a queue has a counter if and only if it has a consumer.

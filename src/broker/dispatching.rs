@@ -27,6 +27,9 @@ const RETURNED_MAX: usize = 256;
 /// The most messages that one read fetches ahead: they are small, or the bytes bound them.
 const READ_MAX: usize = 4096;
 
+/// Reads after which a Receive call that has waited long enough is answered, whatever else there is to read.
+const LAST_READS: u64 = 16;
+
 /// The most grants of a queue in one entry, with what has lapsed between them.
 const ROUNDS_MAX: usize = 1024;
 
@@ -36,6 +39,8 @@ struct Round {
     cold: bool,
     /// There is more, behind something that lapses.
     again: bool,
+    /// Messages were stepped over.
+    parked: bool,
 }
 
 /// What one pass over a queue found.
@@ -76,9 +81,10 @@ impl Broker {
     }
 
     fn dispatch_queue(&mut self, batch: &mut Batch, id: QueueId) {
-        let (mut cold, mut rounds) = (false, 0);
+        let (mut cold, mut parked, mut rounds) = (false, false, 0);
         while let Some(round) = self.deal_round(batch, id) {
             cold = round.cold;
+            parked |= round.parked;
             rounds += 1;
             if !round.again {
                 break;
@@ -89,7 +95,7 @@ impl Broker {
             }
         }
         if rounds > 0 {
-            self.read_ahead(id, cold);
+            self.read_ahead(id, cold, parked);
             self.answer_last_calls(batch, id);
         }
     }
@@ -119,7 +125,8 @@ impl Broker {
         if deal.picks.len() >= PICKS_MAX {
             self.restless.insert(id);
         }
-        let round = Round { cold: deal.cold, again: deal.again };
+        let parked = deal.picks.iter().any(|pick| pick.offer.is_none());
+        let round = Round { cold: deal.cold, again: deal.again, parked };
         if !deal.over.is_empty() {
             self.lapse(batch, id, std::mem::take(&mut deal.over));
         }
@@ -205,19 +212,20 @@ impl Broker {
         }
     }
 
-    /// Answers Receive calls that have waited long enough, once nothing that is being read could still be theirs.
+    /// Answers Receive calls that have waited long enough, once nothing that is being read could still be theirs, or enough was
+    /// read that was not.
     fn answer_last_calls(&mut self, batch: &mut Batch, id: QueueId) {
         let Some(counter) = self.consumers.counter_mut(id) else { return };
-        if counter.ahead.is_loading() {
-            return;
-        }
-        for holder in std::mem::take(&mut counter.last_calls) {
+        let (loading, reads) = (counter.ahead.is_loading(), counter.ahead.reads());
+        let due = |&mut (_, begun): &mut (HolderId, u64)| !loading || reads > begun + LAST_READS;
+        let due: Vec<_> = counter.last_calls.extract_if(.., due).collect();
+        for (holder, _) in due {
             self.hand_over(batch, holder, Vec::new());
         }
     }
 
     /// Starts a read of what the queue needs next, unless one is running or enough is there.
-    fn read_ahead(&mut self, id: QueueId, cold: bool) {
+    fn read_ahead(&mut self, id: QueueId, cold: bool, parked: bool) {
         let Some(queue) = self.engine.queue(id) else { return };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
         if counter.ahead.bytes() > 0 {
@@ -240,7 +248,7 @@ impl Broker {
         let total = self.consumers.read_ahead_bytes();
         let bytes = if total < self.settings.read_ahead_total_bytes { window } else { 1 };
         let Some(counter) = self.consumers.counter_mut(id) else { return };
-        let Some(wanted) = wanted(&self.store, queue, counter, bytes) else { return };
+        let Some(wanted) = wanted(&self.store, queue, counter, bytes, parked) else { return };
         counter.ahead.started(bytes);
         wanted.fetch(self.store.reader(), id, self.notices.clone(), Notice::Loaded);
     }
@@ -336,7 +344,7 @@ impl Deal {
 }
 
 /// What to read next, if anything that will be needed is on disk.
-fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Option<Wanted> {
+fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize, parked: bool) -> Option<Wanted> {
     let Counter { ahead, dispatch, streams, .. } = counter;
     if queue.by_key()
         && let Some(heads) = wanted_heads(store, queue, ahead, bytes)
@@ -350,8 +358,10 @@ fn wanted(store: &Store, queue: &Queue, counter: &Counter, bytes: usize) -> Opti
         if let Some(from) = walk::unread(store, queue, priority, ahead) {
             let lane = Lane::of(priority);
             let until = store.cold_until(LaneId::new(queue.record().id, lane));
-            // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it.
-            let messages = if *streams > 0 { READ_MAX } else { dispatch.free_messages().min(READ_MAX) };
+            // Streams go on and on; a Receive takes what it wants and is gone, and what was read beyond that with it. What is
+            // stepped over it does not get.
+            let many = *streams > 0 || parked;
+            let messages = if many { READ_MAX } else { dispatch.free_messages().min(READ_MAX) };
             return Some(Wanted::Untouched { lane, from, until, messages, bytes });
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct ReadAhead {
     /// From where to where everything untouched of a lane was fetched.
     runs: BTreeMap<Lane, Range<Sequence>>,
     bytes: usize,
+    /// How many reads have begun.
+    reads: u64,
     /// What the read that is running may bring.
     reserved: Option<usize>,
     total: Total,
@@ -57,7 +59,7 @@ pub(super) enum Kind {
 
 impl ReadAhead {
     pub(super) fn new(total: Total) -> Self {
-        Self { fetched: BTreeMap::new(), runs: BTreeMap::new(), bytes: 0, reserved: None, total }
+        Self { fetched: BTreeMap::new(), runs: BTreeMap::new(), bytes: 0, reads: 0, reserved: None, total }
     }
 
     /// Takes a message that was fetched.
@@ -98,8 +100,14 @@ impl ReadAhead {
         self.runs.get(&lane).filter(|run| run.contains(&from)).map_or(from, |run| run.end)
     }
 
+    /// How many reads have begun.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
+    }
+
     /// A read has begun that brings about so many bytes.
     pub(super) fn started(&mut self, bytes: usize) {
+        self.reads += 1;
         self.reserved = Some(bytes);
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -121,6 +121,25 @@ async fn a_transaction_publishes_what_its_queue_has_a_use_for() {
     rig.stop().await;
 }
 
+/// What is stepped over is read first, and a consumer that does not want to wait is not kept for all of it.
+#[tokio::test]
+async fn a_receive_is_answered_before_all_that_it_does_not_get_was_read() {
+    const KEYED: &str = "\u{1a}\u{1}k";
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let queue = rig.create(QueueSettings { ordering: Ordering::ByKey, ..QueueSettings::default() }).await;
+    rig.publish(&queue, &[KEYED; 300]).await;
+    rig.stop().await;
+
+    let one_by_one = Settings { read_ahead_total_bytes: 0, ..Settings::default() };
+    let rig = Rig::with(dir.path(), &StoreOptions::default(), one_by_one);
+    assert_eq!(rig.receive(&queue, 1).await.len(), 1);
+    assert_eq!(rig.receive(&queue, 1).await.len(), 0);
+    let depth = rig.depth(&queue).await;
+    assert!((16..299).contains(&depth.parked), "{depth:?}");
+    rig.stop().await;
+}
+
 /// Nothing more is handed out until something is settled; then it goes on by itself.
 #[tokio::test]
 async fn no_more_messages_are_known_one_by_one_than_may_be() {
