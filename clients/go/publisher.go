@@ -47,6 +47,7 @@ type Confirmation struct {
 // aboutOne are reasons of refusals that may be about one message of many; what is an invalid argument may be too.
 var aboutOne = map[string]bool{
 	"PRIORITY_IN_FIFO": true, "NOT_BY_KEY": true, "DEDUPLICATION_OFF": true, "LIMIT_EXCEEDED": true, "REQUEST_TOO_LARGE": true,
+	"TOO_MANY_DELAYED_MESSAGES": true, "TOO_MANY_DEDUPLICATION_IDS": true,
 }
 
 // Publisher makes a publisher; nil options mean the defaults.

@@ -24,6 +24,9 @@ func TestOneBadMessageFailsAlone(t *testing.T) {
 		"DEDUPLICATION_OFF": connect.CodeFailedPrecondition,
 		"LIMIT_EXCEEDED":    connect.CodeResourceExhausted,
 		"REQUEST_TOO_LARGE": connect.CodeResourceExhausted,
+
+		"TOO_MANY_DELAYED_MESSAGES":  connect.CodeResourceExhausted,
+		"TOO_MANY_DEDUPLICATION_IDS": connect.CodeResourceExhausted,
 	} {
 		t.Run(reason, func(t *testing.T) {
 			server := newServer()
