@@ -9,18 +9,25 @@ import logging
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest import IsolatedAsyncioTestCase, TestCase
 
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import serve
-from aioquic.h3.connection import H3_ALPN
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import QuicEvent
+from aioquic.quic.stream import QuicStream
 from bbq_client import CertificateError, Client, ConnectFailed, Profile, ProfileError
+from bbq_client._http3 import STREAM_WINDOW, Http3Transport
 from bbq_client._wire import Wire
 from bbq_client.errors import unreachable
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pyqwest import Request
 from world import BOUND, Case
 
 
@@ -93,6 +100,66 @@ class Connecting(IsolatedAsyncioTestCase):
             finally:
                 over_udp.close()
                 over_tcp.close()
+
+
+class Endless(QuicConnectionProtocol):
+    """A server that answers every request with more than anybody reads."""
+
+    BYTES = 4 * STREAM_WINDOW
+    made: list[Endless] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.h3 = H3Connection(self._quic)
+        self.answered: QuicStream | None = None
+        self.made.append(self)
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        for of_h3 in self.h3.handle_event(event):
+            if isinstance(of_h3, HeadersReceived):
+                self.h3.send_headers(of_h3.stream_id, [(b":status", b"200")])
+                self.h3.send_data(of_h3.stream_id, bytes(self.BYTES), end_stream=True)
+                self.answered = self._quic._streams[of_h3.stream_id]
+                self.transmit()
+
+    def is_blocked(self) -> bool:
+        stream = self.answered
+        return stream is not None and stream.sender.highest_offset >= stream.max_stream_data_remote
+
+    def has_sent_all(self) -> bool:
+        return self.answered is not None and self.answered.sender.highest_offset > self.BYTES
+
+
+class Reading(IsolatedAsyncioTestCase):
+    async def test_what_is_not_read_over_http3_is_not_sent(self) -> None:
+        chain, key = certificate("theirs")
+        with tempfile.TemporaryDirectory() as directory:
+            files = Path(directory, "chain.pem"), Path(directory, "key.pem")
+            for file, text in zip(files, (chain, key), strict=True):
+                file.write_text(text)
+            configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
+            configuration.load_cert_chain(*files)
+        over_udp = await serve("127.0.0.1", 0, configuration=configuration, create_protocol=Endless)
+        assert over_udp._transport is not None
+        port = over_udp._transport.get_extra_info("sockname")[1]
+        transport = Http3Transport("127.0.0.1", port, ca=chain.encode(), certificate=None, key=None)
+        try:
+            async with asyncio.timeout(BOUND), await transport.execute(
+                Request("GET", f"https://127.0.0.1:{port}/")
+            ) as response:
+                (server,), (stream,) = Endless.made, (await transport.connect()).streams.values()
+                while not (server.is_blocked() or server.has_sent_all()):
+                    await asyncio.sleep(0.001)
+                self.assertFalse(server.has_sent_all())
+                self.assertLessEqual(stream.unread, STREAM_WINDOW)
+                read = 0
+                async for chunk in response.content:
+                    read += len(chunk)
+                    self.assertLessEqual(stream.unread, STREAM_WINDOW)
+                self.assertEqual(read, Endless.BYTES)
+        finally:
+            await transport.aclose()
+            over_udp.close()
 
 
 class Opening(Case):

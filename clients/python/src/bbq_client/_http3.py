@@ -3,7 +3,9 @@
 pyqwest speaks HTTP/3 itself, but does not hand on the trailers, without which there is no gRPC. This decides how a
 connection is made, when another one is, and what the end of a stream means. It knows nothing of gRPC.
 
-Always true: a response that is closed early stops its stream at once, which is what gives leases back.
+Always true:
+- a response that is closed early stops its stream at once, which is what gives leases back;
+- the server may send no more than `STREAM_WINDOW` bytes of a stream that are not read yet.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY
 from aioquic.quic.events import ConnectionTerminated, QuicEvent, StopSendingReceived, StreamReset
+from aioquic.quic.packet import QuicFrameType
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import QuicStream
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 from pyqwest import Headers, HTTPVersion, Request, Response, StreamError, StreamErrorCode
 
@@ -31,7 +38,7 @@ from .errors import BbqError, unreachable
 CONNECT_TIMEOUT = 5.0
 # As the server's: both sides notice within this time that the other one vanished.
 IDLE_TIMEOUT = 10.0
-# What the server may send before it has to wait; what subscriptions hold is bounded by their credit.
+# What the server may send before it has to wait, on a stream and on all of them.
 STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
 
@@ -53,6 +60,8 @@ class _Stream:
     def __init__(self) -> None:
         self.head: asyncio.Future[list[tuple[bytes, bytes]]] = asyncio.get_running_loop().create_future()
         self.chunks: deque[bytes] = deque()
+        # The bytes of them.
+        self.unread = 0
         self.trailers = Headers()
         self.ended = False
         self.error: Exception | None = None
@@ -74,6 +83,8 @@ class _Connection(QuicConnectionProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.h3 = H3Connection(self._quic)
+        self._write_other_limits = self._quic._write_stream_limits
+        self._quic._write_stream_limits = self._write_stream_limits  # type: ignore[method-assign]
         self.streams: dict[int, _Stream] = {}
         self.alive = True
         # Why TLS ended the connection, if it did.
@@ -110,6 +121,7 @@ class _Connection(QuicConnectionProtocol):
         if isinstance(event, DataReceived):
             if event.data:
                 stream.chunks.append(event.data)
+                stream.unread += len(event.data)
         elif not stream.head.done():
             stream.head.set_result(event.headers)
         else:
@@ -135,6 +147,36 @@ class _Connection(QuicConnectionProtocol):
             self.h3.send_data(stream_id, body, end_stream=True)
         self._transmit_once()
         return stream_id, stream
+
+    def read(self, stream: _Stream) -> bytes:
+        """Takes what came first, and lets the server send more when half of what it may is used."""
+        waits = stream.unread > STREAM_WINDOW // 2
+        chunk = stream.chunks.popleft()
+        stream.unread -= len(chunk)
+        if waits and stream.unread <= STREAM_WINDOW // 2 and self.alive:
+            self._transmit_once()
+        return chunk
+
+    def _write_stream_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream) -> None:
+        """In place of aioquic's own, which doubles what the server may send whether or not anything is read."""
+        stream_id = stream.stream_id
+        ours = None if stream_id is None else self.streams.get(stream_id)
+        if ours is None or stream_id is None:
+            self._write_other_limits(builder=builder, space=space, stream=stream)
+            return
+        limit = stream.receiver.starting_offset() - ours.unread + STREAM_WINDOW
+        if limit - stream.max_stream_data_local >= STREAM_WINDOW // 2:
+            stream.max_stream_data_local = limit
+        if stream.max_stream_data_local_sent != stream.max_stream_data_local:
+            frame = builder.start_frame(
+                QuicFrameType.MAX_STREAM_DATA,
+                capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
+                handler=self._quic._on_max_stream_data_delivery,
+                handler_args=(stream,),
+            )
+            frame.push_uint_var(stream_id)
+            frame.push_uint_var(stream.max_stream_data_local)
+            stream.max_stream_data_local_sent = stream.max_stream_data_local
 
     def forget(self, stream_id: int) -> None:
         """Ends a stream for this side; cancels it if the server is not through with it."""
@@ -279,7 +321,7 @@ class _Content:
                 raise stream.error or StopAsyncIteration
             stream.news.clear()
             await stream.news.wait()
-        return stream.chunks.popleft()
+        return self._connection.read(stream)
 
     async def aclose(self) -> None:
         self._connection.forget(self._stream_id)
