@@ -20,6 +20,8 @@ class Splitting(Case):
             (Code.FAILED_PRECONDITION, "DEDUPLICATION_OFF", FailedPrecondition),
             (Code.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", ResourceExhausted),
             (Code.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", ResourceExhausted),
+            (Code.RESOURCE_EXHAUSTED, "TOO_MANY_DELAYED_MESSAGES", ResourceExhausted),
+            (Code.RESOURCE_EXHAUSTED, "TOO_MANY_DEDUPLICATION_IDS", ResourceExhausted),
         ):
             with self.subTest(reason):
 

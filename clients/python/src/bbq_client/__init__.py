@@ -8,7 +8,7 @@ from .message import Delivery, Message, Nack, Published
 from .profile import Profile
 from .publisher import Publisher
 from .subscription import Subscription
-from .sync import SyncClient, SyncDelivery, SyncSubscription
+from .sync import SyncClient, SyncDelivery, SyncPublisher, SyncSubscription
 
 __all__ = [
     "DEADLINE",
@@ -22,6 +22,7 @@ __all__ = [
     "Subscription",
     "SyncClient",
     "SyncDelivery",
+    "SyncPublisher",
     "SyncSubscription",
     "proto",
     *_errors,

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 # Refusals that may be about one message of many; what is an INVALID_ARGUMENT may be too.
 _ABOUT_ONE = frozenset(
-    {"PRIORITY_IN_FIFO", "NOT_BY_KEY", "DEDUPLICATION_OFF", "LIMIT_EXCEEDED", "REQUEST_TOO_LARGE"}
+    {
+        "PRIORITY_IN_FIFO",
+        "NOT_BY_KEY",
+        "DEDUPLICATION_OFF",
+        "LIMIT_EXCEEDED",
+        "REQUEST_TOO_LARGE",
+        "TOO_MANY_DELAYED_MESSAGES",
+        "TOO_MANY_DEDUPLICATION_IDS",
+    }
 )
 
 
