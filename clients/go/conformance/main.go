@@ -26,6 +26,7 @@ var scenarios = map[string]func(*world){
 	"large-body":      largeBody,
 	"binary-bodies":   binaryBodies,
 	"unicode":         unicode,
+	"auto":            auto,
 }
 
 func main() {

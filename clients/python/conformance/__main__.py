@@ -9,6 +9,7 @@ import os
 from dataclasses import replace
 
 import bodies
+import choosing
 import consuming
 import leases
 import refusing
@@ -30,6 +31,7 @@ SCENARIOS = [
     bodies.large_body,
     bodies.binary_bodies,
     bodies.unicode,
+    choosing.auto,
 ]
 
 

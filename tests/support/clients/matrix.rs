@@ -4,20 +4,20 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::runner::Outcome;
-use super::{LANGUAGES, SCENARIOS, root};
+use super::{LANGUAGES, Language, SCENARIOS, is_run, root};
 
 const BEGIN: &str = "<!-- matrix: written by make test-clients -->\n";
 const END: &str = "<!-- matrix: end -->\n";
 
 /// The table: a row a scenario, a column for each client on each of its transports.
 pub fn table(outcomes: &[Outcome]) -> String {
-    let columns: Vec<(&str, &str)> = LANGUAGES
+    let columns: Vec<(&Language, &str)> = LANGUAGES
         .iter()
-        .flat_map(|language| language.transports.iter().map(|transport| (language.name, *transport)))
+        .flat_map(|language| language.transports.iter().map(move |transport| (language, *transport)))
         .collect();
     let mut table = String::from("| scenario |");
     for (client, transport) in &columns {
-        let _ = write!(table, " {client} {transport} |");
+        let _ = write!(table, " {} {transport} |", client.name);
     }
     table.push_str("\n|---|");
     table.push_str(&"---|".repeat(columns.len()));
@@ -26,12 +26,14 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let _ = write!(table, "| {scenario} |");
         for (client, transport) in &columns {
             let is_it = |outcome: &&Outcome| {
-                (outcome.client, outcome.transport, outcome.scenario) == (*client, *transport, scenario)
+                (outcome.client, outcome.transport, outcome.scenario) == (client.name, *transport, scenario)
             };
             let cell = match outcomes.iter().find(is_it) {
                 Some(Outcome { failure: None, .. }) => "passed",
                 Some(Outcome { failure: Some(_), .. }) => "FAILED",
-                None => "not run",
+                None if is_run(scenario, transport) => "not run",
+                None if client.transports.contains(&"h3") => "as h3",
+                None => "no HTTP/3",
             };
             let _ = write!(table, " {cell} |");
         }

@@ -7,6 +7,7 @@
 pub mod matrix;
 pub mod refusing;
 pub mod runner;
+pub mod tcp_only;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -47,7 +48,7 @@ pub static LANGUAGES: [Language; 5] = [
 
 /// Every scenario of `scenarios.md`, and whether it asks for something to be done to the server, which it then must have for
 /// itself.
-pub const SCENARIOS: [(&str, bool); 14] = [
+pub const SCENARIOS: [(&str, bool); 15] = [
     ("publish-consume", false),
     ("cancel", false),
     ("restart", true),
@@ -62,7 +63,16 @@ pub const SCENARIOS: [(&str, bool); 14] = [
     ("unicode", false),
     ("deadline", true),
     ("idle", false),
+    (AUTO, false),
 ];
+
+/// It is about the choice between two transports, and runs once for a client that speaks both.
+const AUTO: &str = "auto";
+
+/// Whether a scenario is run over a transport.
+pub fn is_run(scenario: &str, transport: &str) -> bool {
+    scenario != AUTO || transport == "h3"
+}
 
 /// How much is run.
 #[derive(Clone, Copy)]

@@ -12,7 +12,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{RwLock, Semaphore};
 
 use super::refusing::Refusing;
-use super::{Language, SCENARIOS, Scale};
+use super::tcp_only::TcpOnly;
+use super::{Language, SCENARIOS, Scale, is_run};
 use crate::support::Server;
 
 /// The longest that one scenario may take; nothing that works comes near it.
@@ -43,7 +44,8 @@ pub async fn run_all(language: &'static Language, transport: &'static str, scale
             Outcome { client: language.name, transport, scenario, failure }
         }
     };
-    let outcomes = futures_util::future::join_all(SCENARIOS.map(run)).await;
+    let scenarios = SCENARIOS.into_iter().filter(|(scenario, _)| is_run(scenario, transport));
+    let outcomes = futures_util::future::join_all(scenarios.map(run)).await;
     drop(server);
     outcomes
 }
@@ -92,7 +94,7 @@ async fn converse(child: &mut Child, server: &Shared) -> Result<(), String> {
     let mut stdin = child.stdin.take().expect("it is piped");
     let stdout: ChildStdout = child.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(stdout).lines();
-    let mut refusing = None;
+    let (mut refusing, mut way) = (None, None);
     while let Some(line) = lines.next_line().await.map_err(|error| error.to_string())? {
         let said: Value = serde_json::from_str(&line).map_err(|_| format!("not JSON: {line}"))?;
         match (said["ask"].as_str(), said["result"].as_str()) {
@@ -101,6 +103,14 @@ async fn converse(child: &mut Child, server: &Shared) -> Result<(), String> {
                 let done =
                     json!({"done": "errors", "profile": refusing.profile_path(), "cases": refusing.cases()});
                 answer(&mut stdin, &done).await?;
+            }
+            (Some("port"), None) => {
+                let way = way.insert(way_to(server).await?);
+                answer(&mut stdin, &json!({"done": "port", "profile": way.profile_path()})).await?;
+            }
+            (Some("open-port"), None) => {
+                way.as_mut().ok_or("there is no port to open")?.open();
+                answer(&mut stdin, &json!({"done": "open-port"})).await?;
             }
             (Some(what), None) => {
                 done_to_server(what, server).await?;
@@ -119,6 +129,12 @@ async fn converse(child: &mut Child, server: &Shared) -> Result<(), String> {
         }
     }
     Err("the runner ended without a result".to_owned())
+}
+
+async fn way_to(server: &Shared) -> Result<TcpOnly, String> {
+    let slot = server.read().await;
+    let server = slot.as_ref().ok_or("the server is gone")?;
+    Ok(TcpOnly::closed(server.address, server.profile()).await)
 }
 
 async fn done_to_server(what: &str, shared: &Shared) -> Result<(), String> {

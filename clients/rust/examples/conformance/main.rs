@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a scenario ends where something is not as it must be")]
 
 mod bodies;
+mod choosing;
 mod consuming;
 mod errors;
 mod host;
@@ -41,6 +42,7 @@ async fn main() -> ExitCode {
         "large-body" => bodies::large(&world).await,
         "binary-bodies" => bodies::binary(&world).await,
         "unicode" => bodies::unicode(&world).await,
+        "auto" => choosing::auto(&world).await,
         other => Err(format!("no scenario {other}").into()),
     };
     world.client.close().await;
