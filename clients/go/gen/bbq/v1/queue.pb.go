@@ -552,8 +552,8 @@ type QueueStats struct {
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Subscribe streams and waiting Receive calls.
 	Consumers uint64 `protobuf:"varint,5,opt,name=consumers,proto3" json:"consumers,omitempty"`
-	// When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-	// Only GetQueue and WatchStats fill it in.
+	// When the oldest message that is still in the queue and was never delivered was published, of those that were published
+	// without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
 	OldestPublishedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_published_at,json=oldestPublishedAt,proto3" json:"oldest_published_at,omitempty"`
 	// Messages that wait to be moved to the dead-letter queue, for a moment, or until that queue is there.
 	Dead uint64 `protobuf:"varint,7,opt,name=dead,proto3" json:"dead,omitempty"`

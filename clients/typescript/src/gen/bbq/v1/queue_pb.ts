@@ -245,8 +245,8 @@ export type QueueStats = Message<"bbq.v1.QueueStats"> & {
   consumers: bigint;
 
   /**
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    *
    * @generated from field: google.protobuf.Timestamp oldest_published_at = 6;
    */

@@ -132,8 +132,8 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Timestamp oldestPublishedAt_;
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -145,8 +145,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -158,8 +158,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -911,8 +911,8 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Timestamp, com.google.protobuf.Timestamp.Builder, com.google.protobuf.TimestampOrBuilder> oldestPublishedAtBuilder_;
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -923,8 +923,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -939,8 +939,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -960,8 +960,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -979,8 +979,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -1005,8 +1005,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -1023,8 +1023,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -1036,8 +1036,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -1052,8 +1052,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-     * Only GetQueue and WatchStats fill it in.
+     * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+     * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>

@@ -62,8 +62,8 @@ public interface QueueStatsOrBuilder extends
 
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -72,8 +72,8 @@ public interface QueueStatsOrBuilder extends
   boolean hasOldestPublishedAt();
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>
@@ -82,8 +82,8 @@ public interface QueueStatsOrBuilder extends
   com.google.protobuf.Timestamp getOldestPublishedAt();
   /**
    * <pre>
-   * When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-   * Only GetQueue and WatchStats fill it in.
+   * When the oldest message that is still in the queue and was never delivered was published, of those that were published
+   * without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp oldest_published_at = 6 [json_name = "oldestPublishedAt"];</code>

@@ -303,8 +303,8 @@ class QueueStats(Message[_QueueStatsFields]):
             uint64 consumers = 5;
             ```
         oldest_published_at:
-            When the oldest message that is still in the queue and was never delivered was published; absent if there is none.
-            Only GetQueue and WatchStats fill it in.
+            When the oldest message that is still in the queue and was never delivered was published, of those that were published
+            without a delay; absent if there is none. Only GetQueue and WatchStats fill it in.
 
             ```proto
             optional google.protobuf.Timestamp oldest_published_at = 6;
