@@ -1,11 +1,15 @@
 //! Calls whose messages are not what they should be: claims, bombs, and every field of every request with bytes that it can't
 //! hold.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bbq::service::proto::DESCRIPTORS;
 use bytes::{Buf as _, BufMut as _, Bytes};
+use futures_util::StreamExt as _;
 use http::uri::PathAndQuery;
 use prost::Message as _;
-use prost_types::{DescriptorProto, FileDescriptorSet};
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -81,23 +85,74 @@ impl Caller {
     }
 }
 
-/// All calls, each with its request.
-fn calls() -> Vec<(String, DescriptorProto)> {
-    let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-    let messages: Vec<_> = set.file.iter().flat_map(|file| &file.message_type).collect();
+/// Every message that the descriptors describe, by its full name with a dot in front.
+fn messages(set: &FileDescriptorSet) -> BTreeMap<String, DescriptorProto> {
+    let mut found = BTreeMap::new();
+    let mut open: Vec<_> = set
+        .file
+        .iter()
+        .flat_map(|file| {
+            file.message_type.iter().map(move |message| (format!(".{}", file.package()), message))
+        })
+        .collect();
+    while let Some((within, message)) = open.pop() {
+        let name = format!("{within}.{}", message.name());
+        open.extend(message.nested_type.iter().map(|nested| (name.clone(), nested)));
+        found.insert(name, message.clone());
+    }
+    found
+}
+
+/// All calls, each with the name of its request.
+fn calls(set: &FileDescriptorSet) -> Vec<(String, String)> {
     let services =
         set.file.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let calls = services.flat_map(|(package, service)| {
+        service.method.iter().map(move |method| {
+            let path = format!("/{package}.{}/{}", service.name(), method.name());
+            (path, method.input_type().to_owned())
+        })
+    });
+    let calls: Vec<_> = calls.collect();
+    assert!(calls.len() > 20, "all calls of both services");
+    calls
+}
+
+/// A message within a request: the fields that lead to it, and its own.
+struct Place {
+    way: Vec<u64>,
+    name: String,
+    fields: Vec<u64>,
+}
+
+fn number(field: &FieldDescriptorProto) -> u64 {
+    u64::try_from(field.number()).unwrap()
+}
+
+/// The request itself and every message in it. One that holds itself is not entered again.
+fn places(messages: &BTreeMap<String, DescriptorProto>, request: &str) -> Vec<Place> {
     let mut found = Vec::new();
-    for (package, service) in services {
-        for method in &service.method {
-            let input = method.input_type().rsplit('.').next().unwrap();
-            let request =
-                messages.iter().find(|message| message.name() == input).expect("its request is described");
-            found.push((format!("/{package}.{}/{}", service.name(), method.name()), (*request).clone()));
+    let mut open = vec![(Vec::new(), vec![request.to_owned()])];
+    while let Some((way, names)) = open.pop() {
+        let name = names.last().unwrap().clone();
+        let message = messages.get(&name).unwrap_or_else(|| panic!("{name} is not described"));
+        for field in &message.field {
+            let inner = field.type_name().to_owned();
+            if field.r#type() == Type::Message && !names.contains(&inner) {
+                let further = [way.as_slice(), &[number(field)]].concat();
+                open.push((further, [names.as_slice(), &[inner]].concat()));
+            }
         }
+        found.push(Place { way, name, fields: message.field.iter().map(number).collect() });
     }
-    assert!(found.len() > 20, "all calls of both services");
     found
+}
+
+/// A message with these bytes at the end of the way that the fields lead.
+fn at(way: &[u64], bytes: Vec<u8>) -> Vec<u8> {
+    way.iter().rev().fold(bytes, |inner, field| {
+        [varint(field << 3 | 2), varint(u64::try_from(inner.len()).unwrap()), inner].concat()
+    })
 }
 
 fn varint(mut value: u64) -> Vec<u8> {
@@ -138,22 +193,39 @@ fn wrongs(field: u64) -> Vec<Vec<u8>> {
 async fn invalid_protobuf_in_every_field_is_answered() {
     attack("invalid protobuf in every field", &[], async |server: &Server| {
         let caller = Caller::connect(server).await;
-        let (mut tried, mut taken) = (0, 0);
-        for (path, request) in calls() {
-            let numbers = request.field.iter().map(|field| u64::try_from(field.number()).unwrap());
-            for body in numbers.chain([0, 100, (1 << 29) - 1]).flat_map(wrongs) {
-                tried += 1;
-                match caller.call(&path, body.clone()).await {
-                    Ok(_) => taken += 1,
-                    Err(status) => {
-                        assert!(!status.message().contains("panic"), "{path}: {status}: {body:?}");
-                        assert_ne!(status.code(), Code::Unknown, "{path}: {status}: {body:?}");
-                    }
+        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+        let messages = messages(&set);
+        let (mut seen, mut fields) = (BTreeSet::new(), 0);
+        let mut bodies = Vec::new();
+        for (path, request) in calls(&set) {
+            for place in places(&messages, &request) {
+                fields += place.fields.len();
+                for wrong in place.fields.into_iter().chain([0, 100, (1 << 29) - 1]).flat_map(wrongs) {
+                    bodies.push((path.clone(), at(&place.way, wrong)));
                 }
+                seen.insert(place.name);
             }
         }
+        for name in ["Message", "Message.AttributesEntry", "QueueSettings", "RetryBackoff", "Binding", "Grant"] {
+            assert!(seen.contains(&format!(".bbq.v1.{name}")), "{name} is not among {seen:?}");
+        }
+        let tried = bodies.len();
+        let taken = futures_util::stream::iter(bodies)
+            .map(async |(path, body)| match caller.call(&path, body.clone()).await {
+                Ok(_) => 1,
+                Err(status) => {
+                    assert!(!status.message().contains("panic"), "{path}: {status}: {body:?}");
+                    assert_ne!(status.code(), Code::Unknown, "{path}: {status}: {body:?}");
+                    0
+                }
+            })
+            .buffer_unordered(16)
+            .fold(0, async |taken, one| taken + one)
+            .await;
         println!(
-            "invalid protobuf: {tried} requests, {taken} of them with nothing wrong that the field minds"
+            "invalid protobuf: {tried} requests for {fields} fields of {} messages, {taken} of them with nothing wrong that \
+             the field minds",
+            seen.len()
         );
     })
     .await;
@@ -164,10 +236,11 @@ async fn invalid_protobuf_in_every_field_is_answered() {
 async fn message_bombs_are_refused_before_they_are_built() {
     attack("message bombs", &[], async |server: &Server| {
         let caller = Caller::connect(server).await;
-        let set = calls();
+        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+        let (messages, calls) = (messages(&set), calls(&set));
         let field = |call: &str, name: &str| {
-            let (_, request) = set.iter().find(|(path, _)| path.ends_with(call)).unwrap();
-            let field = request.field.iter().find(|field| field.name() == name).unwrap();
+            let (_, request) = calls.iter().find(|(path, _)| path.ends_with(call)).unwrap();
+            let field = messages[request].field.iter().find(|field| field.name() == name).unwrap();
             u8::try_from(field.number()).unwrap() << 3 | 2
         };
         let many = (16 << 20) / 2 - 100;

@@ -14,14 +14,14 @@ use crate::support::{Server, within};
 use crate::{attack, frames, scale};
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+pub const CONTINUATION: u8 = 9;
+pub const END_HEADERS: u8 = 4;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
@@ -51,7 +51,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A header block of literals, as HPACK writes them.
-fn hpack(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn hpack(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in fields {
         out.push(0);
@@ -64,14 +64,14 @@ fn hpack(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A connection after both prefaces.
-async fn connect(server: &Server) -> TlsStream<TcpStream> {
+pub async fn connect(server: &Server) -> TlsStream<TcpStream> {
     let mut tls = tls(server, b"h2").await;
     tls.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
     tls
 }
 
 /// Reads up to GOAWAY or the end: the code, if there was one.
-async fn goaway(tls: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<u32> {
+pub async fn goaway(tls: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<u32> {
     let read = async {
         loop {
             let mut head = [0; 9];
@@ -169,13 +169,19 @@ async fn floods_of_small_frames_hold_up_nobody() {
     .await;
 }
 
+/// Connections to open at once: 10,000 in the long run, if this process may have so many files open.
+fn as_many_as_can_be() -> usize {
+    const OTHER_FILES: usize = 500;
+    (1000 * scale()).min(bbq::transport::descriptors::raise().saturating_sub(OTHER_FILES))
+}
+
 /// Connections without TLS, with half of it, and with nothing but TLS: none keeps others out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tcp_connections_that_say_nothing_are_given_up() {
     let args = ["--set", "http2.handshake_timeout_ms=3000"];
     attack("half-open handshakes, TCP", &args, async |server: &Server| {
         let mut half_open = Vec::new();
-        for n in 0..1000 * scale().min(5) {
+        for n in 0..as_many_as_can_be() {
             let mut tcp = TcpStream::connect(server.address).await.unwrap();
             if n % 2 == 0 {
                 // The beginning of a ClientHello.

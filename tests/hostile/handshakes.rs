@@ -44,11 +44,16 @@ async fn half_open_quic_handshakes_keep_nobody_out_and_amplify_nothing() {
             socket.connect(server.address).await.unwrap();
             sockets.push((socket, 0, 0));
         }
-        for n in 0..1000 * scale() {
+        let mut packets = Vec::new();
+        for _ in 0..1000 * scale() {
             // A socket of its own, so that nothing of the attempt before is taken for this one.
             let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let packet = first_packet(&endpoint, &silent).await;
             assert!(packet.len() >= 1200, "a first packet is padded");
+            packets.push(packet);
+        }
+        // All at once.
+        for (n, packet) in packets.into_iter().enumerate() {
             let (socket, sent, got) = &mut sockets[n % SOCKETS];
             socket.send(&packet).await.unwrap();
             *sent += packet.len();

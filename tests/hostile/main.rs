@@ -24,6 +24,7 @@ mod calls;
 mod descriptors;
 mod garbage;
 mod h2;
+mod h2_streams;
 mod handshakes;
 mod meter;
 mod operations;

@@ -5,19 +5,27 @@ use std::time::Duration;
 use bbq_client::{Message, Transport, proto};
 use proto::QueueSettings;
 
-use crate::frames::{self, DATA, HEADERS, head};
+use crate::frames::{self, HEADERS, head};
 use crate::support::{Server, within};
-use crate::wire_h3::Raw;
+use crate::wire_h3::{Raw, message as message_frame};
 use crate::{attack, scale};
 
 const EXCESSIVE_LOAD: u64 = 0x107;
+const REQUEST_REJECTED: u64 = 0x10b;
 const REQUEST_CANCELLED: quinn::VarInt = quinn::VarInt::from_u32(0x10c);
-const PUBLISH: &str = "/bbq.v1.QueueService/Publish";
+pub const PUBLISH: &str = "/bbq.v1.QueueService/Publish";
 
 /// The head of a Publish call that has a right to be made.
 fn publish(server: &Server) -> Vec<u8> {
     let token = format!("Bearer {}", server.profile().token.unwrap());
     frames::call_with(PUBLISH, &[("authorization", &token)])
+}
+
+/// A Publish request of one message as gRPC frames it.
+pub fn publish_to(queue: &str) -> Vec<u8> {
+    let message = proto::Message { body: "slow".into(), ..Default::default() };
+    let target = Some(proto::publish_request::Target::Queue(queue.to_owned()));
+    message_frame(&proto::PublishRequest { target, messages: vec![message], ..Default::default() })
 }
 
 /// The HTTP/3 code with which the server closed a connection; none if that was lost, and all it says now is that there is no such
@@ -91,24 +99,37 @@ async fn readers_that_never_read_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_of_a_byte_a_second_hold_up_nobody() {
-    attack("writers of one byte a second", &[], async |server: &Server| {
-        let call = [publish(server), head(DATA, 1 << 20)].concat();
+async fn writers_of_a_byte_a_second_end_their_headers_in_time_or_are_rejected() {
+    let args = ["--set", "http3.header_timeout_ms=2000"];
+    attack("writers of one byte a second, HTTP/3", &args, async |server: &Server| {
+        server.client().await.create_queue("slow", QueueSettings::default()).await.unwrap();
+        let whole = [publish(server), frames::data(&publish_to("slow"))].concat();
         let raw = Raw::connect(server).await;
-        let mut writers = Vec::new();
+        let (mut headers, mut uploads) = (Vec::new(), Vec::new());
         for n in 0..200 * scale().min(5) {
             let (mut send, recv) = within("a stream", raw.connection.open_bi()).await.unwrap();
-            // Half of them never even end their headers.
-            let begin = if n % 2 == 0 { &call[..] } else { &call[..20] };
-            send.write_all(begin).await.unwrap();
-            writers.push((send, recv));
+            let sent = if n % 2 == 0 { 20 } else { whole.len() - 10 };
+            send.write_all(&whole[..sent]).await.unwrap();
+            if n % 2 == 0 { &mut headers } else { &mut uploads }.push((send, recv, sent));
         }
         for _ in 0..4 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            for (send, _) in &mut writers {
-                let _ = send.write_all(&[0]).await;
+            for (send, _, sent) in headers.iter_mut().chain(&mut uploads) {
+                let _ = send.write_all(&whole[*sent..=*sent]).await;
+                *sent += 1;
             }
         }
+        for (_, recv, _) in &mut headers {
+            assert_eq!(reset(recv).await, REQUEST_REJECTED);
+        }
+        let count = u64::try_from(uploads.len()).unwrap();
+        for (mut send, mut recv, sent) in uploads {
+            send.write_all(&whole[sent..]).await.unwrap();
+            send.finish().unwrap();
+            let answer = within("an answer", recv.read_to_end(1 << 16)).await.unwrap();
+            assert!(!answer.is_empty(), "an upload may take its time");
+        }
+        server.until_counts("slow", count, 0).await;
     })
     .await;
 }

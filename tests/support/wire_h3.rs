@@ -42,7 +42,8 @@ pub fn endpoint(profile: &Profile) -> quinn::Endpoint {
     endpoint
 }
 
-fn message(request: &impl prost::Message) -> Vec<u8> {
+/// A request as gRPC frames it.
+pub fn message(request: &impl prost::Message) -> Vec<u8> {
     let body = request.encode_to_vec();
     let length = u32::try_from(body.len()).expect("a short message").to_be_bytes();
     [&[0], &length[..], &body].concat()
