@@ -7,6 +7,7 @@ use std::any::type_name;
 
 use bytes::Buf as _;
 use prost::Message;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstCodec;
@@ -16,6 +17,9 @@ use super::status;
 
 /// The most fields of a request, repetitions counted: the most that `limits.batch_items` may be, and room for the others.
 const FIELDS_MAX: usize = 1_001_000;
+
+/// A request of which decoding takes long enough to hold up others on the same thread.
+const LARGE: usize = 1 << 20;
 
 /// tonic's codec with that bound.
 pub struct Bounded<T, U>(ProstCodec<T, U>);
@@ -53,6 +57,15 @@ impl<D: Decoder<Error = Status>> Decoder for BoundedDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, request: &mut DecodeBuf<'_>) -> Result<Option<D::Item>, Status> {
+        if request.remaining() >= LARGE && on_many_threads() {
+            return tokio::task::block_in_place(|| self.decode_counted(request));
+        }
+        self.decode_counted(request)
+    }
+}
+
+impl<D: Decoder<Error = Status>> BoundedDecoder<D> {
+    fn decode_counted(&mut self, request: &mut DecodeBuf<'_>) -> Result<Option<D::Item>, Status> {
         // Only there are repeated fields within repeated fields.
         let within = type_name::<D::Item>() == type_name::<TransactRequest>();
         if fields(request.chunk(), within) > FIELDS_MAX {
@@ -60,6 +73,11 @@ impl<D: Decoder<Error = Status>> Decoder for BoundedDecoder<D> {
         }
         self.0.decode(request)
     }
+}
+
+/// Whether the runtime has threads that others of this one's tasks can go on with.
+fn on_many_threads() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 /// How many fields there are, and those within them; up to where it is not protobuf any more, which prost will refuse, or where
@@ -90,6 +108,11 @@ fn fields(mut message: &[u8], within: bool) -> usize {
 }
 
 fn varint(from: &mut &[u8]) -> Option<u64> {
+    // Most are that short, and there may be a million of them.
+    if let [byte @ ..0x80, rest @ ..] = *from {
+        *from = rest;
+        return Some(u64::from(*byte));
+    }
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = from.split_first()?;
