@@ -214,6 +214,14 @@ impl Disk {
 
     /// Counts an operation, which may be the one that the power goes in, or one that fails.
     fn begin(&mut self, call: Call, number: u64) -> Result<u64, Errno> {
+        let which = match self.node(number)? {
+            Node { kind: Kind::Directory(_), .. } => Which::Directory,
+            Node { name, .. } => Which::of(name),
+        };
+        self.begin_with(call, which, number)
+    }
+
+    fn begin_with(&mut self, call: Call, which: Which, number: u64) -> Result<u64, Errno> {
         if self.off {
             return Err(Errno::EIO);
         }
@@ -228,8 +236,6 @@ impl Disk {
                 file.sync(until);
             }
         }
-        let name = &self.nodes.get(&number).ok_or(Errno::ENOENT)?.name;
-        let which = Which::of(name);
         for fault in &mut self.faults {
             if let Some(error) = fault.strikes(call, which) {
                 self.tally.faults += 1;
@@ -297,15 +303,15 @@ impl Disk {
         }
     }
 
-    fn rename_begins(&mut self, parent: u64) -> Result<&mut Directory, Errno> {
-        self.begin(Call::Name, parent)?;
+    fn rename_begins(&mut self, call: Call, parent: u64, name: &OsStr) -> Result<&mut Directory, Errno> {
+        self.begin_with(call, Which::of(name), parent)?;
         self.tally.names += 1;
         self.directory_mut(parent)
     }
 
     pub fn add(&mut self, parent: u64, name: &OsStr, mode: u16, kind: Kind) -> Result<u64, Errno> {
         let number = self.last_node + 1;
-        let directory = self.rename_begins(parent)?;
+        let directory = self.rename_begins(Call::Create, parent, name)?;
         if directory.seen.contains_key(name) {
             return Err(Errno::EEXIST);
         }
@@ -321,7 +327,7 @@ impl Disk {
             return Err(Errno::ENOTEMPTY);
         }
         let at_once = self.plant == Plant::PurgedTooEarly;
-        let directory = self.rename_begins(parent)?;
+        let directory = self.rename_begins(Call::Remove, parent, name)?;
         directory.change(Naming::Remove(name.to_owned()));
         if at_once {
             directory.sync();
@@ -331,7 +337,8 @@ impl Disk {
 
     pub fn rename(&mut self, parent: u64, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
         let number = self.lookup(parent, from)?;
-        self.rename_begins(parent)?.change(Naming::Rename(from.to_owned(), to.to_owned(), number));
+        let directory = self.rename_begins(Call::Rename, parent, to)?;
+        directory.change(Naming::Rename(from.to_owned(), to.to_owned(), number));
         if let Some(node) = self.nodes.get_mut(&number) {
             node.name = to.to_owned();
         }

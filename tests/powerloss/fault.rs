@@ -11,8 +11,9 @@ pub enum Call {
     /// Growth ahead of writing, or the opposite.
     Resize,
     Sync,
-    /// A name is made, changed or removed.
-    Name,
+    Create,
+    Rename,
+    Remove,
 }
 
 /// Which files.
@@ -22,6 +23,9 @@ pub enum Which {
     Journal,
     /// sled's log.
     State,
+    /// What sled makes beside it, to start sooner.
+    Snapshot,
+    Directory,
     Other,
 }
 
@@ -30,6 +34,7 @@ impl Which {
         match name.to_str() {
             Some("db") => Self::State,
             Some(name) if name.ends_with(".seg") => Self::Journal,
+            Some(name) if name.starts_with("snap.") => Self::Snapshot,
             Some(_) | None => Self::Other,
         }
     }

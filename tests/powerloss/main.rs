@@ -154,6 +154,43 @@ async fn state_files_without_room_end_the_server() {
     a_fault_ends_the_server(&[Call::Write, Call::Resize], Which::State, Errno::ENOSPC, "No space left").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_cannot_be_synced_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Sync], Which::Directory, Errno::EIO, "Input/output error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_file_that_cannot_be_made_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Create], Which::Journal, Errno::ENOSPC, "No space left").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_file_that_cannot_be_removed_ends_the_server() {
+    a_fault_ends_the_server(&[Call::Remove], Which::Journal, Errno::EIO, "Input/output error").await;
+}
+
+const EACH_CALL: [&[Call]; 6] =
+    [&[Call::Write], &[Call::Resize], &[Call::Sync], &[Call::Create], &[Call::Rename], &[Call::Remove]];
+
+/// Whatever fails in a start, the server says so, and the next one has everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_in_a_start_costs_the_start_and_nothing_else() {
+    if !mounting_is_allowed() {
+        return;
+    }
+    let mut run = Run::new(u64::from(rand::random::<u32>()), Plant::Nothing);
+    run.round().await;
+    let mut struck = 0;
+    for which in [Which::Journal, Which::State, Which::Snapshot, Which::Directory, Which::Other] {
+        for calls in EACH_CALL {
+            let fault = Fault { calls, which, after: 0, error: Errno::EIO };
+            struck += u32::from(run.broken_at_start(fault).await);
+        }
+    }
+    assert!(struck >= 5, "{struck} faults struck");
+    run.rounds(1).await;
+}
+
 /// A slow disk slows everything down and breaks nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_syncs_are_waited_for() {
@@ -162,5 +199,5 @@ async fn slow_syncs_are_waited_for() {
     }
     let mut run = Run::new(1, Plant::Nothing);
     run.slow = Duration::from_millis(150);
-    run.undisturbed(Duration::from_secs(3)).await;
+    run.undisturbed(5).await;
 }

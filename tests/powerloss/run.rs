@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bbq_client::{Profile, Transport};
+use bbq_client::{Profile, Transport, proto};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
@@ -16,7 +16,8 @@ use crate::fault::{Call, Fault, Plant, Which};
 use crate::history::{Event, VIOLATIONS};
 use crate::mount::Mounted;
 use crate::rig::{DIFFERS, REFUSED, Rig, until_it_answers};
-use crate::support::Process;
+use crate::support::server::GREETING;
+use crate::support::{LONG, Process, within};
 
 /// Power cuts between one drain with its check and the next: the history of a run is kept in memory.
 pub const ROUNDS_A_RUN: u64 = 10;
@@ -60,7 +61,7 @@ impl Run {
         let directory = tempfile::Builder::new().prefix("bbq-powerloss-").tempdir().unwrap();
         let at = directory.path().join("disk");
         std::fs::create_dir(&at).unwrap();
-        let rig = Rig::new(&at.join("data"), &directory.path().join("hashes"));
+        let rig = Rig::new(&at.join("data"), directory.path());
         eprintln!("seed {seed}");
         let rng = StdRng::seed_from_u64(seed);
         Self { rng, plant, slow: Duration::ZERO, rig, at, disk: Some(Disk::default()), _directory: directory }
@@ -77,13 +78,22 @@ impl Run {
         self.disk = Some(mounted.unmounted());
     }
 
-    /// Load without a power cut, and then the check.
-    pub async fn undisturbed(&mut self, load: Duration) {
+    /// Load without a power cut, in which so many publishes are confirmed one after the other, and then the check.
+    pub async fn undisturbed(&mut self, publishes: u32) {
         let mounted = self.mount();
         let mut server = self.rig.start(&mut self.rng).await;
         self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
-        let mut tasks = self.rig.load.start(&server.profile(), &mut self.rng);
-        tokio::time::sleep(load).await;
+        let mut tasks = self.everybody(&server.profile());
+        let client = server.client_over(Transport::Http2).await;
+        client.create_queue("slow", proto::QueueSettings::default()).await.unwrap();
+        for n in 0..publishes {
+            within("a publish on a slow disk", client.publish("slow", n.to_string())).await.unwrap();
+            let taken = client.receive("slow", 1, LONG, None);
+            let taken = within("its delivery", taken).await.unwrap().remove(0);
+            within("its ack", taken.ack()).await.unwrap();
+        }
+        assert!(mounted.disk().tally.syncs > u64::from(publishes), "each needs one of its own");
+        mounted.slow(Duration::ZERO);
         server.kill().await;
         tasks.shutdown().await;
         self.rig.load.witness.record(Event::Down);
@@ -130,7 +140,7 @@ impl Run {
         let mut server = self.rig.start(&mut self.rng).await;
         let profile = server.profile();
         self.rig.create_queues(&server.client_over(Transport::Http2).await).await.unwrap();
-        let mut tasks = self.rig.load.start(&profile, &mut self.rng);
+        let mut tasks = self.everybody(&profile);
         tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..500))).await;
         mounted.disk().faults.push(fault);
         assert_eq!(server.process.ended().await.code(), Some(1), "{}", server.log());
@@ -151,6 +161,40 @@ impl Run {
         }
         self.rig.load.witness.record(Event::PowerCut);
         self.disk = Some(mounted.remains(&mut self.rng));
+    }
+
+    /// A start in which a fault strikes, or which is over before. The server ends and says why; what comes next is a start without it.
+    /// Whether it struck.
+    pub async fn broken_at_start(&mut self, fault: Fault) -> bool {
+        let mounted = self.mount();
+        mounted.disk().faults.push(fault);
+        let mut process = self.rig.setup(&mut self.rng).spawn();
+        let answers = process.stdout.comes(GREETING).await;
+        let struck = mounted.disk().tally.faults > 0;
+        if answers {
+            process.signal(Signal::KILL);
+        }
+        let code = process.ended().await.code();
+        let log = process.stderr.now();
+        assert!(!log.contains("panicked at"), "{log}");
+        if !answers {
+            let why = log.lines().last().unwrap_or_default();
+            assert!(struck && code == Some(1) && why.starts_with("error: "), "{fault:?}, {code:?}: {log}");
+            assert!(why.contains("Input/output error") && why.contains("data"), "{fault:?}: {log}");
+        }
+        self.rig.compare(&log);
+        mounted.disk().faults.clear();
+        self.rig.load.witness.record(Event::PowerCut);
+        self.disk = Some(mounted.remains(&mut self.rng));
+        struck
+    }
+
+    /// Producers, consumers and keepers, over both transports.
+    fn everybody(&mut self, profile: &Profile) -> JoinSet<()> {
+        let Self { rig, rng, .. } = self;
+        let mut tasks = rig.load.start_clients(profile, &[Transport::Http3, Transport::Http2], rng);
+        rig.load.start_keepers(profile, rng, &mut tasks);
+        tasks
     }
 
     /// Makes load as soon as the server answers, until the power goes.
@@ -178,7 +222,7 @@ impl Run {
             () = &mut gone => return JoinSet::new(),
             made = self.rig.create_queues(&client) => made.unwrap(),
         }
-        let tasks = self.rig.load.start(&profile, &mut self.rng);
+        let tasks = self.everybody(&profile);
         gone.await;
         tasks
     }

@@ -2,6 +2,8 @@
 //!
 //! Producers and consumers record events; the checker reads them once, in order, and never talks to a server.
 //!
+//! Several processes may record, into one file; see `history/log.rs`.
+//!
 //! Always true: what may have an effect is recorded before it is begun, and what is known is recorded after it is known.
 //! So an event that stands before another one began before it; nothing more is concluded from the order. An event whose
 //! outcome was never recorded counts as both: it may have happened, and it may not.
@@ -10,13 +12,19 @@
 
 #[path = "history/check.rs"]
 mod check;
+#[path = "history/copy.rs"]
+mod copy;
+#[path = "history/log.rs"]
+mod log;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 /// What a panic says that tells of some.
 pub const VIOLATIONS: &str = " violations, the first of them:";
@@ -25,17 +33,24 @@ pub const VIOLATIONS: &str = " violations, the first of them:";
 pub type Queue = &'static str;
 
 use check::Check;
+pub use copy::Found;
+use log::Log;
 
 /// A message as its producer knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Id(pub u64);
 
-/// One Subscribe or Receive call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One Subscribe or Receive call: the process that made it in the upper half, and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Call(pub u64);
 
+/// The first number that a process gives to its calls and messages.
+pub const fn first_of(process: u32) -> u64 {
+    (process as u64) << 32
+}
+
 /// What a call's leases are bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Subscribe: they end with the call, or with the server.
     Stream,
@@ -51,8 +66,16 @@ pub struct Promise {
     pub order: Order,
     /// Where what is given up comes from.
     pub dead_letters_of: Option<Queue>,
+    /// Where what is moved back comes from, a dead-letter queue.
+    pub redriven_from: Option<Queue>,
     /// With so many messages, the oldest ready one makes room for the next.
     pub drops_beyond: Option<usize>,
+    /// With so many messages, no more are taken.
+    pub refuses_beyond: Option<u64>,
+    /// Whoever came first gets everything.
+    pub single: bool,
+    /// What is given back waits so many milliseconds at least.
+    pub backoff: Option<u64>,
 }
 
 impl Promise {
@@ -62,8 +85,18 @@ impl Promise {
         durability: Durability::Synced,
         order: Order::Any,
         dead_letters_of: None,
+        redriven_from: None,
         drops_beyond: None,
+        refuses_beyond: None,
+        single: false,
+        backoff: None,
     };
+}
+
+/// The queues that messages of a queue came through, the one that they were sent to last.
+fn sources(promises: &BTreeMap<Queue, Promise>, queue: Queue) -> Vec<Queue> {
+    let before = |queue: &Queue| promises[queue].dead_letters_of.or(promises[queue].redriven_from);
+    std::iter::successors(before(&queue), before).collect()
 }
 
 /// Which message a queue delivers next.
@@ -97,18 +130,21 @@ pub enum Mode {
 }
 
 /// What its producer asked for beside its delivery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// With messages of the same key it is kept in order, if the queue does that.
     pub key: Option<u64>,
     /// No earlier than this, in milliseconds of our clock, it may be gone without a delivery.
     pub expires: Option<u64>,
+    /// Higher first.
+    pub priority: u32,
 }
 
 /// One attempt at one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// Where.
+    #[serde(deserialize_with = "log::queue")]
     pub queue: Queue,
     /// The message's number.
     pub sequence: u64,
@@ -117,7 +153,7 @@ pub struct Lease {
 }
 
 /// A message in a consumer's hands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivered {
     /// Which attempt.
     pub lease: Lease,
@@ -136,7 +172,7 @@ pub struct Delivered {
 }
 
 /// How a lease is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// For good.
     Ack,
@@ -145,7 +181,7 @@ pub enum Verdict {
 }
 
 /// What was told of a settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It counts.
     Done,
@@ -153,19 +189,44 @@ pub enum Outcome {
     Refused,
 }
 
+/// A publish.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Publish {
+    #[serde(deserialize_with = "log::queue")]
+    pub queue: Queue,
+    pub id: Id,
+}
+
 /// One thing that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// From now on the message may be there.
-    Sending { queue: Queue, id: Id, content: u64, limits: Limits },
+    Sending {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        id: Id,
+        content: u64,
+        limits: Limits,
+    },
     /// All of this happens or nothing: messages that are about to be sent, and acks that are about to be settled.
-    Together { publishes: Vec<(Queue, Id)>, acks: Vec<Lease> },
+    Together { publishes: Vec<Publish>, acks: Vec<Lease> },
     /// Its publish was confirmed.
-    Confirmed { queue: Queue, id: Id, sequence: u64 },
+    Confirmed {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        id: Id,
+        sequence: u64,
+    },
     /// Its publish certainly did nothing.
     Unsent { id: Id },
     /// From now on the call may have leases of a queue, each for so many milliseconds.
-    Opened { call: Call, queue: Queue, kind: Kind, lease: u64 },
+    Opened {
+        call: Call,
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        kind: Kind,
+        lease: u64,
+    },
     /// The call is about to be ended by its consumer.
     Ended { call: Call },
     /// The call had its answer, and gets nothing more.
@@ -181,9 +242,45 @@ pub enum Event {
     /// It does.
     Extended { lease: Lease, until: u64 },
     /// From here on nothing breaks and nobody is killed until the queue is empty; the server says that it has so many messages.
-    Draining { queue: Queue, depth: u64 },
+    Draining {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        depth: u64,
+    },
     /// The server says that the queue is empty, at a time of our clock.
-    Drained { queue: Queue, at: u64 },
+    Drained {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        at: u64,
+    },
+    /// From now on what was ready may go.
+    Purging {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+    },
+    /// It is gone, and nothing else goes.
+    Purged {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+    },
+    /// Nothing is handed out any more, known at a time of our clock.
+    Paused {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        at: u64,
+    },
+    /// From now on it may be.
+    Resuming {
+        #[serde(deserialize_with = "log::queue")]
+        queue: Queue,
+        at: u64,
+    },
+    /// From now on a backup is made, which will be of some moment until it is there.
+    Copying { copy: u64 },
+    /// It is there.
+    Copied { copy: u64 },
+    /// A process of producers and consumers is about to be killed, and all its calls with it.
+    Killing { process: u32 },
     /// The server is gone, and so are all calls.
     Down,
     /// The same, and the power went: what was confirmed before its fsync may be lost.
@@ -225,6 +322,16 @@ pub enum Rule {
     DeadIsGone,
     /// A receipt that was superseded settles nothing.
     StaleIsStale,
+    /// A queue that is paused hands out nothing.
+    PausedIsPaused,
+    /// Where there is one active consumer, the next one gets something only after the last of the one before.
+    OneConsumer,
+    /// What was given back waits before it comes again.
+    NotTooSoon,
+    /// Of what nobody had yet, the highest priority comes first.
+    HighestFirst,
+    /// A queue never has more than its bound.
+    Bounded,
 }
 
 /// A rule that was broken.
@@ -251,17 +358,19 @@ pub fn content(body: &[u8], attributes: &HashMap<String, String>) -> u64 {
 /// Events in the order of their recording.
 pub struct Witness {
     promises: BTreeMap<Queue, Promise>,
-    events: Mutex<Vec<Event>>,
+    log: Log,
     calls: AtomicU64,
 }
 
 impl Witness {
     pub fn new(promises: impl IntoIterator<Item = (Queue, Promise)>) -> Self {
-        Self {
-            promises: promises.into_iter().collect(),
-            events: Mutex::new(Vec::new()),
-            calls: AtomicU64::new(0),
-        }
+        Self { promises: promises.into_iter().collect(), log: Log::default(), calls: AtomicU64::new(0) }
+    }
+
+    /// One of several processes that record in the same file.
+    pub fn beside(promises: impl IntoIterator<Item = (Queue, Promise)>, process: u32, file: &Path) -> Self {
+        let calls = AtomicU64::new(first_of(process));
+        Self { log: Log::file(file), calls, ..Self::new(promises) }
     }
 
     pub fn record(&self, event: Event) {
@@ -269,7 +378,12 @@ impl Witness {
     }
 
     pub fn record_all(&self, events: impl IntoIterator<Item = Event>) {
-        self.events.lock().unwrap().extend(events);
+        self.log.extend(events);
+    }
+
+    /// All that was recorded.
+    pub fn events(&self) -> Vec<Event> {
+        self.log.events()
     }
 
     /// Names a call that is about to be made, for leases of so many milliseconds.
@@ -281,34 +395,46 @@ impl Witness {
 
     /// How many events fit a description.
     pub fn count(&self, which: impl Fn(&Event) -> bool) -> usize {
-        self.events.lock().unwrap().iter().filter(|event| which(event)).count()
+        self.events().iter().filter(|event| which(event)).count()
     }
 
     /// Everything that does not hold.
     pub fn check(&self) -> Vec<Violation> {
-        let events = self.events.lock().unwrap();
-        Check::of(&self.promises, &events)
+        Check::of(&self.promises, &self.events())
     }
 
     /// Panics if something does not hold, with all that happened to the first messages concerned.
     pub fn assert_holds(&self) {
-        let found = self.check();
-        let shown: String = found.iter().take(5).map(|violation| self.explain(violation)).collect();
-        assert!(found.is_empty(), "{}{VIOLATIONS}\n{shown}", found.len());
+        let events = self.events();
+        tell(&Check::of(&self.promises, &events), &events);
     }
 
-    fn explain(&self, violation: &Violation) -> String {
-        let events = self.events.lock().unwrap();
-        let concerned: HashSet<Id> =
-            events.iter().filter_map(|event| named(event, violation.queue, violation.sequence)).collect();
-        let mut text = format!("{violation}\n");
-        for (at, event) in events.iter().enumerate() {
-            if concerns(event, violation, &concerned) {
-                text += &format!("  {at}: {event:?}\n");
-            }
-        }
-        text
+    /// Panics if a backup does not have what it has to, or has something else.
+    pub fn assert_copied(&self, copy: u64, found: &[Found]) {
+        let events = self.events();
+        tell(&copy::compare(&self.promises, &events, copy, found), &events);
     }
+}
+
+fn tell(found: &[Violation], events: &[Event]) {
+    let shown: String = found.iter().take(5).map(|violation| explain(violation, events)).collect();
+    let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
+    for violation in found {
+        *rules.entry(violation.rule).or_default() += 1;
+    }
+    assert!(found.is_empty(), "{}{VIOLATIONS}\n{shown}all: {rules:?}", found.len());
+}
+
+fn explain(violation: &Violation, events: &[Event]) -> String {
+    let concerned: HashSet<Id> =
+        events.iter().filter_map(|event| named(event, violation.queue, violation.sequence)).collect();
+    let mut text = format!("{violation}\n");
+    for (at, event) in events.iter().enumerate() {
+        if concerns(event, violation, &concerned) {
+            text += &format!("  {at}: {event:?}\n");
+        }
+    }
+    text
 }
 
 impl fmt::Display for Violation {
@@ -340,14 +466,23 @@ fn concerns(event: &Event, violation: &Violation, ids: &HashSet<Id>) -> bool {
         | Event::Extended { lease, .. } => {
             lease.queue == violation.queue && lease.sequence == violation.sequence
         }
-        Event::PowerCut | Event::Down => true,
+        Event::PowerCut
+        | Event::Down
+        | Event::Copying { .. }
+        | Event::Copied { .. }
+        | Event::Killing { .. } => true,
         Event::Together { publishes, acks } => {
-            publishes.iter().any(|(_, id)| ids.contains(id))
+            publishes.iter().any(|publish| ids.contains(&publish.id))
                 || acks
                     .iter()
                     .any(|lease| (lease.queue, lease.sequence) == (violation.queue, violation.sequence))
         }
-        Event::Draining { queue, .. } | Event::Drained { queue, .. } => *queue == violation.queue,
+        Event::Draining { queue, .. }
+        | Event::Drained { queue, .. }
+        | Event::Purging { queue }
+        | Event::Purged { queue }
+        | Event::Paused { queue, .. }
+        | Event::Resuming { queue, .. } => *queue == violation.queue,
         Event::Opened { .. } | Event::Ended { .. } | Event::Answered { .. } => false,
     }
 }

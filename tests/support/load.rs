@@ -2,10 +2,13 @@
 //!
 //! They end when they are dropped, whatever they are doing: what was not recorded by then may have happened or not.
 
+#[path = "load/keepers.rs"]
+mod keepers;
 #[path = "load/together.rs"]
 mod together;
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,11 +20,11 @@ use tokio::task::JoinSet;
 
 use crate::history::{
     Call, Delivered, Durability, Event, Id, Kind, Lease, Limits, Mode, Order, Outcome, Promise, Queue,
-    Verdict, Witness, content,
+    Verdict, Witness, content, first_of,
 };
 
 /// The queues, and what each promises.
-pub const QUEUES: [(Queue, Promise); 12] = [
+pub const QUEUES: [(Queue, Promise); 19] = [
     ("orders", Promise::PLAIN),
     ("clicks", Promise { durability: Durability::Buffered, ..Promise::PLAIN }),
     ("ticks", Promise { mode: Mode::AtMostOnce, ..Promise::PLAIN }),
@@ -31,14 +34,30 @@ pub const QUEUES: [(Queue, Promise); 12] = [
     (MORTAL, Promise::PLAIN),
     ("retried", Promise::PLAIN),
     // After the queue that it belongs to, so that a drain finds everything.
-    ("dead", Promise { dead_letters_of: Some("retried"), ..Promise::PLAIN }),
+    (DEAD, Promise { dead_letters_of: Some("retried"), ..Promise::PLAIN }),
+    (REVIVED, Promise { redriven_from: Some(DEAD), ..Promise::PLAIN }),
     ("left", Promise::PLAIN),
     ("right", Promise::PLAIN),
     ("capped", Promise { drops_beyond: Some(CAPPED_MAX), ..Promise::PLAIN }),
+    ("bounded", Promise { refuses_beyond: Some(BOUNDED_MAX), ..Promise::PLAIN }),
+    ("single", Promise { single: true, ..Promise::PLAIN }),
+    ("slowly", Promise { backoff: Some(BACKOFF_MS), ..Promise::PLAIN }),
+    (RANKED, Promise::PLAIN),
+    (PAUSED, Promise::PLAIN),
+    (PURGED, Promise::PLAIN),
 ];
 
 /// The queue whose messages have a time to live.
 const MORTAL: Queue = "mortal";
+/// The queue whose messages have priorities.
+const RANKED: Queue = "ranked";
+/// The dead-letter queue, and where some of its messages are moved to.
+const DEAD: Queue = "dead";
+const REVIVED: Queue = "revived";
+/// The queue that is paused now and then.
+const PAUSED: Queue = "paused";
+/// The queue that is purged now and then.
+const PURGED: Queue = "purged";
 /// The queue of which some messages have a delay.
 const LATE: Queue = "orders";
 /// How many ordering keys there are: few, so that most of them wait for each other.
@@ -48,6 +67,11 @@ pub use together::create as create_topic;
 
 /// How many messages the queue has room for that drops the oldest.
 const CAPPED_MAX: usize = 100;
+/// How many messages, and how many bytes, the queue has room for that refuses more.
+const BOUNDED_MAX: u64 = 60;
+const BOUNDED_BYTES_MAX: u64 = 200_000;
+/// How long what is given back waits at first.
+const BACKOFF_MS: u64 = 200;
 
 /// How long some of the messages live that have a time to live: longer than any run.
 const LONG_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -58,9 +82,6 @@ const CALL_LEASE_MS: std::ops::Range<u64> = 1000..1500;
 const AGAIN_MAX: usize = 50;
 /// Producers pause while more than this wait to be consumed, so that a drain ends.
 const BACKLOG_MAX: u64 = 5_000;
-/// Messages of a queue that is about to be deleted: enough that their removal goes on after the checkpoint.
-const SCRATCH_MESSAGES: usize = 300;
-
 /// What all producers and consumers of a run share.
 #[derive(Clone)]
 pub struct Load {
@@ -72,6 +93,10 @@ pub struct Load {
     again: Arc<Mutex<Vec<Unanswered>>>,
     /// Queues whose deletion was confirmed.
     pub deleted: Arc<Mutex<Vec<String>>>,
+    directory: Arc<Path>,
+    /// Backups that were begun, and the latest that is whole.
+    copies: Arc<AtomicU64>,
+    pub copy: Arc<Mutex<Option<(u64, PathBuf)>>>,
 }
 
 /// A queue, and what should be in it.
@@ -93,10 +118,16 @@ pub fn settings(queue: Queue, promise: Promise) -> proto::QueueSettings {
         Order::ByKey => proto::Ordering::ByKey,
     };
     let dead_letters = QUEUES.iter().find(|(_, other)| other.dead_letters_of == Some(queue));
-    let overflow = match promise.drops_beyond {
-        Some(_) => proto::Overflow::DropOldest,
-        None => proto::Overflow::Unspecified,
+    let (overflow, max_messages, max_bytes) = match (promise.drops_beyond, promise.refuses_beyond) {
+        (Some(most), _) => (proto::Overflow::DropOldest, u64::try_from(most).expect("few"), 0),
+        (None, Some(most)) => (proto::Overflow::Reject, most, BOUNDED_BYTES_MAX),
+        (None, None) => (proto::Overflow::Unspecified, 0, 0),
     };
+    let retry_backoff = promise.backoff.map(|initial| proto::RetryBackoff {
+        initial: prost_types::Duration::try_from(Duration::from_millis(initial)).ok(),
+        multiplier: 2.0,
+        max: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+    });
     proto::QueueSettings {
         ordering: ordering.into(),
         delivery: delivery.into(),
@@ -104,8 +135,11 @@ pub fn settings(queue: Queue, promise: Promise) -> proto::QueueSettings {
         lease_duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
         max_attempts: if dead_letters.is_some() { 2 } else { 0 },
         dead_letter_queue: dead_letters.map(|(queue, _)| (*queue).to_owned()).unwrap_or_default(),
-        max_messages: promise.drops_beyond.map_or(0, |most| u64::try_from(most).expect("few")),
+        max_messages,
+        max_bytes,
         overflow: overflow.into(),
+        retry_backoff,
+        single_active_consumer: promise.single,
         // Producers that get no answer send again.
         deduplication_window: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
         ..proto::QueueSettings::default()
@@ -113,25 +147,30 @@ pub fn settings(queue: Queue, promise: Promise) -> proto::QueueSettings {
 }
 
 impl Load {
-    pub fn new() -> Self {
+    /// Keeps its record, and backups, in a directory that it shares with the other processes.
+    pub fn new(directory: &Path, process: u32) -> Self {
         Self {
-            witness: Arc::new(Witness::new(QUEUES)),
-            ids: Arc::default(),
+            witness: Arc::new(Witness::beside(QUEUES, process, &directory.join("history"))),
+            ids: Arc::new(AtomicU64::new(first_of(process))),
             backlog: Arc::default(),
             again: Arc::default(),
             deleted: Arc::default(),
+            directory: directory.into(),
+            copies: Arc::default(),
+            copy: Arc::default(),
         }
     }
 
-    /// Everybody at once, over both transports.
-    pub fn start(&self, profile: &Profile, rng: &mut StdRng) -> JoinSet<()> {
+    /// Producers and consumers.
+    pub fn start_clients(
+        &self,
+        profile: &Profile,
+        transports: &[Transport],
+        rng: &mut StdRng,
+    ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let over = |transport| {
-            let profile = Profile { transport, ..profile.clone() };
-            Client::connect_lazily(&profile).expect("a good profile").with_deadline(Duration::from_secs(20))
-        };
-        for transport in [Transport::Http3, Transport::Http2] {
-            let client = over(transport);
+        for &transport in transports {
+            let client = over(profile, transport);
             let mut actor = |client: &Client, queue| Actor {
                 load: self.clone(),
                 client: client.clone(),
@@ -142,43 +181,18 @@ impl Load {
             tasks.spawn(actor(&client, QUEUES[0].0).transact());
             for (queue, promise) in QUEUES {
                 let mut actor = |client: &Client| actor(client, queue);
-                if promise.dead_letters_of.is_none() {
+                if promise.dead_letters_of.or(promise.redriven_from).is_none() {
                     tasks.spawn(actor(&client).produce());
                     tasks.spawn(actor(&client).produce_many());
                 }
                 tasks.spawn(actor(&client).subscribe());
                 tasks.spawn(actor(&client).receive());
                 // One with a connection of its own, to be closed.
-                let own = over(transport);
+                let own = over(profile, transport);
                 tasks.spawn(actor(&own).subscribe_and_close());
             }
-            let rng = StdRng::seed_from_u64(rng.random());
-            tasks.spawn(self.clone().tidy(client, rng));
         }
         tasks
-    }
-
-    /// Makes queues, fills them, purges and deletes them.
-    async fn tidy(self, client: Client, mut rng: StdRng) {
-        loop {
-            let name = format!("scratch-{:x}", rng.random::<u64>());
-            if client.create_queue(&name, proto::QueueSettings::default()).await.is_err() {
-                pause(&mut rng).await;
-                continue;
-            }
-            let messages = || (0..SCRATCH_MESSAGES).map(|_| Message::new(vec![b'x'; 200])).collect();
-            let filled = client.publish_all(&name, messages()).await;
-            let taken = client.receive(&name, 20, Duration::ZERO, None).await;
-            if rng.random() {
-                _ = client.purge_queue(&name).await;
-                _ = client.publish_all(&name, messages()).await;
-            }
-            drop((filled, taken));
-            pause(&mut rng).await;
-            if client.delete_queue(&name).await.is_ok() {
-                self.deleted.lock().unwrap().push(name);
-            }
-        }
     }
 
     /// Takes all that is left, with nobody else about.
@@ -214,11 +228,8 @@ impl Load {
             u64::try_from(since.as_millis()).expect("this century")
         });
         let epoch = delivery.receipt().rsplit('.').next().and_then(|text| u32::from_str_radix(text, 16).ok());
-        let id = delivery.attributes().get("id").and_then(|id| id.parse().ok()).map(Id);
-        let own = |(name, _): &(&String, &String)| !name.starts_with("bbq-dead-letter-");
-        let attributes = delivery.attributes().iter().filter(own);
-        let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let content = content(delivery.body(), &attributes);
+        let id = id_of(delivery.attributes());
+        let content = as_sent(delivery.body(), delivery.attributes());
         let (epoch, at) = (epoch.unwrap_or(0), now());
         self.witness.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
         // Redeliveries count too often; it is a brake, no more.
@@ -227,10 +238,26 @@ impl Load {
     }
 }
 
+pub fn id_of(attributes: &HashMap<String, String>) -> Option<Id> {
+    attributes.get("id").and_then(|id| id.parse().ok()).map(Id)
+}
+
+/// The content of a message without what the server adds to it.
+pub fn as_sent(body: &[u8], attributes: &HashMap<String, String>) -> u64 {
+    let own = |(name, _): &(&String, &String)| !name.starts_with("bbq-dead-letter-");
+    let attributes = attributes.iter().filter(own);
+    content(body, &attributes.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// All that a queue has.
 async fn depth(client: &Client, queue: Queue) -> u64 {
     let stats = client.get_queue(queue).await.unwrap().stats.unwrap_or_default();
     stats.ready + stats.leased + stats.delayed + stats.parked + stats.dead
+}
+
+fn over(profile: &Profile, transport: Transport) -> Client {
+    let profile = Profile { transport, ..profile.clone() };
+    Client::connect_lazily(&profile).expect("a good profile").with_deadline(Duration::from_secs(20))
 }
 
 fn settled(lease: Lease, verdict: Verdict, outcome: Outcome) -> Event {
@@ -265,7 +292,8 @@ impl Actor {
         let sending = |(id, message): &(Id, Message)| {
             let content = content(&message.body, &message.attributes);
             let expires = message.time_to_live.map(|life| now() + millis(life));
-            let limits = Limits { key: message.ordering_key.parse().ok(), expires };
+            let (key, priority) = (message.ordering_key.parse().ok(), message.priority);
+            let limits = Limits { key, expires, priority };
             Event::Sending { queue: self.queue, id: *id, content, limits }
         };
         self.load.witness.record_all(messages.iter().map(sending));
@@ -297,6 +325,9 @@ impl Actor {
             let long = self.rng.random_bool(0.2);
             let life = if long { LONG_LIFE } else { Duration::from_millis(self.rng.random_range(200..3000)) };
             message.time_to_live = Some(life);
+        }
+        if self.queue == RANKED {
+            message.priority = self.rng.random_range(0..=9);
         }
         if self.queue == LATE && self.rng.random_bool(0.05) {
             message.delay = Some(Duration::from_millis(self.rng.random_range(1..500)));

@@ -5,15 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use bbq_client::Client;
+use bbq_client::{Client, PageRequest, Transport, proto};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::history::{Event, Outcome, Verdict};
-use crate::load::{Load, QUEUES, create_topic, settings};
+use crate::history::{Event, Found, Outcome, Queue, Verdict};
+use crate::load::{Load, QUEUES, as_sent, create_topic, id_of, settings};
 use crate::state_hashes::StateHashes;
 use crate::support::server::GREETING;
-use crate::support::{Process, Server, Setup};
+use crate::support::{Cli, Process, Server, Setup};
 
 /// How a panic begins that says that a server does not start on what it finds.
 pub const REFUSED: &str = "the server does not start: ";
@@ -35,22 +35,48 @@ pub async fn until_it_answers(process: &mut Process) {
     }
 }
 
+/// Every message of a queue that is there.
+async fn all_of(client: &Client, queue: Queue) -> Vec<Found> {
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = PageRequest { size: 1000, token };
+        let page = match client.peek(queue, proto::MessageState::Unspecified, page).await {
+            // The backup may be of before it was made.
+            Err(bbq_client::Error::NotFound(_)) => return found,
+            page => page.unwrap(),
+        };
+        found.extend(page.items.into_iter().map(|peeked| {
+            let message = peeked.message.expect("a message is shown with its content");
+            let content = as_sent(&message.body, &message.attributes);
+            Found { queue, sequence: peeked.sequence, id: id_of(&message.attributes), content }
+        }));
+        token = page.next_page_token;
+        if token.is_empty() {
+            return found;
+        }
+    }
+}
+
 /// See above.
 pub struct Rig {
     base: Setup,
     hashes: StateHashes,
     hashes_path: PathBuf,
+    scratch: PathBuf,
+    backups: u64,
     pub load: Load,
 }
 
 impl Rig {
-    /// Over a data directory; the file of hashes is beside it, or elsewhere.
-    pub fn new(data: &Path, hashes_path: &Path) -> Self {
+    /// Over a data directory; hashes, records and backups are in another one.
+    pub fn new(data: &Path, scratch: &Path) -> Self {
         Self {
             base: Setup::at(data),
             hashes: StateHashes::default(),
-            hashes_path: hashes_path.to_owned(),
-            load: Load::new(),
+            hashes_path: scratch.join("hashes"),
+            scratch: scratch.to_owned(),
+            backups: 0,
+            load: Load::new(scratch, 0),
         }
     }
 
@@ -107,6 +133,8 @@ impl Rig {
         let client = server.client().await;
         // If it never came so far.
         self.create_queues(&client).await.unwrap();
+        self.load.resume(&client).await.unwrap();
+        self.compare_backup().await;
         for (queue, _) in QUEUES {
             self.load.drain(&client, queue).await;
         }
@@ -123,13 +151,31 @@ impl Rig {
         self.load.witness.assert_holds();
     }
 
+    /// Makes a directory of the latest backup, starts a server on it, and looks what it has.
+    async fn compare_backup(&mut self) {
+        let Some((copy, file)) = self.load.copy.lock().unwrap().clone() else { return };
+        let data = self.scratch.join(format!("restored-{copy}"));
+        let (file, to) = (file.display().to_string(), data.display().to_string());
+        Cli::new(&["restore", &file, "--data-dir", &to]).run().await.ok();
+        let mut server = Setup::at(&data).start().await;
+        let client = server.client_over(Transport::Http2).await;
+        let mut found = Vec::new();
+        for (queue, _) in QUEUES {
+            found.extend(all_of(&client, queue).await);
+        }
+        self.load.witness.assert_copied(copy, &found);
+        self.backups += 1;
+        server.kill().await;
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+
     /// What was done so far.
     pub fn summary(&self) -> Vec<(&'static str, usize)> {
-        let count = |which: fn(&Event) -> bool| self.load.witness.count(which);
+        let events = self.load.witness.events();
+        let count = |which: fn(&Event) -> bool| events.iter().filter(|event| which(event)).count();
         let settled = |as_verdict: Verdict| {
-            self.load.witness.count(|event| {
-                matches!(event, Event::Settled { verdict, outcome: Outcome::Done, .. } if *verdict == as_verdict)
-            })
+            let done = |event: &&Event| matches!(event, Event::Settled { verdict, outcome: Outcome::Done, .. } if *verdict == as_verdict);
+            events.iter().filter(done).count()
         };
         vec![
             ("sent", count(|event| matches!(event, Event::Sending { .. }))),
@@ -144,6 +190,12 @@ impl Rig {
                 count(|event| matches!(event, Event::Delivered(it) if it.lease.queue == "dead")),
             ),
             ("transacted or announced", count(|event| matches!(event, Event::Together { .. }))),
+            ("redriven", count(|event| matches!(event, Event::Delivered(it) if it.lease.queue == "revived"))),
+            ("purges", count(|event| matches!(event, Event::Purged { .. }))),
+            ("pauses", count(|event| matches!(event, Event::Paused { .. }))),
+            ("backups", count(|event| matches!(event, Event::Copied { .. }))),
+            ("restored", usize::try_from(self.backups).expect("few")),
+            ("clients killed", count(|event| matches!(event, Event::Killing { .. }))),
             ("queues deleted", self.load.deleted.lock().unwrap().len()),
             ("hashes compared", usize::try_from(self.hashes.compared).expect("not that many")),
         ]

@@ -4,6 +4,8 @@
 mod calls;
 #[path = "check/ends.rs"]
 mod ends;
+#[path = "check/kinds.rs"]
+mod kinds;
 #[path = "check/leases.rs"]
 mod leases;
 #[path = "check/lines.rs"]
@@ -12,11 +14,13 @@ mod lines;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Delivered, Durability, Event, Id, Lease, Limits, Mode, Outcome, Promise, Queue, Rule, Verdict, Violation,
+    Delivered, Durability, Event, Id, Lease, Limits, Mode, Outcome, Promise, Publish, Queue, Rule, Verdict,
+    Violation, sources,
 };
 
 use calls::Calls;
 use ends::Ends;
+use kinds::Kinds;
 use leases::Held;
 use lines::Lines;
 
@@ -33,17 +37,18 @@ pub(super) struct Check {
     messages: BTreeMap<(Queue, u64), Message>,
     calls: Calls,
     lines: Lines,
-    /// Where what was given up came from, and the first event that showed it.
+    /// Where what was given up, or moved back, came from, and the first event that showed it.
     given_up: HashMap<(Queue, Id), usize>,
     together: Vec<Together>,
     /// What was confirmed before this event was on disk later: there is one journal.
     durable_before: usize,
     ends: Ends,
+    kinds: Kinds,
     found: Vec<Violation>,
 }
 
 /// Publishes and acks.
-type Together = (Vec<(Queue, Id)>, Vec<Lease>);
+type Together = (Vec<Publish>, Vec<Lease>);
 
 #[derive(Clone, Copy)]
 struct Sent {
@@ -104,14 +109,30 @@ impl Check {
             }
             Event::Extending { lease, until } => self.held(*lease, |held| held.extending(*until)),
             Event::Extended { lease, until } => self.held(*lease, |held| held.until = *until),
-            Event::Draining { queue, depth } => self.ends.draining(queue, *depth, at),
+            Event::Draining { queue, depth } => {
+                if self.promises[queue].refuses_beyond.is_some_and(|most| *depth > most) {
+                    self.broken(Rule::Bounded, queue, 0, at);
+                }
+                self.ends.draining(queue, *depth, at);
+            }
             Event::Drained { queue, at: when } => self.ends.drained(queue, *when),
-            Event::Down => self.calls.all_over(at),
+            Event::Purging { queue } => self.kinds.purging(queue),
+            Event::Purged { queue } => self.kinds.purged(queue, at),
+            Event::Paused { queue, at: when } => self.kinds.paused(queue, *when),
+            Event::Resuming { queue, at: when } => self.kinds.resuming(queue, *when),
+            Event::Copying { .. } | Event::Copied { .. } => {}
+            Event::Killing { process } => self.calls.end_all_of(*process),
+            Event::Down => self.down(at),
             Event::PowerCut => {
-                self.calls.all_over(at);
+                self.down(at);
                 self.power_cut();
             }
         }
+    }
+
+    fn down(&mut self, at: usize) {
+        self.calls.all_over(at);
+        self.kinds.down(at);
     }
 
     fn broken(&mut self, rule: Rule, queue: Queue, sequence: u64, at: usize) {
@@ -175,8 +196,8 @@ impl Check {
     fn delivered(&mut self, at: usize, delivered: &Delivered) {
         let Lease { queue, sequence, .. } = delivered.lease;
         self.ends.seen(delivered.at);
-        let source = self.promises[queue].dead_letters_of;
-        let sent_to = source.unwrap_or(queue);
+        let sources = sources(&self.promises, queue);
+        let sent_to = sources.last().copied().unwrap_or(queue);
         let Some((id, sent)) = delivered.id.and_then(|id| Some((id, *self.sent.get(&(sent_to, id))?))) else {
             return self.broken(Rule::NothingIsInvented, queue, sequence, at);
         };
@@ -187,7 +208,7 @@ impl Check {
         } else {
             self.identify(at, queue, id, sequence);
         }
-        if let Some(source) = source {
+        for source in sources {
             self.given_up.entry((source, id)).or_insert(at);
         }
         let opened = self.calls.get(delivered.call).at;
@@ -198,6 +219,7 @@ impl Check {
         if let Some(line) = self.line(queue, id) {
             self.lines.delivered(line, sequence, &held);
         }
+        self.in_its_kind(at, delivered.lease, &held, sent.limits.priority);
         match self.promises[queue].mode {
             Mode::AtLeastOnce => self.leased(at, delivered.lease, &held, sent.at),
             Mode::AtMostOnce => {
@@ -262,11 +284,13 @@ impl Check {
     /// Whether a message can be gone without an ack: acking it then counts, whatever the attempt.
     fn ends_by_itself(&mut self, lease: Lease) -> bool {
         let queue = lease.queue;
-        let gives_up = self.promises.values().any(|promise| promise.dead_letters_of == Some(queue));
+        let comes_from = |promise: &Promise| promise.dead_letters_of.or(promise.redriven_from);
+        let gives_up = self.promises.values().any(|promise| comes_from(promise) == Some(queue));
         let id = self.message(lease).id;
         let sent = id.and_then(|id| self.sent.get(&(queue, id)));
         gives_up
             || self.promises[queue].drops_beyond.is_some()
+            || self.kinds.was_purged(queue)
             || sent.is_some_and(|sent| sent.limits.expires.is_some())
     }
 }

@@ -10,7 +10,11 @@ const LINES: Queue = "lines";
 const KEYS: Queue = "keys";
 const RETRIED: Queue = "retried";
 const DEAD: Queue = "dead";
+const REVIVED: Queue = "revived";
 const CAPPED: Queue = "capped";
+const BOUNDED: Queue = "bounded";
+const SINGLE: Queue = "single";
+const SLOWLY: Queue = "slowly";
 
 /// How long all calls lease.
 const MINUTE: u64 = 60_000;
@@ -28,7 +32,11 @@ fn told() -> Told {
         (LINES, Promise { order: Order::Fifo, ..plain }),
         (KEYS, Promise { order: Order::ByKey, ..plain }),
         (DEAD, Promise { dead_letters_of: Some(RETRIED), ..plain }),
+        (REVIVED, Promise { redriven_from: Some(DEAD), ..plain }),
         (CAPPED, Promise { drops_beyond: Some(2), ..plain }),
+        (BOUNDED, Promise { refuses_beyond: Some(2), ..plain }),
+        (SINGLE, Promise { single: true, ..plain }),
+        (SLOWLY, Promise { backoff: Some(200), ..plain }),
     ]))
 }
 
@@ -610,7 +618,7 @@ fn only_what_can_have_lapsed_may_be_gone() {
 
 #[test]
 fn what_belongs_together_happens_together() {
-    let publishes = vec![(JOBS, Id(1)), (LINES, Id(1))];
+    let publishes = [JOBS, LINES].map(|queue| Publish { queue, id: Id(1) }).to_vec();
     let topic = || {
         let together = Event::Together { publishes: publishes.clone(), acks: Vec::new() };
         told().event(together).sending(JOBS, 1).sending(LINES, 1)
@@ -622,7 +630,8 @@ fn what_belongs_together_happens_together() {
     let lease = Lease { queue: CLICKS, sequence: 9, attempt: 1 };
     let transaction = || {
         let clicked = told().sending(CLICKS, 9).confirmed(CLICKS, 9).comes(1, CLICKS, 9);
-        let together = Event::Together { publishes: vec![(JOBS, Id(1))], acks: vec![lease] };
+        let together =
+            Event::Together { publishes: vec![Publish { queue: JOBS, id: Id(1) }], acks: vec![lease] };
         clicked.event(together).sending(JOBS, 1).event(Event::Settling { lease, verdict: Verdict::Ack })
     };
     let done = Event::Settled { lease, verdict: Verdict::Ack, outcome: Outcome::Done, at: 0 };
@@ -643,4 +652,167 @@ fn what_belongs_together_happens_together() {
 #[test]
 fn a_message_of_another_queue_is_invented() {
     told().sending(LINES, 1).stream(1).delivered(1, 1).acked(1).breaks(Rule::NothingIsInvented);
+}
+
+/// A message of a queue, by a call that is open, granted at a time.
+fn at(told: Told, call: u64, queue: Queue, id: u64, attempt: u32, granted: u64) -> Told {
+    told.with(|delivered| {
+        delivered.call = Call(call);
+        delivered.lease = Lease { queue, sequence: id, attempt };
+        (delivered.id, delivered.content, delivered.until) = (Some(Id(id)), id, granted + MINUTE);
+    })
+}
+
+fn filled(queue: Queue, count: u64) -> Told {
+    let told = (1..=count).fold(told(), |told, id| told.sending(queue, id).confirmed(queue, id));
+    told.event(opened(1, queue)).event(opened(2, queue))
+}
+
+#[test]
+fn a_purge_takes_what_was_there_and_nothing_else() {
+    let purging = || told().sent().event(Event::Purging { queue: JOBS });
+    let purged = Event::Purged { queue: JOBS };
+    purging().event(purged.clone()).holds();
+    purging().event(purged).sending(JOBS, 2).confirmed(JOBS, 2).breaks(Rule::NothingIsLost);
+    // Without an answer it may have been as late as the server.
+    purging().sending(JOBS, 2).confirmed(JOBS, 2).holds();
+    purging().event(Event::Down).sending(JOBS, 2).confirmed(JOBS, 2).breaks(Rule::NothingIsLost);
+    let other = told().sending(LINES, 1).confirmed(LINES, 1).event(Event::Purging { queue: JOBS });
+    other.breaks(Rule::NothingIsLost);
+}
+
+#[test]
+fn a_queue_that_is_paused_hands_out_nothing() {
+    let paused = || filled(JOBS, 1).event(Event::Paused { queue: JOBS, at: 1000 });
+    let granted = |told: Told, when| at(told, 1, JOBS, 1, 1, when).ack(JOBS, 1, 1);
+    granted(paused(), 1000 + CLOCK_SLACK + 1).breaks(Rule::PausedIsPaused);
+    granted(paused(), 1000).holds();
+    let resuming = |when| paused().event(Event::Resuming { queue: JOBS, at: when });
+    granted(resuming(2000), 2000).holds();
+    granted(resuming(2000), 2000 - CLOCK_SLACK - 1).breaks(Rule::PausedIsPaused);
+}
+
+#[test]
+fn the_highest_priority_comes_first_in_a_drain() {
+    let ranked = |told: Told, id, priority| {
+        told.limited(JOBS, id, Limits { priority, ..Limits::default() }).confirmed(JOBS, id)
+    };
+    let drained = |first, second| {
+        let told = ranked(ranked(told(), 1, first), 2, second).event(opened(1, JOBS));
+        let draining = told.event(Event::Draining { queue: JOBS, depth: 2 });
+        at(at(draining, 1, JOBS, 1, 1, 0), 1, JOBS, 2, 1, 0).ack(JOBS, 1, 1).ack(JOBS, 2, 1)
+    };
+    drained(5, 5).holds();
+    drained(5, 4).holds();
+    drained(4, 5).breaks(Rule::HighestFirst);
+}
+
+#[test]
+fn one_consumer_after_the_other_is_active() {
+    let acked = |told: Told| told.ack(SINGLE, 1, 1).ack(SINGLE, 2, 1).ack(SINGLE, 3, 1);
+    let three = |calls: [u64; 3]| {
+        (1..).zip(calls).fold(filled(SINGLE, 3), |told, (id, call)| at(told, call, SINGLE, id, 1, 10 * id))
+    };
+    acked(three([1, 1, 2])).holds();
+    acked(three([1, 2, 2])).holds();
+    acked(three([1, 2, 1])).breaks(Rule::OneConsumer);
+}
+
+#[test]
+fn what_was_given_back_comes_no_sooner_than_its_backoff() {
+    let again = |when| {
+        let back = at(filled(SLOWLY, 1), 1, SLOWLY, 1, 1, 0).nack(SLOWLY, 1, 1);
+        at(back, 2, SLOWLY, 1, 2, when).ack(SLOWLY, 1, 2)
+    };
+    again(200).holds();
+    again(199).breaks(Rule::NotTooSoon);
+}
+
+#[test]
+fn a_queue_has_no_more_than_its_bound() {
+    let bounded = |depth| told().event(Event::Draining { queue: BOUNDED, depth });
+    bounded(2).holds();
+    bounded(3).breaks(Rule::Bounded);
+}
+
+#[test]
+fn a_killed_process_holds_nothing() {
+    let first = first_of(3);
+    let held = || told().sent().stream(first + 1).delivered(first + 1, 1).stream(2);
+    held().event(Event::Killing { process: 3 }).delivered(2, 2).acked(2).holds();
+    held().event(Event::Killing { process: 2 }).delivered(2, 2).acked(2).breaks(Rule::OneHolder);
+}
+
+#[test]
+fn a_backup_has_what_was_confirmed_before_it_and_nothing_else() {
+    let copying = |told: Told| told.event(Event::Copying { copy: 7 });
+    let copied = |told: Told, found: &[(Queue, u64)]| {
+        let told = told.event(Event::Copied { copy: 7 });
+        let found =
+            found.iter().map(|&(queue, id)| Found { queue, sequence: id, id: Some(Id(id)), content: id });
+        let found: Vec<_> = found.collect();
+        let broken = copy::compare(&told.0.promises, &told.0.events(), 7, &found);
+        broken.into_iter().map(|violation| violation.rule).collect::<Vec<_>>()
+    };
+    let with = |change: fn(&mut Found)| {
+        let mut found = Found { queue: JOBS, sequence: 1, id: Some(Id(1)), content: 1 };
+        change(&mut found);
+        let told = copying(told().sent()).event(Event::Copied { copy: 7 });
+        copy::compare(&told.0.promises, &told.0.events(), 7, &[found]).len()
+    };
+    assert_eq!(copied(copying(told().sent()), &[(JOBS, 1)]), []);
+    assert_eq!(copied(copying(told().sent()), &[]), [Rule::NothingIsLost]);
+    // Not confirmed by then, or settled meanwhile, or without an answer: it may be there or not.
+    assert_eq!(copied(copying(told().sending(JOBS, 1)).confirmed(JOBS, 1), &[]), []);
+    let settled = || copying(told().sent().stream(1).delivered(1, 1)).acked(1);
+    assert_eq!(copied(settled(), &[]), []);
+    assert_eq!(copied(settled(), &[(JOBS, 1)]), []);
+    let gone = || copying(told().sent().stream(1).delivered(1, 1).acked(1));
+    assert_eq!(copied(gone(), &[]), []);
+    assert_eq!(copied(gone(), &[(JOBS, 1)]), [Rule::AckedIsGone]);
+    // Given up, it is among the dead letters, or was.
+    let retried = || copying(told().sending(RETRIED, 1).confirmed(RETRIED, 1));
+    assert_eq!(copied(retried(), &[]), [Rule::NothingIsLost]);
+    assert_eq!(copied(retried(), &[(DEAD, 1)]), []);
+    assert_eq!(copied(copying(told().sent()), &[(JOBS, 1), (JOBS, 2)]), [Rule::NothingIsInvented]);
+    assert_eq!(copied(copying(told().sent()), &[(JOBS, 1), (JOBS, 1)]), [Rule::OneNameEach]);
+    assert_eq!(with(|_| ()), 0);
+    assert_eq!(with(|found| found.content = 2), 2);
+}
+
+/// Whatever is recorded reads the same again, and a line that was cut short spoils no other.
+#[test]
+fn a_file_of_events_reads_as_it_was_written() {
+    let path = std::env::temp_dir().join(format!("bbq-history-{}", std::process::id()));
+    let file = Witness::beside([(JOBS, Promise::PLAIN)], 3, &path);
+    let limits = Limits { key: Some(7), expires: Some(u64::MAX), priority: 9 };
+    file.record(Event::Sending { queue: JOBS, id: Id(1), content: u64::MAX, limits });
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(&path).unwrap(), b"\n{\"Sen")
+        .unwrap();
+    let call = file.open(JOBS, Kind::Receive, 5);
+    let publish = Publish { queue: JOBS, id: Id(1) };
+    file.record_all([Event::Together { publishes: vec![publish], acks: vec![lease(1, 1)] }, Event::PowerCut]);
+    let text: Vec<_> = file.events().iter().map(|event| format!("{event:?}")).collect();
+    std::fs::remove_file(&path).unwrap();
+    let expected = [
+        Event::Sending { queue: JOBS, id: Id(1), content: u64::MAX, limits },
+        Event::Opened { call, queue: JOBS, kind: Kind::Receive, lease: 5 },
+        Event::Together { publishes: vec![publish], acks: vec![lease(1, 1)] },
+        Event::PowerCut,
+    ];
+    assert_eq!(call, Call(first_of(3)));
+    assert_eq!(text, expected.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_moved_back_is_there_and_nowhere_else() {
+    let dead = || told().sending(RETRIED, 1).confirmed(RETRIED, 1).comes(1, DEAD, 1);
+    let left = || dead().event(Event::Ended { call: Call(1) });
+    left().breaks(Rule::NothingIsLost);
+    left().taken(2, REVIVED, 1).holds();
+    left().comes(2, REVIVED, 1).breaks(Rule::NothingIsLost);
+    left().taken(2, REVIVED, 1).comes_again(3, DEAD, 1, 2).ack(DEAD, 1, 2).breaks(Rule::DeadIsGone);
+    left().taken(2, REVIVED, 1).comes_again(3, RETRIED, 1, 1).ack(RETRIED, 1, 1).breaks(Rule::DeadIsGone);
+    // It was not sent to the queue that gave it up.
+    told().sending(DEAD, 1).taken(2, REVIVED, 1).breaks(Rule::NothingIsInvented);
 }

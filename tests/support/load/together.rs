@@ -8,7 +8,7 @@ use bbq_client::{Client, Delivery, Error, Message, proto};
 use rand::RngExt as _;
 
 use super::{Actor, CALL_LEASE_MS, pause, settled, unsent};
-use crate::history::{Event, Id, Kind, Lease, Limits, Outcome, Queue, Verdict, content};
+use crate::history::{Event, Id, Kind, Lease, Limits, Outcome, Publish, Queue, Verdict, content};
 
 pub const TOPIC: &str = "news";
 /// What gets everything from the topic, and from the transactions.
@@ -35,7 +35,7 @@ impl Actor {
     fn both(&mut self, acks: &[Lease]) -> (Id, Message) {
         let (id, message) = self.message();
         let content = content(&message.body, &message.attributes);
-        let publishes = BOTH.iter().map(|queue| (*queue, id)).collect();
+        let publishes = BOTH.map(|queue| Publish { queue, id }).to_vec();
         let sending = |queue| Event::Sending { queue, id, content, limits: Limits::default() };
         let settling = |lease: &Lease| Event::Settling { lease: *lease, verdict: Verdict::Ack };
         let together = Event::Together { publishes, acks: acks.to_vec() };

@@ -39,6 +39,13 @@ impl Calls {
         self.all.get_mut(&call).expect("a call is opened first").ended = true;
     }
 
+    /// Of a process.
+    pub(super) fn end_all_of(&mut self, process: u32) {
+        for call in self.open.iter().filter(|call| call.0 >> 32 == u64::from(process)) {
+            self.all.get_mut(call).expect("a call is opened first").ended = true;
+        }
+    }
+
     pub(super) fn over(&mut self, at: usize, call: Call) {
         self.all.get_mut(&call).expect("a call is opened first").over = Some(at);
         self.open.retain(|open| *open != call);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::super::{Id, Lease, Mode, Queue, Rule};
+use super::super::{Lease, Mode, Publish, Queue, Rule};
 use super::{CLOCK_SLACK, Check, Message};
 
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Drain {
     begun: usize,
     depth: u64,
     taken: BTreeSet<u64>,
+    /// The priority of the last one that nobody had before.
+    priority: u32,
     /// When the queue was empty, by our clock.
     empty: Option<u64>,
 }
@@ -49,7 +51,8 @@ impl Ends {
     }
 
     pub(super) fn draining(&mut self, queue: Queue, depth: u64, begun: usize) {
-        self.drains.insert(queue, Drain { begun, depth, taken: BTreeSet::new(), empty: None });
+        self.drains
+            .insert(queue, Drain { begun, depth, taken: BTreeSet::new(), priority: u32::MAX, empty: None });
     }
 
     pub(super) fn drained(&mut self, queue: Queue, at: u64) {
@@ -65,6 +68,14 @@ impl Ends {
         }
     }
 
+    /// A message that nobody had before is taken in a drain; whether none with a lower priority was.
+    pub(super) fn next_priority(&mut self, queue: Queue, priority: u32) -> bool {
+        let Some(drain) = self.drains.get_mut(queue) else { return true };
+        let falls = priority <= drain.priority;
+        drain.priority = priority;
+        falls
+    }
+
     /// When it was looked last what a queue has.
     fn last_look(&self, queue: Queue) -> u64 {
         self.drains.get(queue).and_then(|drain| drain.empty).unwrap_or(self.now)
@@ -73,7 +84,9 @@ impl Ends {
 
 impl Check {
     pub(super) fn finish(&mut self, end: usize) {
+        self.down(end);
         self.judge_lines();
+        self.judge_consumers(end);
         for (publishes, acks) in std::mem::take(&mut self.together) {
             self.both_or_neither(end, &publishes, &acks);
         }
@@ -133,15 +146,17 @@ impl Check {
     fn may_be_gone(&self, queue: Queue, message: &Message) -> bool {
         let Some(id) = message.id else { return false };
         let given_up = self.given_up.contains_key(&(queue, id));
-        let expires = self.sent.get(&(queue, id)).and_then(|sent| sent.limits.expires);
-        given_up || expires.is_some_and(|at| at <= self.ends.last_look(queue) + CLOCK_SLACK)
+        let sent = self.sent.get(&(queue, id));
+        let purged = sent.is_some_and(|sent| self.kinds.may_be_purged(queue, sent.at));
+        let expires = sent.and_then(|sent| sent.limits.expires);
+        given_up || purged || expires.is_some_and(|at| at <= self.ends.last_look(queue) + CLOCK_SLACK)
     }
 
-    fn both_or_neither(&mut self, end: usize, publishes: &[(Queue, Id)], acks: &[Lease]) {
-        let done = |check: &Self, (queue, id): &(Queue, Id)| check.sequences.contains_key(&(*queue, *id));
+    fn both_or_neither(&mut self, end: usize, publishes: &[Publish], acks: &[Lease]) {
+        let done = |check: &Self, one: &Publish| check.sequences.contains_key(&(one.queue, one.id));
         let happened = publishes.iter().any(|publish| done(self, publish));
         let absent = publishes.iter().filter(|publish| happened && !done(self, publish));
-        let mut broken: Vec<_> = absent.map(|(queue, _)| (*queue, 0)).collect();
+        let mut broken: Vec<_> = absent.map(|publish| (publish.queue, 0)).collect();
         for ack in acks {
             let message = self.message(*ack);
             let came_back = message.held.iter().any(|held| held.attempt > ack.attempt);

@@ -78,6 +78,11 @@ impl Check {
         if overtaken || unseen > 0 && usize::try_from(unseen).is_ok_and(|unseen| unseen > most()) {
             rules.push(Rule::AttemptsRise);
         }
+        let gave_back = earlier.as_ref().filter(|earlier| unseen == 0 && earlier.nacked_by.is_some());
+        let backoff = self.promises[queue].backoff;
+        if gave_back.zip(backoff).is_some_and(|(earlier, backoff)| new.granted < earlier.granted + backoff) {
+            rules.push(Rule::NotTooSoon);
+        }
         let free = earlier.is_none_or(|earlier| self.is_over(lease, &earlier, new));
         if !free || later.is_some_and(|later| !self.is_over(lease, new, &later)) {
             rules.push(Rule::OneHolder);
