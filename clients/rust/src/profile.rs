@@ -152,7 +152,10 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write;
 
     let draft = path.with_extension("toml.new");
-    let _ = fs::remove_file(&draft);
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
