@@ -16,8 +16,6 @@ use super::state::{DRAIN_ROWS, State};
 use super::sums::Sums;
 
 const TREE: &str = "ids";
-/// The most dead rows that one checkpoint removes.
-const REMOVED_MAX: usize = 50_000;
 /// How many rows are written before sled's threads have to catch up.
 const WRITTEN_ROWS: usize = 16 << 10;
 
@@ -89,10 +87,15 @@ pub(super) fn change<'a>(
     Ok(())
 }
 
-/// Removes rows of a queue before `until`: all of them, or as many as one checkpoint may.
-pub(super) fn remove_before(state: &State, queue: QueueId, until: Sequence) -> Result<(), ReadError> {
+/// Removes rows of a queue before `until`: all of them, or some more than `most`.
+pub(super) fn remove_before(
+    state: &State,
+    queue: QueueId,
+    until: Sequence,
+    most: usize,
+) -> Result<(), ReadError> {
     let mut removed = 0;
-    while removed < REMOVED_MAX {
+    while removed < most {
         let range = state.ids.range(key(queue, Sequence(0))..key(queue, until));
         let count = remove(state, &state.ids, range.keys())?;
         if count == 0 {

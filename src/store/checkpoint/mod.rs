@@ -61,6 +61,8 @@ pub(super) struct Plan {
     sums: Sums,
 }
 
+/// Ids that are forgotten which a checkpoint removes of each queue, at least.
+const REMOVED_IDS: usize = 50_000;
 /// How often to look whether a backup is still being read, when there is something to sweep behind it.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -259,16 +261,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes ids that are forgotten. Should it not come to that, the next start does it.
+    /// Removes ids that are forgotten: at least twice as many as were written, so that they don't pile up. Should it not come to
+    /// that, the next start does it.
     fn tidy(&self, overlay: &Overlay, dirty: &BTreeMap<QueueId, QueueRecord>) -> Result<(), Stop> {
         if self.state.ids.is_empty() {
             return Ok(());
         }
+        let most = REMOVED_IDS.max(2 * overlay.ids.len());
         for &id in &overlay.deleted {
-            remembered::remove_before(&self.state, id, Sequence(u64::MAX))?;
+            remembered::remove_before(&self.state, id, Sequence(u64::MAX), most)?;
         }
         for record in dirty.values() {
-            remembered::remove_before(&self.state, record.id, record.remembered_from)?;
+            remembered::remove_before(&self.state, record.id, record.remembered_from, most)?;
         }
         Ok(())
     }
