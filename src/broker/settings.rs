@@ -24,17 +24,17 @@ pub struct Settings {
     pub read_ahead_bytes: usize,
     /// Bytes read ahead for all queues together; beyond it, messages are read one at a time.
     pub read_ahead_total_bytes: usize,
-    /// Deduplication ids that all queues together may remember, about 100 bytes each. Beyond it, publishes with an id are
+    /// Deduplication ids that all queues together may remember, about 350 bytes each with their share of the state files' cache. Beyond it, publishes with an id are
     /// refused.
     pub deduplication_ids_max: usize,
-    /// Messages published with a delay that all queues together may hold, about 300 bytes of memory each besides their
+    /// Messages published with a delay that all queues together may hold, about 330 bytes of memory each besides their
     /// bodies. Beyond it, publishes with a delay are refused.
     pub delayed_messages_max: usize,
     /// The most messages that wait behind others of their ordering key, in all queues. Beyond it a message whose key has to wait
-    /// is not stepped over, and those behind it wait too. Each costs 60 bytes.
+    /// is not stepped over, and those behind it wait too. Each costs about 100 bytes.
     pub parked_messages_max: u64,
     /// The most messages that are known one by one in all queues: leased, given back, delayed, or dead. Beyond it nothing is handed
-    /// out that is not among them. Each costs about 300 bytes.
+    /// out that is not among them. Each costs about 330 bytes.
     pub touched_messages_max: usize,
     /// Where to write a hash of the state after each entry; only tests have a use for it.
     pub state_hashes: Option<PathBuf>,

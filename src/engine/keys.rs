@@ -2,7 +2,7 @@
 //!
 //! The messages of a key go one after the other, or together to one holder. One whose turn has not come when it is met in
 //! its lane is parked: stepped over, so that other keys don't wait for it. Of what is parked only the number, the size and the
-//! key are known here: about 60 bytes a message, and some 200 a key.
+//! key are known here: about 100 bytes a message, and some 200 a key.
 //!
 //! Always true, of each key:
 //! - what is leased comes before everything else of it, and one holder has all of it;
