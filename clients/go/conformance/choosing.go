@@ -19,10 +19,13 @@ func auto(w *world) {
 	_, err := w.connectWithin(profile, 10*time.Second)
 	refused("connecting to nobody", err, connect.CodeUnavailable, "")
 	ask("open-port", nil)
-	w.over(get(w.connectWithin(profile, atOnce)), "h2")
+	same("where UDP is blocked", w.spoken(profile), "h2")
 	own := w.profile
 	own.Transport = "auto"
-	w.over(get(w.connectWithin(&own, atOnce)), "h3")
+	// HTTP/3 has a head start only, which a busy machine may use up.
+	for end := time.Now().Add(bound); w.spoken(&own) != "h3"; {
+		same("whether HTTP/3 may still win", time.Now().Before(end), true)
+	}
 }
 
 func (w *world) connectWithin(profile *bbq.Profile, bound time.Duration) (*bbq.Client, error) {
@@ -31,14 +34,15 @@ func (w *world) connectWithin(profile *bbq.Profile, bound time.Duration) (*bbq.C
 	return bbq.Connect(ctx, profile)
 }
 
-// over publishes and takes a message over the client's connection, and looks what that is.
-func (w *world) over(client *bbq.Client, transport string) {
+// spoken publishes and takes a message over a connection of its own, and returns what that speaks.
+func (w *world) spoken(profile *bbq.Profile) string {
+	client := get(w.connectWithin(profile, atOnce))
 	get(client.Publish(w.ctx, w.queue, bbq.Message{Body: []byte("x")}))
 	subscription := client.Subscribe(w.ctx, w.queue, &bbq.SubscribeOptions{Lease: longLease})
 	delivery := w.next(subscription)
 	listed := get(client.Admin.ListLeases(w.ctx, connect.NewRequest(&bbqv1.ListLeasesRequest{Queue: w.queue})))
 	same("how many are leased", len(listed.Msg.GetLeases()), 1)
-	same("the transport", listed.Msg.GetLeases()[0].GetTransport(), transport)
 	must(delivery.Ack(w.ctx))
 	must(client.Close())
+	return listed.Msg.GetLeases()[0].GetTransport()
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bbq_client import Client, Profile
 from bbq_client.proto import ListLeasesRequest
-from world import AT_ONCE, LONG_LEASE, World, ask, following, refused, same
+from world import AT_ONCE, BOUND, LONG_LEASE, World, ask, following, refused, same
 
 
 async def auto(world: World) -> None:
@@ -17,11 +17,20 @@ async def auto(world: World) -> None:
     connecting = asyncio.wait_for(Client.connect(profile), 10)
     await refused("connecting to nobody", connecting, "UNAVAILABLE", None)
     await ask("open-port")
-    for reached, expected in ((profile, "h2"), (replace(world.profile, transport="auto"), "h3")):
-        async with await asyncio.wait_for(Client.connect(reached), AT_ONCE) as client:
-            await client.publish(world.queue, "x")
-            async with client.subscribe(world.queue, lease=LONG_LEASE) as subscription:
-                delivery = await following(subscription)
-                leases = (await client.admin.list_leases(ListLeasesRequest(queue=world.queue))).leases
-                same("the transports", [lease.transport for lease in leases], [expected])
-                await delivery.ack()
+    same("where UDP is blocked", await spoken(world, profile), "h2")
+    own = replace(world.profile, transport="auto")
+    async with asyncio.timeout(BOUND):
+        # HTTP/3 has a head start only, which a busy machine may use up.
+        while await spoken(world, own) != "h3":
+            pass
+
+
+async def spoken(world: World, profile: Profile) -> str:
+    """Publishes and takes a message over a connection of its own, and returns what that speaks."""
+    async with await asyncio.wait_for(Client.connect(profile), AT_ONCE) as client:
+        await client.publish(world.queue, "x")
+        async with client.subscribe(world.queue, lease=LONG_LEASE) as subscription:
+            delivery = await following(subscription)
+            (lease,) = (await client.admin.list_leases(ListLeasesRequest(queue=world.queue))).leases
+            await delivery.ack()
+            return lease.transport

@@ -8,7 +8,7 @@ use bbq_client::{Client, Delivery, Profile, SubscribeBuilder, Subscription, Tran
 use crate::{Failure, Outcome};
 
 /// How long to wait for what must happen.
-const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(60);
 /// A lease that ends in no scenario.
 pub const LONG_LEASE: Duration = Duration::from_secs(600);
 
