@@ -25,6 +25,8 @@ PEERS_NATS := $(BBQ_TOOLS)/nats-server-$(shell cat benches/peers/nats/go.mod ben
 STEP := @tools/step
 # What could not be run here, one line each; whoever leaves something out adds a line, and `make test` ends with them.
 export BBQ_NOTICES := $(CURDIR)/target/notices.txt
+# Before a command: what it could not run is listed after it, also if it fails.
+NOTED := mkdir -p target; rm -f "$$BBQ_NOTICES"; trap 'if [ -s "$$BBQ_NOTICES" ]; then printf "\nNOT RUN on this machine:\n"; cat "$$BBQ_NOTICES"; fi' EXIT;
 # Rounds of kill -9 and recovery in `make soak`, of power cuts in `make powerloss`, and seeds of `make sim`.
 ROUNDS ?= 500
 # Minutes under churn in `make soak`.
@@ -45,17 +47,13 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
 
 test: tools lint ## Everything that must hold before a commit: formats, lints, licences, all tests
-	@mkdir -p target && rm -f $(BBQ_NOTICES)
-	$(STEP) 'tests' cargo test --locked --workspace --no-fail-fast
-	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
+	@$(NOTED) tools/step 'tests' cargo test --locked --workspace --no-fail-fast
 	@printf 'ok      all of make test       %7s\n' "$$(($$(date +%s) - $(STARTED)))s"
 
 test-clients: tools ## Every client, transport and scenario, with the whole numbers; writes the matrix of docs/CLIENTS.md
-	@mkdir -p target && rm -f $(BBQ_NOTICES)
-	BBQ_CLIENTS=full BBQ_CLIENTS_KEEP=1 cargo test --locked --workspace --test clients -- --nocapture
-	$(STEP) 'C++: packages' clients/examples/cpp/install
-	$(STEP) 'C++: generated client' cargo test --locked --test other_languages
-	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
+	@$(NOTED) BBQ_CLIENTS=full BBQ_CLIENTS_KEEP=1 cargo test --locked --workspace --test clients -- --nocapture; \
+	tools/step 'C++: packages' clients/examples/cpp/install; \
+	tools/step 'C++: generated client' cargo test --locked --test other_languages
 
 generate: $(BUF) ## Generate the clients' code from proto/ again
 	@for template in clients/*/buf.gen.yaml; do language=$$(basename $$(dirname $$template)); \

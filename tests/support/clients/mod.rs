@@ -118,8 +118,9 @@ impl Language {
             Some(0) => Ok(()),
             Some(MISSING) => {
                 let missing = said.lines().last().unwrap_or("its toolchain is missing").to_owned();
+                let own_tests = if self.has_own_tests() { ", its own tests" } else { "" };
                 notice(&format!(
-                    "clients: {}: {missing}; its conformance scenarios, its README's example and the check of its generated code",
+                    "clients: {}: {missing}; its conformance scenarios{own_tests}, its README's example and the check of its generated code",
                     self.name
                 ));
                 Err(missing)
@@ -146,6 +147,11 @@ impl Language {
         let output = output.unwrap_or_else(|error| panic!("{}: {script}: {error}", self.name));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// Whether it has tests of its own, beside the scenarios.
+    pub fn has_own_tests(&self) -> bool {
+        self.directory().join("conformance/unit").exists()
     }
 
     /// One of its scripts, which finds its packages where `prepare` put them.
