@@ -243,6 +243,21 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// Stops it with SIGSTOP, and waits until none of its threads runs any more.
+    pub async fn pause(&self) {
+        self.signal(Signal::STOP);
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.process.pid()));
+        let stopped = || {
+            let mut tasks = std::fs::read_dir(&tasks).expect("it lives").flatten();
+            // The state is the field after the name, which is in parentheses.
+            tasks.all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" T "))
+            })
+        };
+        eventually("the server stands still", async || stopped().then_some(())).await;
+    }
+
     /// All that it has logged so far.
     pub fn log(&self) -> String {
         self.process.stderr.now()

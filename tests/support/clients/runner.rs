@@ -150,7 +150,7 @@ async fn done_to_server(what: &str, shared: &Shared) -> Result<(), String> {
             }
             *slot = Some(server.restart().await);
         }
-        "pause" => slot.as_ref().ok_or("the server is gone")?.signal(Signal::STOP),
+        "pause" => slot.as_ref().ok_or("the server is gone")?.pause().await,
         "resume" => slot.as_ref().ok_or("the server is gone")?.signal(Signal::CONT),
         other => return Err(format!("nobody can do {other:?} to the server")),
     }
