@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
@@ -88,4 +89,35 @@ func staleReceipt(w *world) {
 	}))
 	refused("transact", err, connect.CodeAborted, "STALE_RECEIPT")
 	must(current.Ack(w.ctx))
+}
+
+func handler(w *world) {
+	must(w.create(w.queue, nil))
+	w.publishNumbers(1)
+	subscription := w.subscribe(0)
+	times := make(chan time.Time, 10)
+	handled := make(chan error, 1)
+	go func() {
+		handled <- subscription.Handle(w.ctx, 1, func(ctx context.Context, delivery *bbq.Delivery) error {
+			times <- time.Now()
+			if delivery.Attempt > 1 {
+				return nil
+			}
+			delay := time.Second
+			return delivery.NackWith(ctx, bbq.Nack{Delay: &delay})
+		})
+	}()
+	var came [2]time.Time
+	for i := range came {
+		select {
+		case came[i] = <-times:
+		case <-time.After(bound):
+			panic(failure{fmt.Errorf("it came %d times", i)})
+		}
+	}
+	same("whether the delay lasted", came[1].Sub(came[0]) >= 900*time.Millisecond, true)
+	w.counts(0, 0)
+	subscription.Close()
+	must(<-handled)
+	same("how often it came besides", len(times), 0)
 }

@@ -20,6 +20,7 @@ var scenarios = map[string]func(*world){
 	"lease-expiry":    leaseExpiry,
 	"lease-extension": leaseExtension,
 	"stale-receipt":   staleReceipt,
+	"handler":         handler,
 	"refusals":        refusals,
 	"errors":          table,
 	"deadline":        deadline,

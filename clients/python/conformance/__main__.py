@@ -25,6 +25,7 @@ SCENARIOS = [
     leases.lease_expiry,
     leases.lease_extension,
     leases.stale_receipt,
+    leases.handler,
     refusing.refusals,
     refusing.errors,
     refusing.deadline,

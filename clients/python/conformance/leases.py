@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from bbq_client import Delivery, ReceiptError
@@ -9,7 +10,7 @@ from bbq_client.proto import UpdateQueueRequest
 from bbq_client.proto import QueueSettings
 from bbq_client.proto import AckRequest, TransactRequest
 from protobuf.wkt import Duration, FieldMask
-from world import World, following, refused, same, take
+from world import BOUND, World, following, refused, same, take
 
 
 def why(failed: list[ReceiptError]) -> list[str]:
@@ -83,3 +84,27 @@ async def stale_receipt(world: World) -> None:
         transaction = TransactRequest(acks=[AckRequest(queue=queue, receipts=[second.receipt])])
         await refused("transact", client.queues.transact(transaction), "ABORTED", "STALE_RECEIPT")
         await current.ack()
+
+
+async def handler(world: World) -> None:
+    await world.create()
+    await world.publish_numbers(1)
+    times: list[float] = []
+    came_again = asyncio.Event()
+
+    async def handle(delivery: Delivery) -> None:
+        times.append(time.monotonic())
+        same("an attempt", delivery.attempt, len(times))
+        if delivery.attempt == 1:
+            await delivery.nack(delay=1)
+        else:
+            came_again.set()
+
+    subscription = world.subscribe()
+    handling = asyncio.create_task(subscription.handle(handle))
+    await asyncio.wait_for(came_again.wait(), BOUND)
+    same("whether the delay lasted", times[1] - times[0] >= 0.9, True)
+    await world.until(ready=0, leased=0)
+    await subscription.close()
+    await handling
+    same("how often it came", len(times), 2)

@@ -149,6 +149,24 @@ async function staleReceipt({ client, queue }: Task): Promise<void> {
   await again.close();
 }
 
+async function handler({ client, queue }: Task): Promise<void> {
+  await client.admin.createQueue({ name: queue });
+  await client.publish(queue, "one");
+  const subscription = await client.subscribe(queue);
+  const times: number[] = [];
+  const running = subscription.run(async (delivery) => {
+    times.push(performance.now());
+    assert.equal(delivery.attempt, times.length);
+    if (delivery.attempt === 1) await delivery.nack({ delayMs: 1_000 });
+  });
+  await until("it comes again", async () => times.length === 2);
+  assert(times[1]! - times[0]! >= 900, "it came back before its delay was over");
+  await untilCounts(client, queue, 0, 0);
+  await subscription.close();
+  await running;
+  assert.equal(times.length, 2);
+}
+
 async function refusals({ client, queue }: Task): Promise<void> {
   const { admin: control } = client;
   await control.createQueue({ name: queue });
@@ -277,6 +295,7 @@ export const SCENARIOS: Record<string, (task: Task) => Promise<void>> = {
   "lease-expiry": leaseExpiry,
   "lease-extension": leaseExtension,
   "stale-receipt": staleReceipt,
+  handler,
   refusals,
   errors,
   "large-body": largeBody,

@@ -48,7 +48,7 @@ pub static LANGUAGES: [Language; 5] = [
 
 /// Every scenario of `scenarios.md`, and whether it asks for something to be done to the server, which it then must have for
 /// itself.
-pub const SCENARIOS: [(&str, bool); 15] = [
+pub const SCENARIOS: [(&str, bool); 16] = [
     ("publish-consume", false),
     ("cancel", false),
     ("restart", true),
@@ -56,6 +56,7 @@ pub const SCENARIOS: [(&str, bool); 15] = [
     ("lease-expiry", false),
     ("lease-extension", false),
     ("stale-receipt", false),
+    ("handler", false),
     ("refusals", false),
     ("errors", false),
     ("large-body", false),

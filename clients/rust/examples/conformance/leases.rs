@@ -65,6 +65,23 @@ pub async fn extension(world: &World) -> Outcome {
     Ok(delivery.ack().await?)
 }
 
+/// This client has no handlers: settling a delivery consumes it, so that nothing can settle it again.
+pub async fn handler(world: &World) -> Outcome {
+    world.create(QueueSettings::default()).await?;
+    world.publish_numbers(1).await?;
+    let mut subscription = world.subscribe().start().await?;
+    let first = next(&mut subscription).await?;
+    let since = Instant::now();
+    first.nack_with(Nack::after(Duration::from_secs(1))).await?;
+    let second = next(&mut subscription).await?;
+    same("what comes back", (second.sequence(), second.attempt()), (1, 2))?;
+    same("whether the delay lasted", since.elapsed() >= Duration::from_millis(900), true)?;
+    second.ack().await?;
+    world.counts(0, 0).await?;
+    subscription.close().await;
+    Ok(())
+}
+
 pub async fn stale(world: &World) -> Outcome {
     world.create(QueueSettings::default()).await?;
     let (client, queue) = (&world.client, &world.queue);

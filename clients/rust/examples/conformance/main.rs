@@ -36,6 +36,7 @@ async fn main() -> ExitCode {
         "lease-expiry" => leases::expiry(&world).await,
         "lease-extension" => leases::extension(&world).await,
         "stale-receipt" => leases::stale(&world).await,
+        "handler" => leases::handler(&world).await,
         "refusals" => errors::refusals(&world).await,
         "errors" => errors::table(&world).await,
         "deadline" => errors::deadline(&world).await,

@@ -38,6 +38,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -61,6 +62,7 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
       case "lease-expiry" -> leaseExpiry();
       case "lease-extension" -> leaseExtension();
       case "stale-receipt" -> staleReceipt();
+      case "handler" -> handler();
       case "refusals" -> refusals();
       case "errors" -> errors();
       case "large-body" -> largeBody();
@@ -215,6 +217,28 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
     fails("ABORTED", "STALE_RECEIPT", () -> client.transact(TransactRequest.newBuilder().addAcks(old).build()));
     latest.ack();
     again.close();
+  }
+
+  private void handler() throws Exception {
+    create(queue);
+    client.publish(queue, "one");
+    List<Long> times = Collections.synchronizedList(new ArrayList<>());
+    try (Subscription subscription = client.subscribe(queue)) {
+      CompletableFuture<Void> running = CompletableFuture.runAsync(() -> subscription.run(
+          delivery -> {
+            times.add(System.nanoTime());
+            if (delivery.attempt() == 1) {
+              delivery.nack(Nack.after(Duration.ofSeconds(1)));
+            }
+          },
+          1));
+      until("it comes again", () -> times.size() == 2);
+      holds(times.get(1) - times.get(0) >= 900_000_000L, "it came back before its delay was over");
+      untilCounts(client, queue, 0, 0);
+      subscription.close();
+      running.get(60, TimeUnit.SECONDS);
+    }
+    same(2, times.size(), "how often it came");
   }
 
   private void refusals() {
