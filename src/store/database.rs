@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::fs::Advice;
 use sled::Db;
 
 use super::codec::length;
@@ -53,6 +54,7 @@ impl Database {
             .segment_size(segment)
             .flush_every_ms(None);
         remove_unfinished(&path)?;
+        see_the_disk(&path)?;
         sled_files::verify(&path)?;
         let opened = guarded(|| Ok::<_, ReadError>(open_patiently(&config)?));
         let db = opened.map_err(|error| refused(&path, &error))?;
@@ -127,6 +129,21 @@ impl Drop for Database {
 
 fn refused(path: &Path, error: &ReadError) -> OpenError {
     OpenError::State { directory: path.to_owned(), reason: error.to_string() }
+}
+
+/// Has what is read from now on come from the disk. After an fsync that failed, the kernel takes what it could not write for
+/// written, and shows it; a start that went on with that would be undone by a later power cut.
+fn see_the_disk(state: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(state).context("list", state)? {
+        let path = entry.context("list", state)?.path();
+        if path.is_file() {
+            let file = File::open(&path).context("open", &path)?;
+            // The kernel keeps what is still to be written.
+            file.sync_all().context("fsync", &path)?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).context("drop the page cache of", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes snapshots that sled was still writing when it was stopped. They hold nothing that the finished ones and the log do

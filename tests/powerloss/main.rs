@@ -21,10 +21,13 @@ mod state_hashes;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
+use disk::Disk;
 use fault::{Call, Fault, Plant, Which};
 use fuser::Errno;
+use mount::Mounted;
 use rig::variable;
 use run::{ROUNDS_A_RUN, Run, is_a_finding, mounting_is_allowed};
 
@@ -189,6 +192,32 @@ async fn a_fault_in_a_start_costs_the_start_and_nothing_else() {
     }
     assert!(struck >= 5, "{struck} faults struck");
     run.rounds(1).await;
+}
+
+/// The rig's own promise: after an fsync that failed, the kernel shows what was written, until it is asked to forget that.
+#[test]
+fn what_the_kernel_remembers_is_not_always_on_the_disk() {
+    if !mounting_is_allowed() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = Mounted::new(Disk::default(), directory.path()).unwrap();
+    let path = directory.path().join("db");
+    let file = std::fs::File::create(&path).unwrap();
+    file.write_all_at(&[1; 12_288], 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_all_at(&[2; 8192], 0).unwrap();
+    let (which, error) = (Which::State, Errno::EIO);
+    mounted.disk().faults.push(Fault { calls: &[Call::Sync], which, after: 0, error });
+    file.sync_data().unwrap_err();
+    mounted.disk().faults.clear();
+    drop(file);
+    let shown = || std::fs::read(&path).unwrap();
+    assert_eq!(shown()[4096..], [[2; 4096], [1; 4096]].concat());
+    let file = std::fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert_eq!(shown(), [1; 12_288]);
 }
 
 /// A slow disk slows everything down and breaks nothing.
