@@ -77,6 +77,9 @@ pub fn start_by(wall: Wall, opened: Opened, settings: Settings) -> Result<(Handl
              nothing that was confirmed; otherwise the disk changed it, and a backup may have more"
         );
     }
+    if let Some(compacted) = store.compacted() {
+        tracing::info!(before = compacted.before, after = compacted.after, "the state files were compacted");
+    }
     let clock = Clock::starting_at(engine.record().now, wall);
     tracing::info!(queues = engine.queues().count(), replayed, "state recovered");
 

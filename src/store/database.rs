@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::fs::Advice;
+use rustix::fs::{Advice, FlockOperation};
 use sled::Db;
 
 use super::codec::length;
@@ -41,12 +41,17 @@ pub(super) struct Database {
     /// Something that must not be tried again failed, or is being tried.
     failed: AtomicBool,
     /// Last, so that our lock outlives sled's.
-    _directory: Directory,
+    directory: Arc<Directory>,
 }
 
 impl Database {
-    pub(super) fn open(directory: Directory, options: &StoreOptions) -> Result<Self, OpenError> {
-        let (path, disk) = (directory.state(), Arc::clone(&directory.disk));
+    /// Opens the files in `path`, for whoever has the directory.
+    pub(super) fn open(
+        directory: Arc<Directory>,
+        path: PathBuf,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let disk = Arc::clone(&directory.disk);
         let segment = usize::try_from(directory.sled_segment_bytes).unwrap_or(usize::MAX);
         let config = sled::Config::new()
             .path(&path)
@@ -59,7 +64,7 @@ impl Database {
         let opened = guarded(|| Ok::<_, ReadError>(open_patiently(&config)?));
         let db = opened.map_err(|error| refused(&path, &error))?;
         let file = File::open(path.join("db")).context("open", &path.join("db"))?;
-        Ok(Self { db, file, path, disk, failed: AtomicBool::new(false), _directory: directory })
+        Ok(Self { db, file, path, disk, failed: AtomicBool::new(false), directory })
     }
 
     /// A tree, made if it is not there.
@@ -86,6 +91,11 @@ impl Database {
             }
         }
         Ok(trees)
+    }
+
+    /// Where they are.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
     }
 
     /// See `State::drain`.
@@ -125,6 +135,18 @@ impl Drop for Database {
             std::mem::forget(self.db.clone());
         }
     }
+}
+
+/// Waits until sled has let go of the files in a directory; false if it does not, because something failed.
+pub(super) fn is_closed(state: &Path) -> bool {
+    (0..LOCK_TRIES).any(|_| {
+        let free = File::open(state.join("db"))
+            .is_ok_and(|db| rustix::fs::flock(&db, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if !free {
+            std::thread::sleep(LOCK_WAIT);
+        }
+        free
+    })
 }
 
 fn refused(path: &Path, error: &ReadError) -> OpenError {

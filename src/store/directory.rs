@@ -1,6 +1,6 @@
 //! The data directory: who may open it, and what makes it one.
 //!
-//! It holds `FORMAT`, `LOCK`, `journal/` and `state/`. Made from nothing in an order that leaves, at any power cut, either a
+//! It holds `FORMAT`, `LOCK`, `journal/`, `state/`, and what `compaction` may be about to put in its place. Made from nothing in an order that leaves, at any power cut, either a
 //! directory that counts as empty or one that opens: every file and directory is fsynced before the next step. So are directories
 //! that were found: whoever made them may have been killed before that.
 
@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::error::Context;
 use super::host::Disk;
-use super::{FORMAT, OpenError};
+use super::{FORMAT, OpenError, compaction};
 
 const NAMES: [&str; 2] = ["LOCK", "FORMAT.new"];
 
@@ -30,7 +30,11 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Opens it, or makes it if there is nothing.
-    pub(super) fn open(disk: Arc<dyn Disk>, root: &Path, sled_segment_bytes: u64) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        root: &Path,
+        sled_segment_bytes: u64,
+    ) -> Result<Arc<Self>, OpenError> {
         create(&*disk, root)?;
         // Before anything is written there: a directory named by mistake stays as it is.
         if format(root)?.is_none() {
@@ -46,9 +50,14 @@ impl Directory {
             }
         };
         let directory = Self { root: root.to_owned(), sled_segment_bytes, disk, _lock: lock };
+        compaction::resume(&*directory.disk, root)?;
         create(&*directory.disk, &directory.journal())?;
         create(&*directory.disk, &directory.state())?;
-        Ok(directory)
+        Ok(Arc::new(directory))
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(super) fn journal(&self) -> PathBuf {
@@ -66,7 +75,7 @@ pub(super) fn sync(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes a directory, if it is not there, and its name last.
-fn create(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+pub(super) fn create(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     let parent = match directory.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

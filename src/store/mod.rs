@@ -15,6 +15,7 @@ pub mod check;
 mod checkpoint;
 mod chunk;
 mod codec;
+mod compaction;
 mod database;
 mod directory;
 mod entry;
@@ -62,6 +63,7 @@ use overlay::{Found, Overlay};
 use state::State;
 
 pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
+pub use compaction::Compacted;
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};
 pub use event::{Awaited, StoreEvent};
@@ -148,7 +150,7 @@ fn open_through(disk: Arc<dyn Disk>, path: &Path, options: &StoreOptions) -> Res
     options.validate()?;
     let directory = directory::Directory::open(Arc::clone(&disk), path, options.sled_segment_bytes)?;
     let journal = directory.journal();
-    let state = State::open(directory, options)?;
+    let state = compaction::at_start(State::open(directory, options)?, options)?;
     open_state(state, (disk, journal), options)
 }
 
@@ -398,6 +400,12 @@ impl Store {
     #[must_use]
     pub fn torn(&self) -> Option<&TornTail> {
         self.torn.as_ref()
+    }
+
+    /// What opening gave back of the room that the state files took, if it did.
+    #[must_use]
+    pub fn compacted(&self) -> Option<Compacted> {
+        self.state.compacted
     }
 
     /// How it was configured.

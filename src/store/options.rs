@@ -23,6 +23,9 @@ pub struct StoreOptions {
     pub overlay_grant_bytes_max: u64,
     /// Cache of the state files. sled overshoots it several times.
     pub sled_cache_bytes: u64,
+    /// A start compacts state files that take more room than this, and four times as much as what lives in them. Smaller: less room on
+    /// disk, and more starts that take longer, by a copy of what lives, 256 MiB at most.
+    pub compaction_bytes: u64,
     /// Segment size of the state files, a power of two from 4 to 16 MiB. Fixed when the directory is made; later changes
     /// have no effect on it.
     pub sled_segment_bytes: u64,
@@ -38,6 +41,7 @@ impl Default for StoreOptions {
             overlay_publish_bytes_max: 256 << 20,
             overlay_grant_bytes_max: 384 << 20,
             sled_cache_bytes: 64 << 20,
+            compaction_bytes: 128 << 20,
             sled_segment_bytes: 8 << 20,
         }
     }
@@ -58,6 +62,7 @@ impl StoreOptions {
                 1 << 40,
             ),
             ("sled_cache_bytes", self.sled_cache_bytes, 1 << 20, 1 << 40),
+            ("compaction_bytes", self.compaction_bytes, 1 << 20, 1 << 40),
             ("sled_segment_bytes", self.sled_segment_bytes, 4 << 20, 16 << 20),
         ];
         for (field, value, least, most) in bounds {

@@ -8,6 +8,7 @@ use sled::IVec;
 use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::Malformed;
+use super::compaction::Compacted;
 use super::database::Database;
 use super::directory::Directory;
 use super::host::{Host, Machine, Rows, Threads};
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) ids: Tree,
     /// Who reads and writes them.
     pub(super) threads: Arc<dyn Threads>,
+    /// What a compaction came to, when it was opened.
+    pub(super) compacted: Option<Compacted>,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
     base: Base,
@@ -58,10 +61,19 @@ pub(super) struct Located {
 }
 
 impl State {
-    pub(super) fn open(directory: Directory, options: &StoreOptions) -> Result<Self, OpenError> {
+    pub(super) fn open(directory: Arc<Directory>, options: &StoreOptions) -> Result<Self, OpenError> {
         let path = directory.state();
-        let base = Base::Sled(Database::open(directory, options)?);
-        let state = Self::of(base, Arc::new(Machine), path)?;
+        Self::open_at(directory, &path, options)
+    }
+
+    /// Opens state files that are somewhere else in their directory.
+    pub(super) fn open_at(
+        directory: Arc<Directory>,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let base = Base::Sled(Database::open(directory, path.to_owned(), options)?);
+        let state = Self::of(base, Arc::new(Machine), path.to_owned())?;
         if let Base::Sled(database) = &state.base {
             database.settle()?;
         }
@@ -91,9 +103,26 @@ impl State {
             transactions: tree("transactions")?,
             ids: tree("ids")?,
             threads,
+            compacted: None,
             path,
             base,
         })
+    }
+
+    /// The data directory, if it is one of this machine.
+    pub(super) fn directory(&self) -> Option<Arc<Directory>> {
+        match &self.base {
+            Base::Sled(database) => Some(database.directory()),
+            Base::Hosted(_) => None,
+        }
+    }
+
+    /// A tree of sled's, whatever its name.
+    pub(super) fn tree(&self, name: &str) -> Result<Tree, ReadError> {
+        match &self.base {
+            Base::Sled(database) => database.tree(name).map_err(|error| ReadError::State(error.to_string())),
+            Base::Hosted(_) => Err(ReadError::State(format!("tree {name} is not in sled"))),
+        }
     }
 
     /// All trees that hold rows, by name.

@@ -1,6 +1,7 @@
 //! Scenarios over real directories.
 
 mod backup;
+mod compaction;
 mod corruption;
 mod crash;
 mod faults;

@@ -19,7 +19,7 @@ use super::error::Context;
 use super::guard::guarded;
 use super::host::Machine;
 use super::state::State;
-use super::{OpenError, ReadError, StoreOptions};
+use super::{OpenError, ReadError, StoreOptions, compaction};
 
 /// How many findings of a kind are kept; all of them are counted.
 const FINDINGS_MAX: usize = 1000;
@@ -134,7 +134,8 @@ pub fn check(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, 
     }
     let mut report = Report::default();
     for part in ["journal", "state"] {
-        if !path.join(part).is_dir() {
+        let there = path.join(part).is_dir() || part == "state" && compaction::is_between_names(path);
+        if !there {
             report.damaged(&path.join(part), "the directory".to_owned(), "it is missing");
         }
     }

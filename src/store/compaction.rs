@@ -1,0 +1,190 @@
+//! Compaction: what lives moves into state files of its own size.
+//!
+//! sled uses room again, but what a large backlog once took it seldom gives back to the disk. So a start that finds much more on
+//! disk than lives copies all rows into new files. Each step is on disk before the next:
+//!
+//! 1. `state.next/` is made, filled, closed, and read again from the disk: it must hold the rows of `state/`;
+//! 2. `state/` becomes `state.old/`;
+//! 3. `state.next/` becomes `state/`;
+//! 4. `state.old/` is removed.
+//!
+//! Always true: where there is a `state/`, it is whole, and of what else there is nothing counts; where there is none, a stop came
+//! between steps 2 and 3, and `state.next/` is whole. `resume` puts that in order before anything else looks.
+//!
+//! What fails before step 2 changes nothing: the start goes on with the files that it found.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::codec::length;
+use super::database;
+use super::directory::{self, Directory};
+use super::error::Context;
+use super::guard::guarded;
+use super::host::Disk;
+use super::state::{DRAIN_BYTES, State};
+use super::{OpenError, ReadError, StoreOptions, recovery};
+
+/// Files may take this many times as much room as the rows in them.
+const RATIO: u64 = 4;
+/// More is never copied: a start should not take much longer for it.
+const LIVE_BYTES_MAX: u64 = 256 << 20;
+
+/// What a compaction came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// What the state files took on disk before it.
+    pub before: u64,
+    /// And after.
+    pub after: u64,
+}
+
+fn places(root: &Path) -> [PathBuf; 3] {
+    ["state", "state.next", "state.old"].map(|name| root.join(name))
+}
+
+/// Whether a stop left the state files under another name, from which `resume` brings them back.
+pub(super) fn is_between_names(root: &Path) -> bool {
+    let [state, _, old] = places(root);
+    !state.is_dir() && old.is_dir()
+}
+
+/// Puts in order what a stop left of a compaction.
+pub(super) fn resume(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
+    let [state, next, old] = places(root);
+    if is_between_names(root) {
+        rename(disk, root, if next.is_dir() { &next } else { &old }, &state)?;
+    }
+    if state.is_dir() {
+        for left in [next, old] {
+            if left.is_dir() {
+                fs::remove_dir_all(&left).context("remove", &left)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rename(disk: &dyn Disk, root: &Path, from: &Path, to: &Path) -> Result<(), OpenError> {
+    fs::rename(from, to).context("rename", from)?;
+    directory::sync(disk, root)
+}
+
+/// Compacts the state files if that is worth it.
+pub(super) fn at_start(mut state: State, options: &StoreOptions) -> Result<State, OpenError> {
+    let Some(directory) = state.directory() else { return Ok(state) };
+    let before = room(&state)?;
+    // What can't be read, or written, is no reason not to start: whoever needs it will meet it.
+    let is_worth_it =
+        || Ok::<_, ReadError>(is_worth_it(&state, before)? && recovery::snapshot(&state).is_ok());
+    if before <= options.compaction_bytes || !guarded(is_worth_it).unwrap_or(false) {
+        return Ok(state);
+    }
+    let [_, next, _] = places(directory.root());
+    let failed = |error: OpenError| ReadError::State(error.to_string());
+    let copied = guarded(|| copy(&state, &directory, &next, options).map_err(failed));
+    let path = state.path().to_owned();
+    drop(state);
+    if copied.is_ok() && database::is_closed(&path) && database::is_closed(&next) {
+        switch(&directory)?;
+    } else {
+        _ = fs::remove_dir_all(&next);
+    }
+    let compacted = copied.is_ok();
+    state = State::open(directory, options)?;
+    if compacted {
+        state.compacted = Some(Compacted { before, after: room(&state)? });
+    }
+    Ok(state)
+}
+
+/// What the state files take on disk.
+fn room(state: &State) -> Result<u64, OpenError> {
+    let db = state.path().join("db");
+    Ok(fs::metadata(&db).context("look at", &db)?.blocks() * 512)
+}
+
+/// Whether little enough lives. Reads no more of it than would be copied.
+fn is_worth_it(state: &State, room: u64) -> Result<bool, ReadError> {
+    let most = (room / RATIO).min(LIVE_BYTES_MAX);
+    let waiting: u64 = state.queue_records()?.iter().map(|queue| queue.lanes.bytes()).sum();
+    if waiting > most {
+        return Ok(false);
+    }
+    let mut living = 0;
+    for (_, tree) in state.trees()? {
+        for row in &tree {
+            let (key, value) = row?;
+            living += length(key.len() + value.len());
+            if living > most {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Step 1.
+fn copy(
+    state: &State,
+    directory: &Arc<Directory>,
+    next: &Path,
+    options: &StoreOptions,
+) -> Result<(), OpenError> {
+    let failed =
+        |error: ReadError| OpenError::State { directory: next.to_owned(), reason: error.to_string() };
+    directory::create(&*directory.disk, next)?;
+    let copy = State::open_at(Arc::clone(directory), next, options)?;
+    fill(state, &copy).map_err(failed)?;
+    drop(copy);
+    // Not what is in memory, but what is found when it is opened.
+    let copy = State::open_at(Arc::clone(directory), next, options)?;
+    if hash(state).map_err(failed)? != hash(&copy).map_err(failed)? {
+        return Err(failed(ReadError::State("the copy differs".to_owned())));
+    }
+    Ok(())
+}
+
+fn fill(state: &State, copy: &State) -> Result<(), ReadError> {
+    let mut written = 0;
+    for (name, tree) in state.trees()? {
+        let to = copy.tree(&name)?;
+        for row in &tree {
+            let (key, value) = row?;
+            written += key.len() + value.len();
+            to.insert(key, value)?;
+            if written >= DRAIN_BYTES {
+                written = 0;
+                copy.drain()?;
+            }
+        }
+    }
+    copy.persist().map(drop)
+}
+
+fn hash(state: &State) -> Result<u64, ReadError> {
+    let mut hash = Xxh3::new();
+    for (name, tree) in state.trees()? {
+        for row in &tree {
+            let (key, value) = row?;
+            for part in [name.as_bytes(), &key, &value] {
+                hash.update(&length(part.len()).to_be_bytes());
+                hash.update(part);
+            }
+        }
+    }
+    Ok(hash.digest())
+}
+
+/// Steps 2 to 4. Whatever fails here, the next start goes on with.
+fn switch(directory: &Directory) -> Result<(), OpenError> {
+    let root = directory.root();
+    let [state, next, old] = places(root);
+    rename(&*directory.disk, root, &state, &old)?;
+    rename(&*directory.disk, root, &next, &state)?;
+    fs::remove_dir_all(&old).context("remove", &old)
+}
