@@ -20,7 +20,7 @@ use support::Server;
 use tokio::process::Command;
 
 /// How long one example, or one run of buf, may take.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_passes_every_scenario_over_every_transport() {
