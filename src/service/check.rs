@@ -193,7 +193,7 @@ fn count(field: &str, count: usize, limit: usize) -> Result<(), Invalid> {
     }
 }
 
-/// A number that means a default when it is 0 and has a maximum.
+/// A number that means a default when it is 0 and has a maximum, which may be set below the default.
 pub(super) fn bounded<T: Copy + PartialOrd + Default + std::fmt::Display>(
     field: &str,
     value: T,
@@ -201,7 +201,7 @@ pub(super) fn bounded<T: Copy + PartialOrd + Default + std::fmt::Display>(
     max: T,
 ) -> Result<T, Invalid> {
     if value == T::default() {
-        Ok(standard)
+        Ok(if standard > max { max } else { standard })
     } else if value > max {
         Err(Invalid::new(field, format!("{value} is more than {max}")))
     } else {
@@ -324,6 +324,14 @@ mod tests {
         bytes.extend([0xfa, 0x7f, 0x01, b'x']);
         let (passed, facts) = messages(&[bytes.clone().into()], &Limits::default()).unwrap();
         assert_eq!((passed, facts), (vec![Content(bytes.into())], Vec::new()));
+    }
+
+    #[test]
+    fn a_default_is_never_beyond_what_may_be_asked_for() {
+        assert_eq!(bounded("max_in_flight", 0, 100, 10), Ok(10));
+        assert_eq!(bounded("max_in_flight", 0, 100, 1000), Ok(100));
+        assert_eq!(bounded("max_in_flight", 10, 100, 10), Ok(10));
+        assert_eq!(bounded("max_in_flight", 11, 100, 10).unwrap_err().field, "max_in_flight");
     }
 
     #[test]
