@@ -18,6 +18,7 @@ mod consumers;
 mod dead_letters;
 mod dispatching;
 mod error;
+pub(crate) mod fuzzing;
 mod gauges;
 mod handle;
 mod hashes;

@@ -70,11 +70,11 @@ pub struct Routed {
 
 /// A publish to a topic, with its share of the inbox.
 pub(super) struct TopicPublish {
-    topic: TopicName,
-    key: RoutingKey,
-    messages: Vec<Content>,
-    facts: FactsByPlace,
-    attributes: Vec<Attributes>,
+    pub(super) topic: TopicName,
+    pub(super) key: RoutingKey,
+    pub(super) messages: Vec<Content>,
+    pub(super) facts: FactsByPlace,
+    pub(super) attributes: Vec<Attributes>,
     reply: Reply<Vec<TopicResult>>,
     _room: OwnedSemaphorePermit,
 }

@@ -49,22 +49,22 @@ pub enum TransactionResult {
 
 /// A transaction on its way, with its share of the inbox.
 pub(super) struct Transacting {
-    id: Option<TransactionId>,
-    acks: Vec<(QueueName, Vec<Result<Receipt, ReceiptFailure>>)>,
-    targets: Vec<TargetOf>,
-    messages: Vec<Content>,
-    facts: FactsByPlace,
+    pub(super) id: Option<TransactionId>,
+    pub(super) acks: Vec<(QueueName, Vec<Result<Receipt, ReceiptFailure>>)>,
+    pub(super) targets: Vec<TargetOf>,
+    pub(super) messages: Vec<Content>,
+    pub(super) facts: FactsByPlace,
     reply: Reply<Vec<TransactionResult>>,
     _room: OwnedSemaphorePermit,
 }
 
 /// Where some of its messages go, with their attributes.
-struct TargetOf {
-    target: Target,
+pub(super) struct TargetOf {
+    pub(super) target: Target,
     /// The first and how many.
     from: u32,
     count: u32,
-    attributes: Vec<Attributes>,
+    pub(super) attributes: Vec<Attributes>,
 }
 
 impl Handle {
