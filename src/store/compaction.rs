@@ -89,12 +89,12 @@ pub(super) fn at_start(mut state: State, options: &StoreOptions) -> Result<State
     let copied = guarded(|| copy(&state, &directory, &next, options).map_err(failed));
     let path = state.path().to_owned();
     drop(state);
-    if copied.is_ok() && database::is_closed(&path) && database::is_closed(&next) {
+    let compacted = copied.is_ok() && database::is_closed(&path) && database::is_closed(&next);
+    if compacted {
         switch(&directory)?;
     } else {
         _ = fs::remove_dir_all(&next);
     }
-    let compacted = copied.is_ok();
     state = State::open(directory, options)?;
     if compacted {
         state.compacted = Some(Compacted { before, after: room(&state)? });
