@@ -98,12 +98,13 @@ func (p *Publisher) Publish(ctx context.Context, message Message) (*Confirmation
 	}
 	confirmation := &Confirmation{done: make(chan struct{})}
 	p.batcher.put(message.wire(), func(outcome outcome[Published]) {
-		confirmation.outcome = outcome
-		close(confirmation.done)
-		<-p.window
+		// Before anyone is told: whoever knows of it and closes the client has nothing more to be told.
 		if outcome.err != nil {
 			p.fail(outcome.err)
 		}
+		confirmation.outcome = outcome
+		close(confirmation.done)
+		<-p.window
 	})
 	return confirmation, nil
 }

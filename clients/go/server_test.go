@@ -25,6 +25,9 @@ import (
 // What must happen happens within this time; nothing waits for it to pass.
 const bound = 20 * time.Second
 
+// idle is the name of a consumer that is sent nothing.
+const idle = "idle"
+
 // server takes all that is asked, unless a test puts something else in its place.
 type server struct {
 	bbqv1connect.UnimplementedQueueServiceHandler
@@ -59,15 +62,19 @@ func (s *server) Publish(ctx context.Context, request *connect.Request[bbqv1.Pub
 }
 
 func (s *server) Subscribe(
-	ctx context.Context, _ *connect.Request[bbqv1.SubscribeRequest], stream *connect.ServerStream[bbqv1.SubscribeResponse],
+	ctx context.Context, request *connect.Request[bbqv1.SubscribeRequest], stream *connect.ServerStream[bbqv1.SubscribeResponse],
 ) error {
 	// The head leaves as soon as the subscription stands.
 	if err := stream.Send(nil); err != nil {
 		return err
 	}
+	outgoing := s.outgoing
+	if request.Msg.GetConsumerName() == idle {
+		outgoing = nil
+	}
 	for {
 		select {
-		case response := <-s.outgoing:
+		case response := <-outgoing:
 			if response == nil {
 				return connect.NewError(connect.CodeUnavailable, errors.New("going away"))
 			}

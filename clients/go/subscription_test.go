@@ -27,7 +27,7 @@ func TestClosingEndsThoughOthersGoOnSettling(t *testing.T) {
 	}()
 	settled := func(count int) func() bool { return func() bool { return len(server.settlements()) > count } }
 	until(t, "it is busy", settled(100))
-	soon(t, "the idle one's end", func() { client.Subscribe(t.Context(), "q", nil).Close() })
+	soon(t, "the idle one's end", func() { client.Subscribe(t.Context(), "q", &SubscribeOptions{ConsumerName: idle}).Close() })
 	until(t, "it goes on", settled(len(server.settlements())+100))
 	soon(t, "the busy one's end", busy.Close)
 	if err := <-handled; err != nil {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bbq_client import Closed, Delivery
-from world import BOUND, Case
+from world import BOUND, IDLE, Case
 
 
 class Closing(Case):
@@ -21,7 +21,7 @@ class Closing(Case):
         handling = asyncio.create_task(busy.handle(handler, concurrency=20))
         await self.until(lambda: len(self.server.settled) > 100)
         before = len(self.server.settled)
-        idle = self.client.subscribe("q", auto_extend=False)
+        idle = self.client.subscribe("q", auto_extend=False, consumer_name=IDLE)
         await asyncio.wait_for(idle.close(), BOUND)
         await self.until(lambda: len(self.server.settled) > before + 100)
         await asyncio.wait_for(busy.close(), BOUND)

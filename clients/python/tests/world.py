@@ -36,6 +36,9 @@ from pyqwest.testing import ASGITransport
 # What must happen happens within this time, in seconds; nothing waits for it to pass.
 BOUND = 20.0
 
+# The name of a consumer that is sent nothing.
+IDLE = "idle"
+
 
 def refusal(code: Code, reason: str) -> ConnectError:
     return ConnectError(code, f"refused as {reason}", details=[ErrorInfo(reason=reason, domain="bbq.v1")])
@@ -60,6 +63,8 @@ class Server(QueueService):
         return PublishResponse(results=[PublishResult(sequence=1) for _ in messages])
 
     async def subscribe(self, request: SubscribeRequest, ctx: Any) -> AsyncIterator[SubscribeResponse]:
+        if request.consumer_name == IDLE:
+            await asyncio.Future()
         while (response := await self.outgoing.get()) is not None:
             yield response
 

@@ -177,7 +177,7 @@ public final class Publisher implements AutoCloseable {
       for (int i = 0; i < batch.size(); i++) {
         batch.get(i).confirmed().complete(results.get(i));
       }
-      answered(batch.size(), null);
+      answered(batch.size());
     } catch (CallException error) {
       if (error.isOfOneMessage() && batch.size() > 1) {
         // All or none: nothing of it was stored, so the halves may be sent, the first one first.
@@ -185,21 +185,24 @@ public final class Publisher implements AutoCloseable {
         call(batch.subList(batch.size() / 2, batch.size()));
         return;
       }
+      failed(error);
       batch.forEach(entry -> entry.confirmed().completeExceptionally(error));
-      answered(batch.size(), error);
+      answered(batch.size());
     }
   }
 
-  private synchronized void answered(int count, BbqException error) {
-    unconfirmed -= count;
-    if (unconfirmed == 0) {
-      busy.remove(this);
-    }
+  /** Before anyone is told: whoever knows of it and closes the client has nothing more to be told. */
+  private synchronized void failed(BbqException error) {
     if (failed == null) {
       failed = error;
     }
-    if (error != null) {
-      last = error;
+    last = error;
+  }
+
+  private synchronized void answered(int count) {
+    unconfirmed -= count;
+    if (unconfirmed == 0) {
+      busy.remove(this);
     }
     notifyAll();
   }

@@ -13,6 +13,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -121,6 +122,29 @@ class PublisherTest {
   }
 
   @Test
+  void whoWasToldOfAnErrorIsNotToldAgainByClosing() throws Exception {
+    try (Server server = Server.shut()) {
+      server.refuses = bodies -> true;
+      server.code = Status.Code.NOT_FOUND;
+      server.reason = "QUEUE_NOT_FOUND";
+      Client client = server.client();
+      Publisher publisher = client.publisher("q");
+      CountDownLatch told = new CountDownLatch(1);
+      CountDownLatch began = new CountDownLatch(1);
+      var handled = publisher.publish("a").handle((result, error) -> {
+        told.countDown();
+        return await(began);
+      });
+      server.gate.countDown();
+      assertTrue(await(told));
+      CompletableFuture<Void> closing = closing(client, publisher);
+      began.countDown();
+      assertTrue(handled.get(30, TimeUnit.SECONDS));
+      closing.get(30, TimeUnit.SECONDS);
+    }
+  }
+
+  @Test
   void closingAPublisherFlushesItAndLeavesTheClientOpen() throws Exception {
     try (Server server = Server.open(); Client client = server.client()) {
       Publisher publisher = client.publisher("q");
@@ -146,6 +170,14 @@ class PublisherTest {
       Thread.onSpinWait();
     }
     return closing;
+  }
+
+  private static boolean await(CountDownLatch latch) {
+    try {
+      return latch.await(30, TimeUnit.SECONDS);
+    } catch (InterruptedException interrupted) {
+      return false;
+    }
   }
 
   private static void assertClosed(String what, CallException error) {
