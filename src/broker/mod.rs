@@ -37,6 +37,7 @@ mod task;
 mod topics;
 mod transactions;
 mod walk;
+mod wanted;
 
 pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;

@@ -3,9 +3,14 @@
 //! Untouched messages are a few numbers for each lane, the frontier among them. Only messages that were leased and are not
 //! settled, or that wait for their time, have an entry.
 
+mod depth;
+mod verify;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+
+pub use depth::Depth;
 
 use super::duplicate::Remembered;
 use super::keys::Keys;
@@ -43,31 +48,6 @@ pub(super) enum Place {
     Leased,
 }
 
-/// How many messages are where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Depth {
-    /// The next consumer gets them.
-    pub ready: u64,
-    /// They wait for their time.
-    pub delayed: u64,
-    /// A consumer holds them.
-    pub leased: u64,
-    /// They wait behind others of their ordering key.
-    pub parked: u64,
-    /// They wait to be moved to the dead-letter queue.
-    pub dead: u64,
-    /// Bytes of all of them.
-    pub bytes: u64,
-}
-
-impl Depth {
-    /// All messages in the queue.
-    #[must_use]
-    pub fn messages(self) -> u64 {
-        self.ready + self.delayed + self.leased + self.parked + self.dead
-    }
-}
-
 impl Place {
     fn of(touch: &Touch) -> Self {
         match touch.state {
@@ -99,27 +79,6 @@ impl Queue {
     #[must_use]
     pub fn record(&self) -> &QueueRecord {
         &self.record
-    }
-
-    /// How many messages are where.
-    #[must_use]
-    pub fn depth(&self) -> Depth {
-        let [touched, returned, delayed, dead] =
-            [self.touched.len(), self.returned.len(), self.delayed.len(), self.dead.len()].map(|n| n as u64);
-        let mut leased = touched - returned - delayed - dead;
-        let (open, mut parked) = (self.keys.open_count(), self.keys.count() - self.keys.open_count());
-        if self.by_key() {
-            parked += leased - self.leased.len() as u64;
-            leased = self.leased.len() as u64;
-        }
-        Depth {
-            ready: self.record.lanes.messages() + returned + open,
-            delayed,
-            leased,
-            parked,
-            dead,
-            bytes: self.record.lanes.bytes() + self.touched_bytes + self.keys.bytes(),
-        }
     }
 
     /// How it behaves.
@@ -404,47 +363,6 @@ impl Queue {
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         self.in_order() || self.by_key()
-    }
-
-    /// Checks what must always be true of a queue by itself.
-    pub(super) fn verify(&self) {
-        let next = self.record.next_sequence;
-        for (priority, lane) in self.record.lanes.descending() {
-            let LaneRecord { frontier, messages, bytes } = lane;
-            assert!(frontier.0 >= 1 && frontier <= next, "the frontier {frontier} is not in 1..={next}");
-            assert!(messages <= next.0 - frontier.0, "{messages} messages from {frontier} to {next}");
-            assert!(messages > 0 || bytes == 0, "no message of {priority:?}, but bytes of it");
-        }
-        let places = [
-            (&self.returned, Place::Returned),
-            (&self.delayed, Place::Delayed),
-            (&self.dead, Place::Dead),
-            (&self.leased, Place::Leased),
-        ];
-        for (set, place) in places {
-            let touched = self.touched.iter().filter(|(_, touch)| Place::of(touch) == place);
-            let expected: BTreeSet<_> = touched
-                .filter(|_| place != Place::Leased || self.is_ordered())
-                .filter(|&(&sequence, touch)| place != Place::Returned || self.is_head(sequence, touch.key))
-                .map(|(&sequence, touch)| (Reverse(touch.lane.priority()), sequence))
-                .collect();
-            assert!(*set == expected, "the set {place:?} is not what is in that state");
-        }
-        self.remembered.verify(self.record.remembered_from, next);
-        let bytes = self.touched.values().map(|touch| u64::from(touch.size)).sum::<u64>();
-        assert_eq!(self.touched_bytes, bytes, "bytes are the sum of sizes");
-        for (&sequence, touch) in &self.touched {
-            assert!(
-                sequence.0 >= 1 && !self.is_untouched(touch.lane, sequence),
-                "{sequence} is touched and untouched"
-            );
-            assert!(touch.attempt.0 >= 1 || touch.lease().is_none(), "a lease of {sequence} is no attempt");
-            assert!(touch.uncounted <= touch.attempt.0, "{sequence} has more attempts uncounted than it had");
-            let lasting = !self.at_most_once() || touch.attempt.0 == 0;
-            assert!(lasting, "{sequence} should have been gone when it was leased");
-        }
-        self.verify_order();
-        self.verify_keys();
     }
 }
 
