@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::consumers::Consumers;
 use crate::engine::{Depth, Engine, Queue};
-use crate::store::{Store, StoreEvent};
+use crate::store::{Compacted, Store, StoreEvent};
 use crate::types::{Attempt, QueueName};
 
 /// Queues beyond this many are only part of the totals: each would cost every scrape a few lines.
@@ -108,6 +108,13 @@ pub(super) fn note(event: &StoreEvent) {
             metrics::counter!("bbq_checkpoints_total").increment(1);
             metrics::histogram!("bbq_checkpoint_seconds").record(took.as_secs_f64());
         }
+        StoreEvent::Compacted(done) => compacted(*done),
         StoreEvent::Written { .. } | StoreEvent::Failed { .. } => {}
     }
+}
+
+/// The state files gave room back to the disk.
+pub(super) fn compacted(Compacted { before, after }: Compacted) {
+    metrics::counter!("bbq_compactions_total").increment(1);
+    tracing::info!(before, after, "the state files were compacted");
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::clock::{Clock, Wall, wall_us};
-use super::gauges::Depths;
+use super::gauges::{self, Depths};
 use super::handle::Handle;
 use super::hashes::Hashes;
 use super::inbox::Inbox;
@@ -78,7 +78,7 @@ pub fn start_by(wall: Wall, opened: Opened, settings: Settings) -> Result<(Handl
         );
     }
     if let Some(compacted) = store.compacted() {
-        tracing::info!(before = compacted.before, after = compacted.after, "the state files were compacted");
+        gauges::compacted(compacted);
     }
     let clock = Clock::starting_at(engine.record().now, wall);
     tracing::info!(queues = engine.queues().count(), replayed, "state recovered");

@@ -349,7 +349,10 @@ impl Broker {
         self.store.handle(&event);
         match event {
             StoreEvent::Failed { what } => Err(Stopped(what.into())),
-            StoreEvent::Written { .. } | StoreEvent::Durable { .. } | StoreEvent::Checkpointed { .. } => {
+            StoreEvent::Written { .. }
+            | StoreEvent::Durable { .. }
+            | StoreEvent::Checkpointed { .. }
+            | StoreEvent::Compacted(_) => {
                 self.let_go();
                 Ok(())
             }

@@ -1,7 +1,7 @@
 //! Compaction: what lives moves into state files of its own size.
 //!
-//! sled uses room again, but what a large backlog once took it seldom gives back to the disk. So a start that finds much more on
-//! disk than lives copies all rows into new files. Each step is on disk before the next:
+//! sled uses room again, but what a large backlog once took it seldom gives back to the disk. So where there is much more on
+//! disk than lives, all rows are copied into new files: at a start, and between two checkpoints. Each step is on disk before the next:
 //!
 //! 1. `state.next/` is made, filled, closed, and read again from the disk: it must hold the rows of `state/`;
 //! 2. `state/` becomes `state.old/`;
@@ -11,7 +11,7 @@
 //! Always true: where there is a `state/`, it is whole, and of what else there is nothing counts; where there is none, a stop came
 //! between steps 2 and 3, and `state.next/` is whole. `resume` puts that in order before anything else looks.
 //!
-//! What fails before step 2 changes nothing: the start goes on with the files that it found.
+//! What fails before step 2 changes nothing: the store goes on with the files that it has. What fails later ends it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::codec::length;
+use super::current::Current;
 use super::database;
 use super::directory::{self, Directory};
 use super::error::Context;
@@ -33,6 +34,8 @@ use super::{OpenError, ReadError, StoreOptions, recovery};
 const RATIO: u64 = 4;
 /// More is never copied: a start should not take much longer for it.
 const LIVE_BYTES_MAX: u64 = 256 << 20;
+/// Nor while the server runs: no checkpoint begins meanwhile, and memory holds what they would store.
+const LIVE_BYTES_MAX_RUNNING: u64 = 64 << 20;
 
 /// What a compaction came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,32 +77,95 @@ fn rename(disk: &dyn Disk, root: &Path, from: &Path, to: &Path) -> Result<(), Op
     directory::sync(disk, root)
 }
 
-/// Compacts the state files if that is worth it.
-pub(super) fn at_start(mut state: State, options: &StoreOptions) -> Result<State, OpenError> {
-    let Some(directory) = state.directory() else { return Ok(state) };
-    let before = room(&state)?;
-    // What can't be read, or written, is no reason not to start: whoever needs it will meet it.
-    let is_worth_it =
-        || Ok::<_, ReadError>(is_worth_it(&state, before)? && recovery::snapshot(&state).is_ok());
-    if before <= options.compaction_bytes || !guarded(is_worth_it).unwrap_or(false) {
-        return Ok(state);
+/// Files that hold the same in less room, closed, beside those in use.
+struct Copied {
+    directory: Arc<Directory>,
+    next: PathBuf,
+    /// What those in use take on disk.
+    before: u64,
+}
+
+/// Compacts the state files before anybody reads them, if that is worth it.
+pub(super) fn at_start(
+    state: State,
+    options: &StoreOptions,
+) -> Result<(State, Option<Compacted>), OpenError> {
+    match copied(&state, options, LIVE_BYTES_MAX)? {
+        Some(copied) => take_over(state, &copied, options),
+        None => Ok((state, None)),
+    }
+}
+
+/// Compacts them while the server runs, if that is worth it. The caller writes to them, and nobody else does; who reads them
+/// waits while they are exchanged.
+pub(super) fn while_running(
+    current: &Current,
+    state: Arc<State>,
+    options: &StoreOptions,
+) -> Result<(Arc<State>, Option<Compacted>), OpenError> {
+    let Some(copied) = copied(&state, options, LIVE_BYTES_MAX_RUNNING)? else { return Ok((state, None)) };
+    let mut compacted = None;
+    let state = current.exchange(state, |state| {
+        let (state, done) = take_over(state, &copied, options)?;
+        compacted = done;
+        Ok(state)
+    })?;
+    if compacted.is_none() {
+        _ = fs::remove_dir_all(&copied.next);
+    }
+    Ok((state, compacted))
+}
+
+/// Step 1, if it is worth it. What can't be read, or written, is no reason to stop: whoever needs it will meet it.
+fn copied(state: &State, options: &StoreOptions, live_max: u64) -> Result<Option<Copied>, OpenError> {
+    let Some(directory) = state.directory() else { return Ok(None) };
+    let before = room(state)?;
+    if before <= options.compaction_bytes {
+        return Ok(None);
     }
     let [_, next, _] = places(directory.root());
+    let most = (before / RATIO).min(live_max);
+    let wanted = || {
+        Ok::<_, ReadError>(
+            free(directory.root()) > 2 * most
+                && is_worth_it(state, most)?
+                && recovery::snapshot(state).is_ok(),
+        )
+    };
+    if !guarded(wanted).unwrap_or(false) {
+        return Ok(None);
+    }
     let failed = |error: OpenError| ReadError::State(error.to_string());
-    let copied = guarded(|| copy(&state, &directory, &next, options).map_err(failed));
+    if guarded(|| copy(state, &directory, &next, options).map_err(failed)).is_err() {
+        _ = fs::remove_dir_all(&next);
+        return Ok(None);
+    }
+    Ok(Some(Copied { directory, next, before }))
+}
+
+/// Closes the files in use and goes on with the copy, or with what there was if either is still open.
+fn take_over(
+    state: State,
+    copied: &Copied,
+    options: &StoreOptions,
+) -> Result<(State, Option<Compacted>), OpenError> {
+    let Copied { directory, next, before } = copied;
     let path = state.path().to_owned();
     drop(state);
-    let compacted = copied.is_ok() && database::is_closed(&path) && database::is_closed(&next);
-    if compacted {
-        switch(&directory)?;
+    let closed = database::is_closed(&path) && database::is_closed(next);
+    if closed {
+        switch(directory)?;
     } else {
-        _ = fs::remove_dir_all(&next);
+        _ = fs::remove_dir_all(next);
     }
-    state = State::open(directory, options)?;
-    if compacted {
-        state.compacted = Some(Compacted { before, after: room(&state)? });
-    }
-    Ok(state)
+    let state = State::open(Arc::clone(directory), options)?;
+    let after = room(&state)?;
+    Ok((state, closed.then_some(Compacted { before: *before, after })))
+}
+
+/// What there is left on the disk, as far as that is known.
+fn free(root: &Path) -> u64 {
+    rustix::fs::statvfs(root).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// What the state files take on disk.
@@ -108,9 +174,8 @@ fn room(state: &State) -> Result<u64, OpenError> {
     Ok(fs::metadata(&db).context("look at", &db)?.blocks() * 512)
 }
 
-/// Whether little enough lives. Reads no more of it than would be copied.
-fn is_worth_it(state: &State, room: u64) -> Result<bool, ReadError> {
-    let most = (room / RATIO).min(LIVE_BYTES_MAX);
+/// Whether no more than `most` lives. Reads no more than that.
+fn is_worth_it(state: &State, most: u64) -> Result<bool, ReadError> {
     let waiting: u64 = state.queue_records()?.iter().map(|queue| queue.lanes.bytes()).sum();
     if waiting > most {
         return Ok(false);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::types::LogId;
 
+use super::Compacted;
+
 /// What somebody waits for who handed over an entry. Each report wakes the owner, so only what is awaited is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Awaited {
@@ -53,4 +55,6 @@ pub enum StoreEvent {
         /// Files in `state/blobs`, which should be none: sled never syncs them by itself.
         blobs: u64,
     },
+    /// The state files gave room back to the disk.
+    Compacted(Compacted),
 }

@@ -16,6 +16,7 @@ mod checkpoint;
 mod chunk;
 mod codec;
 mod compaction;
+mod current;
 mod database;
 mod directory;
 mod entry;
@@ -57,6 +58,7 @@ use crate::types::{Change, Dirty, EngineRecord, Lane, LaneId, LogId, Sequence, S
 
 use checkpoint::{Checkpointer, Job};
 use codec::length;
+use current::Current;
 use error::Context;
 use host::{Disk, Host, Machine};
 use overlay::{Found, Overlay};
@@ -84,7 +86,9 @@ pub struct Store {
     // Dropped in this order: what waits for the journal must find it done.
     journal: journal::Journal,
     checkpointer: Checkpointer,
-    state: Arc<State>,
+    current: Arc<Current>,
+    /// What opening gave back of the room that the state files took, if it did.
+    compacted: Option<Compacted>,
     options: StoreOptions,
     active: Overlay,
     frozen: Option<(Arc<Overlay>, Instant)>,
@@ -150,8 +154,10 @@ fn open_through(disk: Arc<dyn Disk>, path: &Path, options: &StoreOptions) -> Res
     options.validate()?;
     let directory = directory::Directory::open(Arc::clone(&disk), path, options.sled_segment_bytes)?;
     let journal = directory.journal();
-    let state = compaction::at_start(State::open(directory, options)?, options)?;
-    open_state(state, (disk, journal), options)
+    let (state, compacted) = compaction::at_start(State::open(directory, options)?, options)?;
+    let mut opened = open_state(state, (disk, journal), options)?;
+    opened.store.compacted = compacted;
+    Ok(opened)
 }
 
 /// Opens a store on another host. Blocking as far as that blocks.
@@ -176,16 +182,20 @@ fn open_state(
         Ok((snapshot, sweeps, cold))
     };
     let (snapshot, sweeps, cold) = guard::guarded(recover).map_err(|error| state.unreadable(&error))?;
+    let current = Arc::new(Current::new(Arc::clone(&state)));
     let (sender, events) = unbounded_channel();
-    let machine = (&disk, &state.threads);
+    let machine = (&disk, &current.threads);
     let found = journal::open(machine, &journal, options.segment_bytes, snapshot.applied, sender.clone())?;
     let progress = found.journal.progress.clone();
-    let checkpointer = Checkpointer::start(state.clone(), (disk, journal), sweeps, progress, sender)
-        .context("start the checkpoint thread for", state.path())?;
+    let path = state.path().to_owned();
+    let checkpointer =
+        Checkpointer::start(state, &current, (disk, journal), (sweeps, options), progress, sender)
+            .context("start the checkpoint thread for", &path)?;
     let store = Store {
         journal: found.journal,
         checkpointer,
-        state,
+        current,
+        compacted: None,
         options: options.clone(),
         active: Overlay::default(),
         frozen: None,
@@ -254,7 +264,7 @@ impl Store {
     /// Reads cold messages, on other threads.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.state.clone())
+        Reader::new(Arc::clone(&self.current))
     }
 
     /// Whether so much has changed that a checkpoint should begin now. The owner also begins one from time to time, see
@@ -331,7 +341,7 @@ impl Store {
                 self.bytes_frozen = 0;
             }
             // The overlays stay as they are: what they hold is in no state file.
-            StoreEvent::Failed { .. } => {}
+            StoreEvent::Failed { .. } | StoreEvent::Compacted(_) => {}
         }
     }
 
@@ -405,7 +415,7 @@ impl Store {
     /// What opening gave back of the room that the state files took, if it did.
     #[must_use]
     pub fn compacted(&self) -> Option<Compacted> {
-        self.state.compacted
+        self.compacted
     }
 
     /// How it was configured.

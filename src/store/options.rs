@@ -23,9 +23,12 @@ pub struct StoreOptions {
     pub overlay_grant_bytes_max: u64,
     /// Cache of the state files. sled overshoots it several times.
     pub sled_cache_bytes: u64,
-    /// A start compacts state files that take more room than this, and four times as much as what lives in them. Smaller: less room on
-    /// disk, and more starts that take longer, by a copy of what lives, 256 MiB at most.
+    /// State files are compacted that take more room than this, and four times as much as what lives in them: at a start, and while
+    /// the server runs. Smaller: less room on disk, and more often a copy of what lives, of 256 MiB at most at a start and of 64
+    /// MiB otherwise.
     pub compaction_bytes: u64,
+    /// While the server runs, it looks this often whether that is worth it, if anything changed.
+    pub compaction_interval_ms: u64,
     /// Segment size of the state files, a power of two from 4 to 16 MiB. Fixed when the directory is made; later changes
     /// have no effect on it.
     pub sled_segment_bytes: u64,
@@ -42,6 +45,7 @@ impl Default for StoreOptions {
             overlay_grant_bytes_max: 384 << 20,
             sled_cache_bytes: 64 << 20,
             compaction_bytes: 128 << 20,
+            compaction_interval_ms: 600_000,
             sled_segment_bytes: 8 << 20,
         }
     }
@@ -63,6 +67,7 @@ impl StoreOptions {
             ),
             ("sled_cache_bytes", self.sled_cache_bytes, 1 << 20, 1 << 40),
             ("compaction_bytes", self.compaction_bytes, 1 << 20, 1 << 40),
+            ("compaction_interval_ms", self.compaction_interval_ms, 10, 86_400_000),
             ("sled_segment_bytes", self.sled_segment_bytes, 4 << 20, 16 << 20),
         ];
         for (field, value, least, most) in bounds {

@@ -13,6 +13,7 @@ use crate::types::{Content, LaneId, Sequence, StoredMessage};
 
 use super::chunk::{Decoded, Place, Slot};
 use super::codec::Malformed;
+use super::current::Current;
 use super::guard::guarded;
 use super::keys::ChunkKey;
 use super::state::{State, corrupt, located};
@@ -21,12 +22,22 @@ use super::{ReadError, chunk};
 /// Reads messages that are in no overlay. Cheap to clone. The directory stays locked until the last reader is dropped.
 #[derive(Clone, Debug)]
 pub struct Reader {
+    current: Arc<Current>,
+}
+
+/// The state files, for one read.
+struct Reading {
     state: Arc<State>,
 }
 
 impl Reader {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state }
+    pub(super) fn new(current: Arc<Current>) -> Self {
+        Self { current }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Reading) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let reading = Reading { state: self.current.get()? };
+        guarded(|| read(&reading))
     }
 
     /// Begins a job where blocking does no harm; its outcome need not be waited for.
@@ -35,7 +46,7 @@ impl Reader {
         job: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, String>> + Send {
         let (done, outcome) = oneshot::channel();
-        let threads = Arc::clone(&self.state.threads);
+        let threads = Arc::clone(&self.current.threads);
         // Whoever began it may have gone.
         let ran = threads.block(Box::new(move || _ = done.send(job(&self))));
         async move {
@@ -57,10 +68,39 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<StoredMessage>, ReadError> {
         let lane = lane.into();
-        guarded(|| self.read_untouched(lane, (from, until), messages_max, bytes_max))
+        self.read(|state| state.untouched(lane, (from, until), messages_max, bytes_max))
     }
 
-    fn read_untouched(
+    /// Sizes of messages of a lane from `from` on, before `until`, up to `messages_max`. See `untouched`.
+    ///
+    /// # Errors
+    /// The state files can't be read, or are damaged.
+    pub fn sizes(
+        &self,
+        lane: impl Into<LaneId>,
+        (from, until): (Sequence, Sequence),
+        messages_max: usize,
+    ) -> Result<Vec<(Sequence, u32)>, ReadError> {
+        let lane = lane.into();
+        self.read(|state| state.sizes(lane, (from, until), messages_max))
+    }
+
+    /// The named messages of a lane, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
+    ///
+    /// # Errors
+    /// The state files can't be read, or are damaged.
+    pub fn messages(
+        &self,
+        lane: impl Into<LaneId>,
+        sequences: &[Sequence],
+    ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
+        let lane = lane.into();
+        self.read(|state| state.messages(lane, sequences))
+    }
+}
+
+impl Reading {
+    fn untouched(
         &self,
         lane: LaneId,
         (from, until): (Sequence, Sequence),
@@ -90,21 +130,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Sizes of messages of a lane from `from` on, before `until`, up to `messages_max`. See `untouched`.
-    ///
-    /// # Errors
-    /// The state files can't be read, or are damaged.
-    pub fn sizes(
-        &self,
-        lane: impl Into<LaneId>,
-        (from, until): (Sequence, Sequence),
-        messages_max: usize,
-    ) -> Result<Vec<(Sequence, u32)>, ReadError> {
-        let lane = lane.into();
-        guarded(|| self.read_sizes(lane, (from, until), messages_max))
-    }
-
-    fn read_sizes(
+    fn sizes(
         &self,
         lane: LaneId,
         (from, until): (Sequence, Sequence),
@@ -142,20 +168,7 @@ impl Reader {
         self.state.chunks_between(lane, from, until).next().transpose()
     }
 
-    /// The named messages of a lane, in the order of `sequences`; `None` for those that are not here. Fastest if the order ascends.
-    ///
-    /// # Errors
-    /// The state files can't be read, or are damaged.
-    pub fn messages(
-        &self,
-        lane: impl Into<LaneId>,
-        sequences: &[Sequence],
-    ) -> Result<Vec<Option<StoredMessage>>, ReadError> {
-        let lane = lane.into();
-        guarded(|| self.read_messages(lane, sequences))
-    }
-
-    fn read_messages(
+    fn messages(
         &self,
         lane: LaneId,
         sequences: &[Sequence],

@@ -8,7 +8,6 @@ use sled::IVec;
 use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 
 use super::codec::Malformed;
-use super::compaction::Compacted;
 use super::database::Database;
 use super::directory::Directory;
 use super::host::{Host, Machine, Rows, Threads};
@@ -38,8 +37,6 @@ pub(super) struct State {
     pub(super) ids: Tree,
     /// Who reads and writes them.
     pub(super) threads: Arc<dyn Threads>,
-    /// What a compaction came to, when it was opened.
-    pub(super) compacted: Option<Compacted>,
     path: PathBuf,
     /// Last, so that the lock outlives the trees.
     base: Base,
@@ -103,7 +100,6 @@ impl State {
             transactions: tree("transactions")?,
             ids: tree("ids")?,
             threads,
-            compacted: None,
             path,
             base,
         })

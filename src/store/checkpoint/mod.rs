@@ -23,13 +23,16 @@ use crate::types::{Dirty, EngineRecord, Lane, LaneId, LogId, QueueId, QueueRecor
 
 use super::backup::{Backup, BackupOrder};
 use super::codec::length;
+use super::current::Current;
 use super::host::{Disk, turn};
 use super::journal::{self, Alarm, Progress};
 use super::overlay::{LaneOverlay, Overlay};
 use super::rows::{TransactionalTree, Write};
 use super::state::{DRAIN_ROWS, Located, State};
 use super::sums::Sums;
-use super::{ReadError, StoreEvent, keys, meta, remembered, rows, topic, transaction};
+use super::{
+    ReadError, StoreEvent, StoreOptions, compaction, keys, meta, remembered, rows, topic, transaction,
+};
 
 pub(super) use sweep::{Sweep, sweeps};
 
@@ -76,14 +79,26 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn start(
         state: Arc<State>,
+        current: &Arc<Current>,
         (disk, journal): (Arc<dyn Disk>, PathBuf),
-        sweeps: Vec<Sweep>,
+        (sweeps, options): (Vec<Sweep>, &StoreOptions),
         progress: Progress,
         events: UnboundedSender<StoreEvent>,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = unbounded_channel();
         let threads = Arc::clone(&state.threads);
-        let worker = Worker { state, disk, journal, sweeps, progress, events, hold: Weak::new() };
+        let worker = Worker {
+            state,
+            current: Arc::clone(current),
+            options: options.clone(),
+            looked: Instant::now(),
+            disk,
+            journal,
+            sweeps,
+            progress,
+            events,
+            hold: Weak::new(),
+        };
         let thread = threads.run("bbq-checkpoint", Box::pin(worker.run(receiver)))?;
         Ok(Self { jobs: Some(jobs), thread })
     }
@@ -106,6 +121,11 @@ impl Drop for Checkpointer {
 
 struct Worker {
     state: Arc<State>,
+    /// The same, for those who read.
+    current: Arc<Current>,
+    options: StoreOptions,
+    /// When it was last seen whether compacting is worth it.
+    looked: Instant,
     disk: Arc<dyn Disk>,
     journal: PathBuf,
     sweeps: Vec<Sweep>,
@@ -135,26 +155,47 @@ impl From<sled::Error> for Stop {
 }
 
 impl Worker {
-    async fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
-        let _alarm = Alarm { progress: self.progress.clone(), events: self.events.clone() };
-        loop {
-            let done = match self.wait(&mut jobs).await {
-                Next::Checkpoint(job) => self.checkpoint(job).await,
-                Next::Sweep => self.sweep().await,
-                Next::Nothing => Ok(()),
-                Next::End => return,
-            };
-            match done {
-                Ok(()) => {}
-                Err(Stop::Journal) => return,
-                Err(Stop::Failed(why)) => {
-                    self.progress.fail();
-                    let what = format!("checkpoint in {}: {why}", self.state.path().display());
-                    _ = self.events.send(StoreEvent::Failed { what });
-                    return;
-                }
+    async fn run(self, jobs: UnboundedReceiver<Job>) {
+        let (progress, events, path) =
+            (self.progress.clone(), self.events.clone(), self.state.path().to_owned());
+        let _alarm = Alarm { progress: progress.clone(), events: events.clone() };
+        match self.work(jobs).await {
+            Ok(()) | Err(Stop::Journal) => {}
+            Err(Stop::Failed(why)) => {
+                progress.fail();
+                let what = format!("checkpoint in {}: {why}", path.display());
+                _ = events.send(StoreEvent::Failed { what });
             }
         }
+    }
+
+    /// Until there is nothing more to do.
+    async fn work(mut self, mut jobs: UnboundedReceiver<Job>) -> Result<(), Stop> {
+        loop {
+            match self.wait(&mut jobs).await {
+                Next::Checkpoint(job) => self.checkpoint(job).await?,
+                Next::Sweep => self.sweep().await?,
+                Next::Nothing => {}
+                Next::End => return Ok(()),
+            }
+            self = self.compact()?;
+        }
+    }
+
+    /// Exchanges the state files for smaller ones if that is worth it, once in a while, when nothing in them is dead and nobody
+    /// reads a backup.
+    fn compact(mut self) -> Result<Self, Stop> {
+        let interval = Duration::from_millis(self.options.compaction_interval_ms);
+        if !self.sweeps.is_empty() || self.is_held() || self.looked.elapsed() < interval {
+            return Ok(self);
+        }
+        self.looked = Instant::now();
+        let done = compaction::while_running(&self.current, self.state, &self.options);
+        let (state, compacted) = done.map_err(|error| Stop::Failed(error.to_string()))?;
+        if let Some(compacted) = compacted {
+            _ = self.events.send(StoreEvent::Compacted(compacted));
+        }
+        Ok(Self { state, ..self })
     }
 
     async fn wait(&self, jobs: &mut UnboundedReceiver<Job>) -> Next {

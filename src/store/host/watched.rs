@@ -35,6 +35,8 @@ struct Notes {
     good: Option<usize>,
     /// From here on, the next of this kind fails.
     fails: Option<Operation>,
+    /// So often it goes well to sync the directory of this name.
+    syncs: Option<(&'static str, usize)>,
     failed: Option<(Operation, PathBuf)>,
 }
 
@@ -42,6 +44,11 @@ impl Watched {
     /// After so many operations, one fails.
     pub(in crate::store) fn failing_after(good: usize) -> Self {
         Self(Arc::new(Mutex::new(Notes { good: Some(good), ..Notes::default() })))
+    }
+
+    /// Directories of a name are synced so often before that fails, once.
+    pub(in crate::store) fn failing_to_sync(name: &'static str, after: usize) -> Self {
+        Self(Arc::new(Mutex::new(Notes { syncs: Some((name, after)), ..Notes::default() })))
     }
 
     /// The next operation of a kind fails.
@@ -61,7 +68,14 @@ impl Watched {
 
     fn note(&self, operation: Operation, path: &Path) -> io::Result<()> {
         let mut notes = self.0.lock().unwrap();
-        let due = notes.good == Some(notes.done.len()) || notes.fails == Some(operation);
+        let mut due = notes.good == Some(notes.done.len()) || notes.fails == Some(operation);
+        if let Some((name, left)) = &mut notes.syncs
+            && operation == Operation::SyncDirectory
+            && path.ends_with(*name)
+        {
+            due = *left == 0;
+            *left = left.wrapping_sub(1);
+        }
         notes.done.push((operation, path.to_owned()));
         if due {
             notes.fails = None;

@@ -1,5 +1,7 @@
 //! State files that are larger than what lives: they shrink when the store opens, and wherever that stops, nothing is lost.
 
+mod running;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -18,14 +18,14 @@ struct Outcome {
 }
 
 /// Handles events until all is durable and no checkpoint runs; or says what failed.
-fn settle(harness: &mut Harness) -> Option<String> {
+pub(super) fn settle(harness: &mut Harness) -> Option<String> {
     let last = harness.last.index;
     while harness.store.durable_index() < last || harness.store.checkpoint_running() {
         let event = harness.events.blocking_recv()?;
         if let StoreEvent::Failed { what } = event {
             return Some(what);
         }
-        harness.store.handle(&event);
+        harness.handle(&event);
     }
     None
 }

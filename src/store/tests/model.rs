@@ -246,6 +246,8 @@ pub(super) struct Harness {
     pub(super) model: Model,
     pub(super) seed: u64,
     dirty: BTreeMap<QueueId, ()>,
+    /// How often the state files were compacted, as far as that was reported.
+    pub(super) compacted: usize,
     pub(super) last: LogId,
     published: BTreeMap<(QueueId, Sequence), Timestamp>,
 }
@@ -275,7 +277,7 @@ impl Harness {
         }
         let (dirty, published) = (BTreeMap::new(), BTreeMap::new());
         let last = snapshot.applied;
-        let mut harness = Self { store, events, model, seed, dirty, last, published };
+        let mut harness = Self { store, events, model, seed, dirty, compacted: 0, last, published };
         for entry in replay {
             let entry = entry?;
             assert_eq!(entry.id.index, harness.last.index + 1);
@@ -347,8 +349,13 @@ impl Harness {
             if let StoreEvent::Failed { what } = &event {
                 panic!("{what}");
             }
-            self.store.handle(&event);
+            self.handle(&event);
         }
+    }
+
+    pub(super) fn handle(&mut self, event: &StoreEvent) {
+        self.compacted += usize::from(matches!(event, StoreEvent::Compacted(_)));
+        self.store.handle(event);
     }
 
     pub(super) fn checkpoint(&mut self) {
