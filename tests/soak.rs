@@ -13,6 +13,7 @@ mod support;
 #[path = "support/vitals.rs"]
 mod vitals;
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ struct Sample {
     stored_kib: u64,
     streams: u64,
 }
+
+/// The most threads that the server has for what blocks, beside one worker for each processor.
+const BLOCKING_THREADS_MAX: u64 = 16;
 
 /// What is measured: a name, a unit, and where it is.
 type Series = (&'static str, &'static str, fn(&Sample) -> u64);
@@ -105,10 +109,13 @@ async fn look(server: &Server, client: &Client, started: Instant) -> Sample {
     };
     let vitals = Vitals::of(server.process.pid(), &server.data());
     assert_eq!(vitals.blobs, 0, "nothing spills into blobs");
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let bound = u64::try_from(workers).expect("a few") + BLOCKING_THREADS_MAX;
+    assert!(vitals.tokio_threads <= bound, "{} threads of tokio's, not {bound}", vitals.tokio_threads);
     Sample {
         minutes: started.elapsed().as_secs_f64() / 60.0,
         vitals,
-        messages: sum(|stats| stats.ready + stats.delayed + stats.leased),
+        messages: sum(churn::backlog),
         stored_kib: sum(|stats| stats.bytes) / 1024,
         streams: sum(|stats| stats.consumers),
     }
@@ -149,14 +156,26 @@ async fn a_server_under_churn_levels_off() {
 
 /// Prints what was measured; what of it still grows.
 fn report(soak: &Soak, samples: &[Sample], done: &Done) -> Vec<String> {
-    let Done { published, delivered, acked, streams, changes, errors } = done;
-    let [published, delivered, acked, streams, changes, errors] =
-        [published, delivered, acked, streams, changes, errors].map(|count| count.load(Ordering::Relaxed));
-    println!(
-        "soak: {published} messages published, {delivered} delivered, {acked} acked; {streams} streams, \
-         {changes} changes, {errors} errors"
-    );
-    assert!(published > 0 && acked > 0 && streams > 0 && changes > 0, "there was no churn");
+    let Done { published, delivered, acked, streams, changes, .. } = done;
+    let Done { transactions, buried, redriven, backups, errors, .. } = done;
+    let counts = [
+        ("messages published", published),
+        ("delivered", delivered),
+        ("acked", acked),
+        ("streams", streams),
+        ("changes", changes),
+        ("transactions", transactions),
+        ("dead letters buried", buried),
+        ("sent back", redriven),
+        ("backups", backups),
+    ];
+    let counts = counts.map(|(what, count)| (what, count.load(Ordering::Relaxed)));
+    let errors = errors.load(Ordering::Relaxed);
+    let list: Vec<_> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    println!("soak: {}; {errors} errors", list.join(", "));
+    for (what, count) in counts {
+        assert!(count > 0, "there were no {what}: that is no churn");
+    }
     assert_eq!(errors, 0, "a call failed that should not");
     let mut broken = Vec::new();
     for (name, unit, of) in SERIES {

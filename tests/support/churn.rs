@@ -1,9 +1,15 @@
-//! A hundred queues of all kinds under churn: backlogs that rise and fall, streams that come and go, settings that change.
+//! A hundred queues of all kinds under churn: backlogs that rise and fall, streams that come and go, settings that change, and
+//! now and then a backup.
 //!
 //! Each queue has a keeper that follows a wave: it publishes while the queue is below it, and consumes while it is above. So
-//! what is stored is the same again after each wave, and what keeps growing grows for no reason.
+//! what is stored is the same again after each wave, and what keeps growing grows for no reason. Whoever else moves messages
+//! from queue to queue only gives the keepers more to do.
 
-use std::collections::HashMap;
+#[path = "churn/caretakers.rs"]
+mod caretakers;
+#[path = "churn/kinds.rs"]
+mod kinds;
+
 use std::f64::consts::TAU;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,12 +21,15 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use kinds::backlog;
+use kinds::{DEAD, Kind};
+
 /// How many queues have a keeper.
 pub const QUEUES: usize = 100;
-/// Where dead letters go. Its keeper only consumes.
-const DEAD: &str = "dead";
 /// How many consumers come and go beside the keepers.
 const VISITORS: usize = 16;
+/// How many carry messages from queue to queue.
+const CARRIERS: usize = 4;
 /// A keeper publishes or takes so many messages at once, at the most.
 const BATCH: u64 = 50;
 
@@ -43,6 +52,11 @@ pub struct Done {
     pub acked: AtomicU64,
     pub streams: AtomicU64,
     pub changes: AtomicU64,
+    pub transactions: AtomicU64,
+    /// Dead letters that are gone for good, and those that were sent back.
+    pub buried: AtomicU64,
+    pub redriven: AtomicU64,
+    pub backups: AtomicU64,
     pub errors: AtomicU64,
 }
 
@@ -51,39 +65,6 @@ pub struct Churn {
     pub done: Arc<Done>,
     ebb: Arc<AtomicBool>,
     tasks: JoinSet<()>,
-}
-
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
-}
-
-/// The settings of a queue: each kind is there several times.
-fn settings(queue: usize) -> proto::QueueSettings {
-    let plain = proto::QueueSettings { lease_duration: seconds(10), ..proto::QueueSettings::default() };
-    let retrying = |settings| proto::QueueSettings {
-        max_attempts: 3,
-        dead_letter_queue: DEAD.to_owned(),
-        retry_backoff: Some(proto::RetryBackoff { initial: seconds(1), multiplier: 2.0, max: None }),
-        ..settings
-    };
-    match queue % 10 {
-        0 => proto::QueueSettings { ordering: proto::Ordering::Fifo.into(), ..plain },
-        1 => proto::QueueSettings { delivery: proto::DeliveryMode::AtMostOnce.into(), ..plain },
-        2 => proto::QueueSettings { durability: proto::Durability::Buffered.into(), ..plain },
-        3 => proto::QueueSettings { single_active_consumer: true, ..plain },
-        4 => retrying(plain),
-        5 => {
-            proto::QueueSettings { max_messages: 500, overflow: proto::Overflow::DropOldest.into(), ..plain }
-        }
-        6 => proto::QueueSettings { max_bytes: 1 << 20, overflow: proto::Overflow::Reject.into(), ..plain },
-        7 => proto::QueueSettings { deduplication_window: seconds(30), ..plain },
-        8 => retrying(proto::QueueSettings {
-            delivery: proto::DeliveryMode::AtLeastOnce.into(),
-            durability: proto::Durability::Buffered.into(),
-            ..plain
-        }),
-        _ => plain,
-    }
 }
 
 fn name(queue: usize) -> String {
@@ -101,7 +82,7 @@ impl Churn {
         let admin = &clients[0];
         admin.create_queue(DEAD, proto::QueueSettings::default()).await.expect("a queue");
         for queue in 0..QUEUES {
-            admin.create_queue(&name(queue), settings(queue)).await.expect("a queue");
+            admin.create_queue(&name(queue), Kind::of(queue).settings(pace)).await.expect("a queue");
         }
         let (done, ebb) = (Arc::new(Done::default()), Arc::new(AtomicBool::new(false)));
         let mut tasks = JoinSet::new();
@@ -123,6 +104,10 @@ impl Churn {
         }
         tasks.spawn(actor(0).come_and_go());
         tasks.spawn(actor(1).change_settings());
+        tasks.spawn(actor(0).back_up());
+        for carrier in 0..CARRIERS {
+            tasks.spawn(actor(carrier).transact());
+        }
         Self { done, ebb, tasks }
     }
 
@@ -162,11 +147,20 @@ impl Actor {
         counter(&self.done).fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Notes a failure. A full queue and one that has gone are part of the churn.
+    fn ebbs(&self) -> bool {
+        self.ebb.load(Ordering::Relaxed)
+    }
+
+    /// Notes a failure. A full queue, one that has gone, and a lease that ended are part of the churn.
     fn ok<T>(&self, outcome: Result<T, Error>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
-            Err(Error::ResourceExhausted(_) | Error::NotFound(_) | Error::FailedPrecondition(_)) => None,
+            Err(
+                Error::ResourceExhausted(_)
+                | Error::NotFound(_)
+                | Error::FailedPrecondition(_)
+                | Error::Aborted(_),
+            ) => None,
             Err(error) => {
                 eprintln!("churn: {error}");
                 self.count(|done| &done.errors, 1);
@@ -177,7 +171,7 @@ impl Actor {
 
     /// How many messages a queue should hold now. Half of the queues rise and fall together, the others one after the other.
     fn wave(&self, queue: usize) -> u64 {
-        if self.ebb.load(Ordering::Relaxed) {
+        if self.ebbs() {
             return 0;
         }
         let place = u32::try_from(queue).expect("a few");
@@ -194,25 +188,7 @@ impl Actor {
     }
 
     fn message(&mut self, queue: usize) -> Message {
-        let length = match self.rng.random_range(0..1000) {
-            // Stored in parts.
-            0 => self.rng.random_range(40_000..200_000),
-            1..30 => self.rng.random_range(1_000..20_000),
-            _ => self.rng.random_range(20..600),
-        };
-        let mut body = vec![b'b'; length];
-        // Half of the queues hold what can't be compressed.
-        if queue.is_multiple_of(2) {
-            self.rng.fill(&mut body[..]);
-        }
-        let mut message = Message::new(body);
-        if queue % 10 == 7 {
-            message = message.deduplication_id(format!("{:x}", self.rng.random::<u64>()));
-        }
-        if queue % 10 == 9 {
-            message = message.priority(self.rng.random_range(0..10));
-        }
-        message
+        Kind::of(queue).message(queue, self.pace, &mut self.rng)
     }
 
     /// Keeps a queue at the height of its wave.
@@ -221,8 +197,7 @@ impl Actor {
         loop {
             self.pause().await;
             let Some(found) = self.ok(self.client.get_queue(&name).await) else { continue };
-            let stats = found.stats.expect("a queue has counts");
-            let backlog = stats.ready + stats.delayed + stats.leased;
+            let backlog = backlog(&found.stats.expect("a queue has counts"));
             let wanted = self.wave(queue);
             if backlog < wanted {
                 let count = (wanted - backlog).min(BATCH);
@@ -238,12 +213,32 @@ impl Actor {
         }
     }
 
-    /// Empties the queue of dead letters.
+    /// Empties the queue of dead letters. Some of them go back to where they came from.
     async fn bury(mut self) {
         loop {
             self.pause().await;
-            self.receive(DEAD, 1000).await;
+            if self.rng.random_ratio(1, 4) && !self.ebbs() {
+                self.redrive().await;
+            } else {
+                let buried = self.receive(DEAD, 1000).await;
+                self.count(|done| &done.buried, buried);
+            }
         }
+    }
+
+    /// Sends dead letters back.
+    async fn redrive(&mut self) {
+        let request = proto::RedriveMessagesRequest {
+            queue: DEAD.to_owned(),
+            max_messages: BATCH,
+            ..proto::RedriveMessagesRequest::default()
+        };
+        let Some(mut steps) = self.ok(self.client.redrive(request).await) else { return };
+        let mut moved = 0;
+        while let Some(Some(step)) = self.ok(steps.next().await) {
+            moved = step.moved;
+        }
+        self.count(|done| &done.redriven, moved);
     }
 
     /// Takes messages from a stream, then cancels it.
@@ -274,11 +269,11 @@ impl Actor {
         }
     }
 
-    /// Takes messages with a long poll.
-    async fn receive(&mut self, queue: &str, count: u64) {
+    /// Takes messages with a long poll; says how many are done with.
+    async fn receive(&mut self, queue: &str, count: u64) -> u64 {
         let (most, wait) = (u32::try_from(count.clamp(1, 1000)).expect("a few"), self.pace.pause / 4);
         let receiving = self.client.receive(queue, most, wait, Some(Duration::from_secs(5))).await;
-        let Some(deliveries) = self.ok(receiving) else { return };
+        let Some(deliveries) = self.ok(receiving) else { return 0 };
         self.count(|done| &done.delivered, u64::try_from(deliveries.len()).expect("a few"));
         let mut receipts = Vec::new();
         for delivery in &deliveries {
@@ -287,86 +282,11 @@ impl Actor {
                 receipts.push(delivery.receipt().to_owned());
             }
         }
-        if self.ok(self.client.ack(queue, &receipts).await).is_some() {
-            self.count(|done| &done.acked, u64::try_from(receipts.len()).expect("a few"));
+        if self.ok(self.client.ack(queue, &receipts).await).is_none() {
+            return 0;
         }
-    }
-
-    /// A consumer that holds a few messages of some queue for a moment, and goes without a word.
-    async fn visit(mut self) {
-        loop {
-            self.pause().await;
-            let queue = name(self.rng.random_range(0..QUEUES));
-            let starting =
-                self.client.subscribe(&queue).max_in_flight(self.rng.random_range(1..10)).start().await;
-            let Some(stream) = self.ok(starting) else { continue };
-            self.count(|done| &done.streams, 1);
-            self.pause().await;
-            drop(stream);
-        }
-    }
-
-    /// Queues, topics and bindings that are made, used and removed.
-    async fn come_and_go(mut self) {
-        for round in 0_u64.. {
-            self.pause().await;
-            let (queue, topic) = (format!("passing-{round}"), format!("topic-{round}"));
-            if self.ok(self.client.create_queue(&queue, proto::QueueSettings::default()).await).is_none() {
-                continue;
-            }
-            let binding =
-                proto::Binding { queue: queue.clone(), pattern: "*".to_owned(), attributes: HashMap::new() };
-            self.ok(self.client.create_topic(&topic).await);
-            self.ok(self.client.bind(&topic, binding.clone()).await);
-            for _ in 0..5 {
-                let messages: Vec<_> = (0..BATCH).map(|_| self.message(1)).collect();
-                self.ok(self.client.publish_all_to_topic(&topic, "key", messages).await);
-            }
-            self.receive(&queue, BATCH).await;
-            if self.rng.random() {
-                self.ok(self.client.purge_queue(&queue).await);
-            }
-            self.ok(self.client.unbind(&topic, binding).await);
-            self.ok(self.client.delete_topic(&topic).await);
-            self.ok(self.client.delete_queue(&queue).await);
-            self.count(|done| &done.changes, 1);
-        }
-    }
-
-    /// Settings of queues in use; purges; pauses that end.
-    async fn change_settings(mut self) {
-        loop {
-            self.pause().await;
-            let queue = self.rng.random_range(0..QUEUES);
-            let name = name(queue);
-            let mut changed = settings(queue);
-            let field = match self.rng.random_range(0..4) {
-                0 => {
-                    changed.lease_duration = seconds(self.rng.random_range(2..20));
-                    "lease_duration"
-                }
-                // What is handed out once has no second attempt.
-                1 if queue % 10 != 1 => {
-                    changed.max_attempts = self.rng.random_range(2..6);
-                    "max_attempts"
-                }
-                1 | 2 => {
-                    self.ok(self.client.purge_queue(&name).await);
-                    continue;
-                }
-                _ => {
-                    changed.paused = true;
-                    "paused"
-                }
-            };
-            let update = self.client.update_queue(&name, changed.clone(), vec![field.to_owned()]).await;
-            self.ok(update);
-            if field == "paused" {
-                self.pause().await;
-                changed.paused = false;
-                self.ok(self.client.update_queue(&name, changed, vec![field.to_owned()]).await);
-            }
-            self.count(|done| &done.changes, 1);
-        }
+        let acked = u64::try_from(receipts.len()).expect("a few");
+        self.count(|done| &done.acked, acked);
+        acked
     }
 }

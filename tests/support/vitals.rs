@@ -12,6 +12,8 @@ pub struct Vitals {
     pub resident_kib: u64,
     pub descriptors: u64,
     pub threads: u64,
+    /// Those of them that are tokio's: its workers, and those for what blocks.
+    pub tokio_threads: u64,
     /// Disk that the journal's files take, in KiB.
     pub journal_kib: u64,
     /// Disk that the state files take, in KiB.
@@ -32,6 +34,10 @@ impl Vitals {
         Self {
             resident_kib: field("VmRSS:"),
             threads: field("Threads:"),
+            tokio_threads: named(
+                Path::new(&format!("/proc/{}/task", pid.as_raw_nonzero())),
+                "tokio-rt-worker",
+            ),
             descriptors: count(Path::new(&format!("/proc/{}/fd", pid.as_raw_nonzero()))),
             journal_kib: kib(&data.join("journal")),
             state_kib: kib(&data.join("state")),
@@ -43,6 +49,13 @@ impl Vitals {
 fn count(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).expect("the directory is there");
     u64::try_from(entries.count()).expect("a few")
+}
+
+/// Tasks of this name. Those that end while it looks count for nothing.
+fn named(tasks: &Path, name: &str) -> u64 {
+    let tasks = fs::read_dir(tasks).expect("the server runs").flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    u64::try_from(names.filter(|of| of.trim_end() == name).count()).expect("a few")
 }
 
 /// Blocks that a directory takes. Files that go while it looks count for nothing.
