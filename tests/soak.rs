@@ -71,6 +71,10 @@ impl Soak {
                 "store.segment_bytes=1048576",
                 "--set",
                 "store.sled_segment_bytes=4194304",
+                "--set",
+                "store.compaction_bytes=4194304",
+                "--set",
+                "store.compaction_interval_ms=1000",
             ],
             slack_kib: [48.0, 8.0, 64.0].map(|mib| mib * 1024.0),
         }

@@ -163,9 +163,12 @@ fn take_over(
     Ok((state, closed.then_some(Compacted { before: *before, after })))
 }
 
-/// What there is left on the disk, as far as that is known.
+/// What is left of the disk. A file system that does not say how large it is has room.
 fn free(root: &Path) -> u64 {
-    rustix::fs::statvfs(root).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    rustix::fs::statvfs(root).map_or(0, |disk| match disk.f_blocks {
+        0 => u64::MAX,
+        _ => disk.f_bavail.saturating_mul(disk.f_frsize),
+    })
 }
 
 /// What the state files take on disk.

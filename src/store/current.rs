@@ -12,7 +12,7 @@ use super::state::State;
 use super::{OpenError, ReadError};
 
 /// How often to look whether the last read has ended, and how long to wait between. Reads are small.
-const TRIES: u32 = 500;
+const TRIES: u32 = 100;
 const WAIT: Duration = Duration::from_millis(10);
 
 /// The state files in use.

@@ -64,6 +64,7 @@ pub struct Rig {
     hashes_path: PathBuf,
     scratch: PathBuf,
     backups: u64,
+    compactions: usize,
     pub load: Load,
 }
 
@@ -76,6 +77,7 @@ impl Rig {
             hashes_path: scratch.join("hashes"),
             scratch: scratch.to_owned(),
             backups: 0,
+            compactions: 0,
             load: Load::new(scratch, 0),
         }
     }
@@ -91,6 +93,8 @@ impl Rig {
             format!("store.checkpoint_journal_bytes={journal}"),
             format!("store.overlay_touched_max={touched}"),
             "store.segment_bytes=65536".to_owned(),
+            "store.compaction_bytes=1048576".to_owned(),
+            format!("store.compaction_interval_ms={}", rng.random_range(10..500)),
             format!("broker.entries_in_flight={}", rng.random_range(1..4)),
             format!("broker.read_ahead_bytes={}", 1024 << rng.random_range(0..10)),
         ];
@@ -119,6 +123,7 @@ impl Rig {
 
     /// Compares the hashes that a server left behind with those of the ones before it.
     pub fn compare(&mut self, log: &str) {
+        self.compactions += log.matches("the state files were compacted").count();
         let recovered = log.lines().find(|line| line.contains("\"state recovered\""));
         let replayed = recovered.map(|line| {
             let event: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
@@ -197,6 +202,7 @@ impl Rig {
             ("restored", usize::try_from(self.backups).expect("few")),
             ("clients killed", count(|event| matches!(event, Event::Killing { .. }))),
             ("queues deleted", self.load.deleted.lock().unwrap().len()),
+            ("compactions", self.compactions),
             ("hashes compared", usize::try_from(self.hashes.compared).expect("not that many")),
         ]
     }
