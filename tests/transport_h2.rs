@@ -21,6 +21,8 @@ use rustls::pki_types::ServerName;
 use support::probe::{Event, next, until};
 use support::{Counts, Probe, Server, Setup, eventually, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -159,23 +161,103 @@ fn hpack(fields: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags], &stream.to_be_bytes()[..], payload].concat()
+}
+
+/// A call without a body: HEADERS with END_HEADERS and END_STREAM.
+fn opened(stream: u32, path: &str) -> Vec<u8> {
+    frame(1, 5, stream, &hpack(&support::frames::fields(path)))
+}
+
+/// RST_STREAM with CANCEL.
+fn cancelled(stream: u32) -> Vec<u8> {
+    frame(3, 0, stream, &[0, 0, 0, 8])
+}
+
+/// A connection after TLS and our preface, which is left to its own devices.
+async fn raw(server: &Server) -> TlsStream<TcpStream> {
+    let config = support::client::tls(&server.ca, b"h2", None);
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = within("a handshake", connector.connect(name, tcp)).await.unwrap();
+    tls.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, &[])[..]].concat()).await.unwrap();
+    tls
+}
+
+/// Reads until a frame of a kind comes; false if it does not, and the connection ends.
+async fn comes(tls: &mut TlsStream<TcpStream>, kind: u8, stream: u32) -> bool {
+    loop {
+        let mut head = [0; 9];
+        if within("a frame", tls.read_exact(&mut head)).await.is_err() {
+            return false;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        within("its payload", tls.read_exact(&mut payload)).await.unwrap();
+        if head[3] == kind && head[5..] == stream.to_be_bytes() {
+            return true;
+        }
+    }
+}
+
+/// A server that had no time for a moment learns of many calls and of their ends at once. That is no attack.
+#[tokio::test]
+async fn calls_that_come_cancelled_in_one_piece_cost_no_connection() {
+    let (server, _events) = Server::start();
+    let mut tls = raw(&server).await;
+    let mut bytes = Vec::new();
+    for stream in (1..1001).step_by(2) {
+        bytes.extend(opened(stream, "/t/Hang"));
+        bytes.extend(cancelled(stream));
+    }
+    bytes.extend(opened(1001, "/t/Idle"));
+    tls.write_all(&bytes).await.unwrap();
+    assert!(comes(&mut tls, 1, 1001).await, "the connection ended");
+}
+
+#[tokio::test]
+async fn calls_cancelled_too_fast_end_the_connection() {
+    let h2 = H2Settings { early_cancels_burst: 50, early_cancels_per_second: 1, ..H2Settings::default() };
+    let (server, mut events) = Server::with(Setup { h2, ..Setup::default() });
+    let mut tls = raw(&server).await;
+    for stream in (1..401).step_by(2) {
+        if tls.write_all(&[opened(stream, "/t/Hang"), cancelled(stream)].concat()).await.is_err() {
+            break;
+        }
+    }
+    let mut rest = Vec::new();
+    let _ = within("the end", tls.read_to_end(&mut rest)).await;
+    eventually("no connection is left", || server.counts.open_connections() == 0).await;
+    let mut calls = 0;
+    while let Ok(event) = events.try_recv() {
+        calls += usize::from(event == Event::Called("/t/Hang".to_owned()));
+    }
+    assert!((51..=200).contains(&calls), "{calls} calls");
+}
+
+/// Long polls that end and consumers that leave are not an attack.
+#[tokio::test]
+async fn cancelling_answered_calls_is_never_too_fast() {
+    let h2 = H2Settings { early_cancels_burst: 5, early_cancels_per_second: 1, ..H2Settings::default() };
+    let (server, _events) = Server::with(Setup { h2, ..Setup::default() });
+    let mut tls = raw(&server).await;
+    for stream in (1..101).step_by(2) {
+        tls.write_all(&opened(stream, "/t/Idle")).await.unwrap();
+        assert!(comes(&mut tls, 1, stream).await, "the connection ended");
+        tls.write_all(&cancelled(stream)).await.unwrap();
+    }
+}
+
 /// The peer is there as far as TCP knows, and answers nothing: a frozen process, a dead network.
 #[tokio::test]
 async fn a_silent_client_is_noticed_by_pings() {
     let h2 = H2Settings { keep_alive_ms: 100, keep_alive_timeout_ms: 200, ..H2Settings::default() };
     let (server, mut events) = Server::with(Setup { h2, ..Setup::default() });
-    let config = support::client::tls(&server.ca, b"h2", None);
-    let tcp = tokio::net::TcpStream::connect(server.address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = within("a handshake", connector.connect(name, tcp)).await.unwrap();
-    let block = hpack(&support::frames::fields("/t/Idle"));
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    // HEADERS with END_HEADERS and END_STREAM on stream 1.
-    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
-    tls.write_all(&bytes).await.unwrap();
+    let mut tls = raw(&server).await;
+    tls.write_all(&opened(1, "/t/Idle")).await.unwrap();
     assert_eq!(next(&mut events).await, Event::Called("/t/Idle".to_owned()));
     assert_eq!(next(&mut events).await, Event::BodyDropped("/t/Idle".to_owned()));
     eventually("no connection is left", || server.counts.open_connections() == 0).await;
@@ -188,7 +270,7 @@ async fn a_silent_client_is_noticed_by_pings() {
 async fn a_handshake_that_does_not_come_is_given_up() {
     let h2 = H2Settings { handshake_timeout_ms: 100, handshakes_max: 1, ..H2Settings::default() };
     let (server, _events) = Server::with(Setup { h2, ..Setup::default() });
-    let mut mute = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let mut mute = TcpStream::connect(server.address).await.unwrap();
     // The only place for a handshake is taken until then.
     let channel = channel(&server).await;
     assert_eq!(call(&channel, "/t/Echo", b"next").await.1, "next");
@@ -201,7 +283,7 @@ async fn connections_beyond_the_limit_are_closed() {
     let (server, _events) = Server::with(Setup { h2, ..Setup::default() });
     let first = channel(&server).await;
     assert_eq!(call(&first, "/t/Echo", b"in").await.1, "in");
-    let mut second = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let mut second = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(within("its end", second.read(&mut [0])).await.unwrap_or(0), 0);
     drop(first);
     eventually("there is room again", || server.drain.connections() == 0).await;

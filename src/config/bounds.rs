@@ -59,6 +59,8 @@ const BOUNDS: &[Bound] = &[
     ("http2.stream_window_bytes", 16 * KIB, WINDOW),
     ("http2.connection_window_bytes", 64 * KIB, WINDOW),
     ("http2.streams_max", 1, MANY),
+    ("http2.early_cancels_burst", 1, 1000 * MANY),
+    ("http2.early_cancels_per_second", 1, 1000 * MANY),
     ("http2.send_buffer_bytes", 16 * KIB, GIB),
     ("http2.drain_ms", 0, 600_000),
     ("operations.connections_max", 1, MANY),

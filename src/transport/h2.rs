@@ -5,6 +5,7 @@
 //! Always true:
 //! - at most `connections_max` connections stand, handshakes included; further ones are closed at once;
 //! - a connection on which HTTP/2 does not begin in time is closed, and before that when others need its place;
+//! - a connection whose calls are cancelled early too fast ends;
 //! - a silent peer is noticed by pings, within `keep_alive_ms + keep_alive_timeout_ms`;
 //! - `alt-svc` is announced where TLS is, because HTTP/3 needs it too;
 //! - the futures of this module return only when all their connections have ended.
@@ -62,6 +63,11 @@ pub struct H2Settings {
     pub connection_window_bytes: u32,
     /// Calls that a client may have open on one connection. Raising it costs a task and its buffers for each.
     pub streams_max: u32,
+    /// Calls that a client may cancel at once within a second of opening them. Raising it lets a client waste more of
+    /// our work before it is cut.
+    pub early_cancels_burst: u32,
+    /// How fast that allowance grows back.
+    pub early_cancels_per_second: u32,
     /// Bytes of responses that may wait for one stream. Raising it costs as much memory for every stream.
     pub send_buffer_bytes: usize,
     /// How long calls in flight may take to finish when the server drains. Raising it delays the exit.
@@ -79,6 +85,8 @@ impl Default for H2Settings {
             stream_window_bytes: 1 << 20,
             connection_window_bytes: 16 << 20,
             streams_max: 1024,
+            early_cancels_burst: 1024,
+            early_cancels_per_second: 256,
             send_buffer_bytes: 1 << 20,
             drain_ms: 10_000,
         }

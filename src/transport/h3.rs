@@ -12,9 +12,9 @@ mod fields;
 mod frame;
 pub(in crate::transport) mod fuzzing;
 mod incoming;
-mod limits;
 mod request;
 mod response;
+mod unacknowledged;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -26,6 +26,7 @@ mod accept;
 pub mod bind;
 pub mod descriptors;
 pub mod drain;
+mod early_cancels;
 pub(crate) mod fuzzing;
 mod grpc;
 pub mod h2;

@@ -106,7 +106,7 @@ async fn until_cut(tls: TlsStream<TcpStream>, mut next: impl FnMut() -> Vec<u8>)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rapid_resets_over_http_2_are_told_to_calm_down() {
+async fn rapid_resets_over_http_2_end_the_connection() {
     attack("rapid resets, HTTP/2", &[], async |server: &Server| {
         let token = format!("Bearer {}", server.profile().token.unwrap());
         let fields =
@@ -124,7 +124,9 @@ async fn rapid_resets_over_http_2_are_told_to_calm_down() {
                 }
                 bytes
             };
-            assert_eq!(until_cut(connect(server).await, storm).await, Some(ENHANCE_YOUR_CALM));
+            // It is told, if all of them come at once; else only cut.
+            let code = until_cut(connect(server).await, storm).await;
+            assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
         }
     })
     .await;

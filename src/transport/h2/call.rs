@@ -6,6 +6,7 @@
 //! Always true:
 //! - an upload that was cut ends with ABORTED, whatever the client's code (tonic takes CANCELLED for a clean end);
 //! - a panic before the response is an INTERNAL status;
+//! - a call that is dropped before its response begins was cancelled, or its connection has ended;
 //! - a call counts until its response body is dropped.
 
 use std::convert::Infallible;
@@ -21,11 +22,15 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower_service::Service;
 
+use super::H2Settings;
+use crate::transport::early_cancels::EarlyCancels;
 use crate::transport::observer::{StreamCount, TransportObserver};
 use crate::transport::peer::PeerInfo;
 use crate::transport::{BoxError, grpc};
@@ -38,6 +43,50 @@ pub(super) struct Calls<S> {
     peer: PeerInfo,
     alt_svc: Option<HeaderValue>,
     observer: Arc<dyn TransportObserver>,
+    cancels: Arc<Cancels>,
+}
+
+/// What a connection's calls know of those that were cancelled early.
+pub(super) struct Cancels {
+    limit: EarlyCancels,
+    exceeded: CancellationToken,
+}
+
+/// A call that has no answer yet. To drop it is to cancel it.
+struct Unanswered {
+    opened: Instant,
+    /// Until there is one.
+    cancels: Option<Arc<Cancels>>,
+}
+
+impl Cancels {
+    pub(super) fn new(settings: &H2Settings) -> Arc<Self> {
+        let (burst, per_second) = (settings.early_cancels_burst, settings.early_cancels_per_second);
+        let limit = EarlyCancels::new(burst, per_second, Instant::now());
+        Arc::new(Self { limit, exceeded: CancellationToken::new() })
+    }
+
+    /// Calls were cancelled too fast. Cancel safe.
+    pub(super) async fn exceeded(&self) {
+        self.exceeded.cancelled().await;
+        tracing::debug!("an HTTP/2 connection is cut: its calls are cancelled too fast");
+    }
+}
+
+impl Unanswered {
+    fn has_answer(mut self) {
+        self.cancels = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(cancels) = &self.cancels
+            && cancels.limit.count(self.opened, Instant::now()).is_err()
+        {
+            cancels.exceeded.cancel();
+        }
+    }
 }
 
 impl<S> Calls<S> {
@@ -46,8 +95,9 @@ impl<S> Calls<S> {
         peer: PeerInfo,
         alt_svc: Option<HeaderValue>,
         observer: Arc<dyn TransportObserver>,
+        cancels: Arc<Cancels>,
     ) -> Self {
-        Self { service, peer, alt_svc, observer }
+        Self { service, peer, alt_svc, observer, cancels }
     }
 }
 
@@ -68,6 +118,7 @@ where
         let refusal = grpc::refusal(&request);
         let service = self.service.clone();
         let alt_svc = self.alt_svc.clone();
+        let unanswered = Unanswered { opened: Instant::now(), cancels: Some(Arc::clone(&self.cancels)) };
         Box::pin(async move {
             let answer = async move {
                 match refusal {
@@ -84,6 +135,7 @@ where
             if let Some(alt_svc) = alt_svc {
                 response.headers_mut().insert(ALT_SVC, alt_svc);
             }
+            unanswered.has_answer();
             Ok(response.map(|body| CountedBody { body, _count: count }))
         })
     }

@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::H2Settings;
-use super::call::Calls;
+use super::call::{Calls, Cancels};
 use crate::transport::BoxError;
 use crate::transport::drain::Drain;
 use crate::transport::observer::{ConnectionCount, TransportObserver};
@@ -61,13 +61,15 @@ where
         let Self { service, settings, alt_svc, drain, observer } = self;
         let _count = ConnectionCount::open(&observer, peer.transport);
         let streams = Streams::default();
-        let calls = Calls::new(service, peer, alt_svc, observer);
+        let cancels = Cancels::new(&settings);
+        let calls = Calls::new(service, peer, alt_svc, observer, Arc::clone(&cancels));
         {
             let connection = builder(&settings, streams.clone());
             let mut connection = pin!(connection.serve_connection(TokioIo::new(io), calls));
             let ended = tokio::select! {
                 biased;
                 () = drain.begun() => None,
+                () = cancels.exceeded() => Some(Ok(())),
                 ended = &mut connection => Some(ended),
             };
             let ended = match ended {
@@ -95,6 +97,8 @@ fn builder(settings: &H2Settings, streams: Streams) -> http2::Builder<Streams> {
         .initial_stream_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.connection_window_bytes)
         .max_concurrent_streams(settings.streams_max)
+        // All that a client may have open it may cancel at once, and a busy server learns of both in the same moment.
+        .max_pending_accept_reset_streams(usize::try_from(settings.streams_max).unwrap_or(usize::MAX))
         .max_send_buf_size(settings.send_buffer_bytes)
         .max_header_list_size(HEADER_LIST_MAX);
     builder

@@ -19,10 +19,11 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower_service::Service;
 
-use super::limits::{EarlyCancels, Unacknowledged};
+use super::unacknowledged::Unacknowledged;
 use super::{H3Settings, HEADER_BYTES_MAX, request};
 use crate::transport::BoxError;
 use crate::transport::drain::Drain;
+use crate::transport::early_cancels::EarlyCancels;
 use crate::transport::observer::{ConnectionCount, StreamCount, TransportObserver};
 use crate::transport::peer::{PeerInfo, Transport};
 use crate::transport::quic::adapter::{Connection, Handoff};
