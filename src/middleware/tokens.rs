@@ -73,17 +73,19 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The file holds something else.
-    #[error(
-        "{} is not a list of tokens: {reason}; restore it from a backup, or move it away and start anew, which \
-         ends every token",
-        path.display()
-    )]
+    #[error("{} is not as it was written: {reason}; {}", path.display(), Self::ADVICE)]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub const ADVICE: &str = "only `bbq token` may change that file: put a copy of it back, or move it and client.toml away, \
+        which ends every token, then the next start makes both, with a new admin token";
 }
 
 /// Why no token was made.

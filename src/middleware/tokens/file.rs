@@ -1,9 +1,12 @@
 //! The file that keeps the tokens: JSON, readable by its owner alone.
 //!
 //! ```json
-//! {"version": 1, "tokens": [{"id": "..", "name": "..", "sha256": "..", "created_at_ms": 0, "expires_at_ms": null,
-//!   "grants": [{"permission": "publish", "queues": "orders*"}]}]}
+//! {"version": 1, "xxh3": "..", "tokens": [{"id": "..", "name": "..", "sha256": "..", "created_at_ms": 0,
+//!   "expires_at_ms": null, "grants": [{"permission": "publish", "queues": "orders*"}]}]}
 //! ```
+//!
+//! `xxh3` is the XXH3-64 of the tokens, written as JSON without spaces, in 16 hexadecimal digits: a disk that changes a hash, a
+//! name or a grant is found out.
 //!
 //! A change writes a new file beside it, syncs that, renames it over the old one and syncs the directory: a crash leaves
 //! the one or the other, whole.
@@ -17,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::identity::Grant;
 use super::secret::{SecretHash, is_id};
@@ -30,6 +34,7 @@ const END_MS: u64 = 253_402_300_799_999;
 #[serde(deny_unknown_fields)]
 struct Contents {
     version: u32,
+    xxh3: String,
     tokens: Vec<Row>,
 }
 
@@ -59,6 +64,10 @@ fn parse(text: &[u8]) -> Result<Tokens, String> {
     if contents.version != VERSION {
         return Err(format!("its version is {}, this program knows {VERSION}", contents.version));
     }
+    let checksum = checksum(&contents.tokens).map_err(|error| error.to_string())?;
+    if contents.xxh3 != checksum {
+        return Err(format!("its checksum is {checksum}, and it says {:?}", contents.xxh3));
+    }
     let mut tokens = BTreeMap::new();
     for row in contents.tokens {
         let id = row.id.clone();
@@ -68,6 +77,11 @@ fn parse(text: &[u8]) -> Result<Tokens, String> {
         }
     }
     Ok(tokens)
+}
+
+/// Of what the file says, however it is laid out.
+fn checksum(rows: &[Row]) -> serde_json::Result<String> {
+    Ok(format!("{:016x}", xxh3_64(&serde_json::to_vec(rows)?)))
 }
 
 impl Row {
@@ -97,8 +111,8 @@ impl Row {
 
 /// Replaces the file.
 pub(super) fn write(path: &Path, tokens: &Tokens) -> io::Result<()> {
-    let contents =
-        Contents { version: VERSION, tokens: tokens.values().map(|entry| Row::of(entry)).collect() };
+    let rows: Vec<Row> = tokens.values().map(|entry| Row::of(entry)).collect();
+    let contents = Contents { version: VERSION, xxh3: checksum(&rows)?, tokens: rows };
     let mut text = serde_json::to_vec_pretty(&contents)?;
     text.push(b'\n');
     let beside = path.with_extension("json.new");

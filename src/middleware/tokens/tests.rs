@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::time::UNIX_EPOCH;
 
 use super::super::identity::Permission;
@@ -138,6 +138,68 @@ fn a_damaged_file_is_named() {
         let error = TokenTable::open(&fixture.path()).expect_err(&bad).to_string();
         assert!(error.contains("tokens.json"), "{error}");
     }
+}
+
+/// Whatever bit changes at rest, it is noticed, or it says the same.
+#[test]
+fn a_flipped_bit_never_changes_a_token() {
+    let fixture = Fixture::new();
+    let hour = Duration::from_secs(3600);
+    let (_, secret) =
+        fixture.table.create("shop", grant(Permission::Publish, "orders*"), None, at(5)).unwrap();
+    fixture.table.create("ops \u{1f525}\n", grant(Permission::Admin, ""), Some(hour), at(6)).unwrap();
+    let good = fs::read(fixture.path()).unwrap();
+    let file = fs::File::options().write(true).open(fixture.path()).unwrap();
+    let (mut refused, mut same) = (0, 0);
+    for bit in 0..good.len() * 8 {
+        let (place, byte) = (u64::try_from(bit / 8).unwrap(), good[bit / 8]);
+        file.write_all_at(&[byte ^ 1 << (bit % 8)], place).unwrap();
+        match TokenTable::open(&fixture.path()) {
+            Ok(table) => {
+                same += 1;
+                assert_eq!(table.list(), fixture.table.list(), "bit {bit}");
+                assert!(table.authenticate(secret.expose(), at(6)).is_some(), "bit {bit}: another hash");
+            }
+            Err(error) => {
+                refused += 1;
+                let error = error.to_string();
+                assert!(
+                    error.contains("tokens.json") && error.contains("move it and client.toml"),
+                    "{error}"
+                );
+            }
+        }
+    }
+    // White space may become other white space.
+    assert!(refused > 40 * same, "{refused} refused, {same} the same");
+}
+
+/// What was left out, doubled or put in by hand has no checksum that fits, nor has a file without one.
+#[test]
+fn a_table_is_taken_as_it_was_written_or_not_at_all() {
+    let fixture = Fixture::new();
+    for name in ["a", "b"] {
+        fixture.table.create(name, grant(Permission::Admin, ""), None, at(5)).unwrap();
+    }
+    let good: serde_json::Value = serde_json::from_slice(&fs::read(fixture.path()).unwrap()).unwrap();
+    let refuses = |bad: &serde_json::Value| {
+        fs::write(fixture.path(), bad.to_string()).unwrap();
+        assert!(matches!(TokenTable::open(&fixture.path()), Err(OpenError::Corrupt { .. })), "{bad}");
+    };
+    let mut bad = good.clone();
+    bad["tokens"].as_array_mut().unwrap().remove(0);
+    refuses(&bad);
+    bad["tokens"] = serde_json::json!([]);
+    refuses(&bad);
+    let mut bad = good.clone();
+    bad["tokens"].as_array_mut().unwrap().swap(0, 1);
+    refuses(&bad);
+    let mut bad = good.clone();
+    bad.as_object_mut().unwrap().remove("xxh3");
+    refuses(&bad);
+    fs::write(fixture.path(), good.to_string()).unwrap();
+    let laid_out_otherwise = TokenTable::open(&fixture.path()).unwrap();
+    assert_eq!(laid_out_otherwise.list(), fixture.table.list());
 }
 
 #[test]
