@@ -2,12 +2,11 @@
 //!
 //! Where a checksum keeps strangers out, it is made right first: damage that has the right checksum must do no harm either.
 
-use std::io::Cursor;
-
 use bytes::Bytes;
 
 use crate::types::Sequence;
 
+use super::backup::fuzzing::Right;
 use super::keys::{self, ChunkKey};
 use super::record::{self, Touches};
 use super::{backup, chunk, entry, journal, meta, remembered, topic, transaction};
@@ -95,8 +94,11 @@ pub fn journal(bytes: &[u8]) {
     journal::fuzzing::segment(usize::from(*place), *flip, payloads);
 }
 
-/// A backup file, as it is, and with its checksums put right.
+/// A backup file, restored as it is, and with checksums put right: those of the file, and those of its rows as well.
 pub fn backup(bytes: &[u8]) {
-    backup::fuzzing::read(Cursor::new(bytes));
-    backup::fuzzing::read(Cursor::new(backup::fuzzing::with_checksums(bytes)));
+    backup::fuzzing::restore(bytes);
+    for right in [Right::File, Right::Rows] {
+        let file = backup::fuzzing::righted(bytes, right);
+        backup::fuzzing::restore(&file);
+    }
 }

@@ -125,10 +125,23 @@ impl State {
     pub(super) fn trees(&self) -> Result<Vec<(String, Tree)>, ReadError> {
         let mut trees = match &self.base {
             Base::Sled(database) => database.trees()?,
-            Base::Hosted(_) => Vec::new(),
+            Base::Hosted(_) => self.hosted(),
         };
         trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(trees)
+    }
+
+    /// The trees of another host, by name.
+    fn hosted(&self) -> Vec<(String, Tree)> {
+        let Self {
+            meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions, ids, ..
+        } = self;
+        let all = [meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions, ids];
+        let named = all.into_iter().filter_map(|tree| match tree {
+            Tree::Hosted(name, _) => Some(((*name).to_owned(), tree.clone())),
+            Tree::Sled(_) => None,
+        });
+        named.collect()
     }
 
     /// Waits until sled's threads have nothing left to write. To be called at least once for every `DRAIN_BYTES` written.

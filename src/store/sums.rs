@@ -91,6 +91,11 @@ impl Sums {
     }
 }
 
+/// Whether a row of `meta` holds a sum. A state without them gets them.
+pub(super) fn is_one(key: &[u8]) -> bool {
+    key.starts_with(KEY) || key.starts_with(IDS_KEY)
+}
+
 fn key(prefix: &[u8], queue: QueueId) -> Vec<u8> {
     [prefix, &keys::queue(queue)].concat()
 }

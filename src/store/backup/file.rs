@@ -15,7 +15,7 @@ use std::io::{self, Read};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::store::codec::{Input, length, put_bytes, size};
+use crate::store::codec::{Input, Malformed, length, put_bytes, size};
 use crate::types::{LogId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"BBQBACK\0";
@@ -158,6 +158,21 @@ impl Rows {
     }
 }
 
+impl Block {
+    /// From a payload of rows.
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Input::new(payload);
+        let tree = input.text()?.to_owned();
+        let mut rows = Vec::new();
+        while !input.is_empty() {
+            let key = input.sized()?;
+            let value = input.sized()?;
+            rows.push((payload[key].to_vec(), payload[value].to_vec()));
+        }
+        Ok(Self { tree, rows })
+    }
+}
+
 impl<R: Read> Decoder<R> {
     pub(super) fn new(mut from: R) -> Result<Self, Flaw> {
         let mut bytes = Vec::new();
@@ -198,8 +213,8 @@ impl<R: Read> Decoder<R> {
         let payload = &block[BLOCK_BYTES..];
         match kind {
             ROWS => {
-                let block_of_rows =
-                    rows(payload).map_err(|_| damaged(offset, "a block holds no rows that can be read"))?;
+                let block_of_rows = Block::decode(payload)
+                    .map_err(|_| damaged(offset, "a block holds no rows that can be read"))?;
                 self.rows += length(block_of_rows.rows.len());
                 self.offset += length(block.len());
                 self.hash.update(&block);
@@ -243,20 +258,8 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-fn rows(payload: &[u8]) -> Result<Block, crate::store::codec::Malformed> {
-    let mut input = Input::new(payload);
-    let tree = input.text()?.to_owned();
-    let mut rows = Vec::new();
-    while !input.is_empty() {
-        let key = input.sized()?;
-        let value = input.sized()?;
-        rows.push((payload[key].to_vec(), payload[value].to_vec()));
-    }
-    Ok(Block { tree, rows })
-}
-
 /// Over the length, and what follows the checksum.
-pub(super) fn checksum(block: &[u8]) -> u32 {
+fn checksum(block: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&block[..4]);
     crc.update(&block[8..]);

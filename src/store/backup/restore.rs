@@ -168,22 +168,14 @@ fn build(
     let failed = |error| RestoreError::Write { directory: beside.to_owned(), error };
     let mut written = 0;
     let restored = read(file, progress, |block| {
-        let known = state.trees().map_err(failed)?;
-        let Some((_, tree)) = known.into_iter().find(|(name, _)| *name == block.tree) else {
-            let error = ReadError::State(format!("it has a tree {:?}, of a newer program", block.tree));
-            return Err(failed(error));
-        };
-        for (key, value) in block.rows {
-            written += key.len() + value.len();
-            tree.insert(key, value).map_err(|error| failed(error.into()))?;
-        }
+        written += insert(&state, block).map_err(failed)?;
         if written >= DRAIN_BYTES {
             written = 0;
             state.drain().map_err(failed)?;
         }
         Ok(())
     })?;
-    let (applied, mut engine) = state.applied().map_err(failed)?;
+    let applied = adopt(&state).map_err(failed)?;
     if applied != restored.applied {
         return Err(RestoreError::Damaged {
             file: file.to_owned(),
@@ -191,15 +183,34 @@ fn build(
             reason: format!("it should hold the state at entry {}, but that is {applied}", restored.applied),
         });
     }
-    engine.epoch = Epoch(engine.epoch.0.saturating_add(EPOCHS));
-    let row = meta::encode_state(applied, engine);
-    state.meta.insert(meta::STATE, row).map_err(|error| failed(error.into()))?;
     state.persist().map_err(failed)?;
     journal::begin(&journal, applied, options.segment_bytes)?;
     directory::sync(&Machine, &journal)?;
     drop(state);
     directory::sync(&Machine, beside)?;
     Ok(restored)
+}
+
+/// Writes the rows of a block; their bytes.
+pub(super) fn insert(state: &State, block: Block) -> Result<usize, ReadError> {
+    let known = state.trees()?.into_iter().find(|(name, _)| *name == block.tree);
+    let Some((_, tree)) = known else {
+        return Err(ReadError::State(format!("it has a tree {:?}, of a newer program", block.tree)));
+    };
+    let mut written = 0;
+    for (key, value) in block.rows {
+        written += key.len() + value.len();
+        tree.insert(key, value)?;
+    }
+    Ok(written)
+}
+
+/// Begins epochs of its own for a state that is another server's; the entry whose state it is.
+pub(super) fn adopt(state: &State) -> Result<LogId, ReadError> {
+    let (applied, mut engine) = state.applied()?;
+    engine.epoch = Epoch(engine.epoch.0.saturating_add(EPOCHS));
+    state.meta.insert(meta::STATE, meta::encode_state(applied, engine))?;
+    Ok(applied)
 }
 
 /// Refuses a directory with something in it.

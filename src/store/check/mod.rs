@@ -99,6 +99,11 @@ impl Report {
         Ok(())
     }
 
+    /// Adds damage that somebody else found.
+    pub fn add(&mut self, finding: Finding) {
+        self.damage.add(finding);
+    }
+
     fn damaged(&mut self, file: &Path, place: String, what: impl Into<String>) {
         self.damage.add(Finding { file: file.to_owned(), place, what: what.into(), advice: RESTORE });
     }
@@ -172,6 +177,14 @@ pub fn check(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, 
     }
     journal::check(&journal, applied, &mut report, &mut progress)?;
     progress.add(u64::MAX / 2);
+    Ok(report)
+}
+
+/// What is wrong with the rows of a state.
+pub(super) fn rows(state: &State) -> Result<Report, ReadError> {
+    let mut report = Report::default();
+    let mut progress = Progress { read: 0, total: 0, tell: &mut |_, _| {} };
+    rows::check(state, &state.path().join("db"), &mut report, &mut progress)?;
     Ok(report)
 }
 

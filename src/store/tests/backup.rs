@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::model::{Harness, choice, expected, options};
+use crate::store::backup::fuzzing::{Right, restore as restore_in_memory, righted};
 use crate::store::{Backup, BackupOrder, RestoreError, restore, verify};
 use crate::types::{LogId, Timestamp};
 
@@ -158,4 +159,33 @@ fn a_directory_with_something_in_it_is_left_alone() {
     fs::create_dir_all(directory.path().join(".new.restoring/state")).unwrap();
     restore(&file, &directory.path().join("new"), &options(), |_, _| {}).unwrap();
     assert!(!directory.path().join(".new.restoring").exists());
+}
+
+/// What is fuzzed comes as far as a start, and as far as the messages, whatever changed in the file.
+#[test]
+fn a_fuzzed_backup_is_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut harness = Harness::open(&directory.path().join("data"), 2);
+    for _ in 0..300 {
+        harness.step();
+    }
+    let file = directory.path().join("backup");
+    read(begin(&mut harness), &file, || {});
+    let mut bytes = fs::read(&file).unwrap();
+    let whole = restore_in_memory(&bytes).expect("it is whole");
+    assert!(whole > 10, "{whole} messages are too few");
+    for right in [Right::File, Right::Rows] {
+        assert_eq!(restore_in_memory(&righted(&bytes, right)), Some(whole), "{right:?}");
+    }
+    // Bytes of a chunk: the checksums of the file and of the chunk say so, and where both are right, nothing does.
+    let chunk = bytes.windows(7).position(|window| window == b"\x06chunks").unwrap() + 40;
+    let mut unnoticed = 0;
+    for place in chunk..chunk + 100 {
+        bytes[place] ^= 1;
+        assert_eq!(restore_in_memory(&bytes), None, "byte {place}");
+        assert_eq!(restore_in_memory(&righted(&bytes, Right::File)), None, "byte {place}");
+        unnoticed += u32::from(restore_in_memory(&righted(&bytes, Right::Rows)) == Some(whole));
+        bytes[place] ^= 1;
+    }
+    assert!(unnoticed > 10, "{unnoticed}: the fuzzer does not come to what is behind the checksums");
 }
