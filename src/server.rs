@@ -4,6 +4,7 @@
 //! streams, connections, broker, store), so that nothing is ever asked of what is not there.
 
 mod caller;
+mod check;
 mod connections;
 mod first_start;
 mod signals;
@@ -28,6 +29,8 @@ use crate::transport::h2::{self, PlainListener};
 use crate::transport::tls::ServerIdentity;
 use crate::transport::{Drain, bind_pair, h3, http1, quic};
 use signals::{Signals, Told};
+
+pub use check::check;
 
 /// The broker's task, and its end.
 type Running = JoinHandle<Result<(), Stopped>>;

@@ -180,6 +180,10 @@ async fn a_damaged_file_stops_the_start_and_is_named() {
         (only_file(&data.join("state"), "snap."), 7),
         (data.join("state/conf"), 3),
         (data.join("FORMAT"), 5),
+        (data.join("tokens.json"), 60),
+        (data.join("ca.pem"), 300),
+        (data.join("server.pem"), 300),
+        (data.join("server.key"), 100),
         (journal.clone(), 20),
         (journal, 2000),
     ];
@@ -190,9 +194,13 @@ async fn a_damaged_file_stops_the_start_and_is_named() {
         let output = check(&data).await;
         let (findings, _) = objects(&output);
         assert_eq!(output.code, Some(1), "{shown}: {output:?}");
-        assert!(findings.iter().any(|finding| finding["file"] == shown), "{shown}: {findings:?}");
+        let finding = findings.iter().find(|finding| finding["file"] == shown);
+        let advice = finding.unwrap_or_else(|| panic!("{shown}: {findings:?}"))["advice"].as_str().unwrap();
         let refused = server.again().run().await.refused();
         assert!(refused.contains(shown), "{shown}: {refused}");
+        if file.parent() == Some(&data) && !shown.ends_with("FORMAT") {
+            assert!(refused.contains(advice) && advice.contains("put a copy of it back"), "{refused}");
+        }
         fs::write(&file, before).unwrap();
     }
     let server = server.restart().await;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Global;
 use super::output::Output;
 use super::progress::bar;
+use crate::server;
 use crate::store::check::{Finding, Findings, Report, check};
 
 #[derive(Debug, Args)]
@@ -28,7 +29,10 @@ impl Check {
                 bar.set_position(read);
             });
             bar.finish_and_clear();
-            report
+            report.map(|mut report| {
+                server::check(&path, &mut report);
+                report
+            })
         });
         let report = checked.await.context("the check failed")??;
         let mut output = Output::new(global);
@@ -44,8 +48,8 @@ impl Check {
         let Findings { count, .. } = report.damage;
         if count > 0 {
             bail!(
-                "{shown} is damaged in {count} {places}; restore a backup (`bbq restore`) into a new directory, or a copy \
-                 from before the damage",
+                "{shown} is damaged in {count} {places}; see above what to do about each. A backup can be restored into a new \
+                 directory (`bbq restore`)",
                 places = if count == 1 { "place" } else { "places" }
             );
         }

@@ -16,7 +16,7 @@ use crate::transport::tls::{CertificateFiles, ServerIdentity, generate_if_absent
 /// The file that the commands look for.
 pub(super) const PROFILE: &str = "client.toml";
 /// The file of the tokens' hashes.
-const TOKENS: &str = "tokens.json";
+pub(super) const TOKENS: &str = "tokens.json";
 
 /// The certificate of both listeners: what is configured, or what the first start made. Says which authority clients
 /// must trust, if it is the server's own.

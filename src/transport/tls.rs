@@ -10,6 +10,7 @@
 mod generate;
 mod pem;
 mod resolver;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 
-pub use generate::{GeneratedFiles, generate_if_absent};
+pub use generate::{GENERATED_ADVICE, GeneratedFiles, generate_if_absent, verify_generated};
 pub use resolver::ReloadingResolver;
 
 /// A certificate, key or directory of them cannot be used.
@@ -89,6 +90,14 @@ pub enum IdentityError {
         present: &'static str,
         /// The first file that is not.
         absent: &'static str,
+    },
+    /// Part of a generated set is not as it was made.
+    #[error("{reason}; {GENERATED_ADVICE}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it. Names the file.
+        reason: String,
     },
     /// A certificate could not be made.
     #[error("a certificate cannot be made: {0}")]

@@ -5,25 +5,31 @@
 //! Always true:
 //! - existing files are never overwritten;
 //! - a file that is there is complete;
+//! - a set that is used is as it was made: each certificate has the signature that it was given, and the key is that of the server's;
 //! - a power cut at any moment leaves a directory in which the next call makes, or finishes, a set of three that belong together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
 
-use super::{CertificateFiles, IdentityError};
+use super::{CertificateFiles, IdentityError, ReloadingResolver, pem, signature};
 
 const CA: &str = "ca.pem";
 const CERTIFICATE: &str = "server.pem";
 const KEY: &str = "server.key";
 /// All three in one file, from before the first gets its name until all have theirs.
 const UNFINISHED: &str = "tls.unfinished";
+
+/// What to do about a set that is not as it was made.
+pub const GENERATED_ADVICE: &str = "the server made that file: put a copy of it back, or move ca.pem, server.pem and server.key away, \
+    then the next start makes new ones, and clients need the new ca.pem; a certificate of your own goes into tls.certificate and tls.key";
 
 /// Names that every generated certificate has.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -46,6 +52,29 @@ impl GeneratedFiles {
         CertificateFiles { certificate: self.certificate.clone(), key: self.key.clone(), client_ca: None }
     }
 
+    fn of(directory: &Path) -> Self {
+        Self { ca: directory.join(CA), certificate: directory.join(CERTIFICATE), key: directory.join(KEY) }
+    }
+
+    /// Reads all three files, and looks whether they are as they were made. The certificates have signatures; the key has none, but
+    /// one that has changed is no longer that of the certificate.
+    fn verify(&self) -> Result<(), IdentityError> {
+        let damaged = |path: &Path, reason: String| IdentityError::Damaged { path: path.to_owned(), reason };
+        let read = |path: &Path| pem::certificates(path).map_err(|error| damaged(path, error.to_string()));
+        let (ca, certificate) = (read(&self.ca)?, read(&self.certificate)?);
+        for (path, signed, by) in
+            [(&self.ca, &ca, "by itself"), (&self.certificate, &certificate, "by ca.pem")]
+        {
+            signature::verify(&signed[0], &ca[0]).map_err(|error| {
+                damaged(path, format!("{}: is not as it was signed {by} ({error})", path.display()))
+            })?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ReloadingResolver::load(&self.certificate, &self.key, provider)
+            .map_err(|error| damaged(&self.key, error.to_string()))?;
+        Ok(())
+    }
+
     /// The first file that is there, and the first that is not.
     fn missing(&self) -> (Option<&'static str>, Option<&'static str>) {
         let all = [(CA, &self.ca), (CERTIFICATE, &self.certificate), (KEY, &self.key)];
@@ -63,26 +92,40 @@ impl GeneratedFiles {
     }
 }
 
-/// Makes a CA and a server certificate in `directory`, unless all three files are there already.
+/// Makes a CA and a server certificate in `directory`, unless all three files are there already; then they must be as they were made.
 ///
 /// The certificate is valid for localhost, 127.0.0.1, ::1 and `names` (host names or addresses). It does not expire:
 /// a private CA that signed one certificate has nothing to gain from a date on which the queue stops.
 ///
 /// # Errors
 /// When the directory cannot be written, when a name is neither a host name nor an address, and when some of the three
-/// files are there and others are not.
+/// files are there and others are not, or one is damaged.
 pub fn generate_if_absent(directory: &Path, names: &[String]) -> Result<GeneratedFiles, IdentityError> {
-    let files = GeneratedFiles {
-        ca: directory.join(CA),
-        certificate: directory.join(CERTIFICATE),
-        key: directory.join(KEY),
-    };
+    let files = GeneratedFiles::of(directory);
+    complete(directory, names, &files)?;
+    files.verify()?;
+    Ok(files)
+}
+
+/// Looks whether the set in `directory` is as it was made, and changes nothing. One that a stop left unfinished, or that was never
+/// begun, is for the next start.
+///
+/// # Errors
+/// The same as a start would have.
+pub fn verify_generated(directory: &Path) -> Result<(), IdentityError> {
+    let files = GeneratedFiles::of(directory);
     match (files.missing(), directory.join(UNFINISHED).exists()) {
-        ((_, None), false) => return Ok(files),
-        ((Some(_), _), true) => {
-            finish(directory, &files)?;
-            return Ok(files);
-        }
+        ((_, None), false) => files.verify(),
+        ((Some(present), Some(absent)), false) => Err(incomplete(directory, present, absent)),
+        ((None, _), _) | (_, true) => Ok(()),
+    }
+}
+
+/// Makes what is not there.
+fn complete(directory: &Path, names: &[String], files: &GeneratedFiles) -> Result<(), IdentityError> {
+    match (files.missing(), directory.join(UNFINISHED).exists()) {
+        ((_, None), false) => return Ok(()),
+        ((Some(_), _), true) => return finish(directory, files),
         ((Some(present), Some(absent)), false) => return Err(incomplete(directory, present, absent)),
         // Whatever was begun, nothing of it got its name.
         ((None, _), _) => {}
@@ -94,8 +137,7 @@ pub fn generate_if_absent(directory: &Path, names: &[String]) -> Result<Generate
         sync(directory)
     };
     begin().map_err(failed(directory))?;
-    finish(directory, &files)?;
-    Ok(files)
+    finish(directory, files)
 }
 
 /// Gives the files of an unfinished set their names, those that have none. Names come to the disk one by one, in any order;

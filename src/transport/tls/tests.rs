@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::*;
@@ -91,6 +91,66 @@ fn a_foreign_file_is_never_made_part_of_an_unfinished_set() {
     generated(path);
     assert_eq!(fs::read(&files.key).unwrap(), fs::read(other.path().join("server.key")).unwrap());
     assert!(!path.join("tls.unfinished").exists());
+}
+
+/// What a start would use, after a bit of a file has changed: what it has read, or the error.
+fn read_again(directory: &Path) -> Result<[Vec<u8>; 3], IdentityError> {
+    let made = generate_if_absent(directory, &[])?;
+    ServerIdentity::load(&made.server_files())?;
+    let [ca, certificate] =
+        [&made.ca, &made.certificate].map(|path| pem::certificates(path).unwrap()[0].to_vec());
+    Ok([ca, certificate, pem::key(&made.key).unwrap().secret_der().to_vec()])
+}
+
+/// Whatever bit changes at rest, a start refuses it by name, or it has no effect.
+#[test]
+fn a_flipped_bit_in_a_generated_file_is_refused_or_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    generated(directory.path());
+    let whole = read_again(directory.path()).unwrap();
+    for name in ["ca.pem", "server.pem", "server.key"] {
+        let path = directory.path().join(name);
+        let good = fs::read(&path).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        let (mut refused, mut same) = (0, 0);
+        for bit in 0..good.len() * 8 {
+            let (place, byte) = (u64::try_from(bit / 8).unwrap(), good[bit / 8]);
+            file.write_all_at(&[byte ^ 1 << (bit % 8)], place).unwrap();
+            let found = read_again(directory.path());
+            assert_eq!(verify_generated(directory.path()).is_ok(), found.is_ok(), "{name}, bit {bit}");
+            match found {
+                Ok(read) => {
+                    same += 1;
+                    assert!(read == whole, "{name}, bit {bit} went unnoticed");
+                }
+                Err(error) => {
+                    refused += 1;
+                    let text = error.to_string();
+                    assert!(matches!(error, IdentityError::Damaged { .. }), "{name}, bit {bit}: {text}");
+                    assert!(
+                        text.contains(path.to_str().unwrap()) && text.contains(GENERATED_ADVICE),
+                        "{text}"
+                    );
+                }
+            }
+            file.write_all_at(&[byte], place).unwrap();
+        }
+        println!("{name}: {refused} refused, {same} the same");
+        assert!(refused > 10 * same, "{name}: {refused} refused, {same} the same");
+    }
+}
+
+/// A whole file of another server's set is damage too: clients that trust this one's could not connect.
+#[test]
+fn a_certificate_of_another_authority_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = generated(directory.path());
+    let other = tempfile::tempdir().unwrap();
+    let other = generated(other.path());
+    fs::copy(&other.certificate, &files.certificate).unwrap();
+    fs::copy(&other.key, &files.key).unwrap();
+    let error = generate_if_absent(directory.path(), &[]).unwrap_err().to_string();
+    assert!(error.contains("server.pem: is not as it was signed by ca.pem"), "{error}");
 }
 
 #[test]
