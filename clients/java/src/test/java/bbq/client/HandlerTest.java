@@ -1,6 +1,7 @@
 package bbq.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -38,6 +39,47 @@ class HandlerTest {
           1);
       assertEquals(List.of("r1 java.io.IOException: no such customer"), told);
       assertEquals("java.io.IOException: no such customer", server.nacks.element().getReason());
+    }
+  }
+
+  @Test
+  void whatAHandlerSettlesItselfIsSettledOnceAndToldToNobodyElse() throws Exception {
+    try (Server server = Server.open(); Client client = server.client()) {
+      server.stale = true;
+      Queue<Throwable> told = new ConcurrentLinkedQueue<>();
+      CountDownLatch settled = new CountDownLatch(1);
+      Subscription subscription =
+          client.subscribe("q", SubscribeOptions.defaults().onError((delivery, error) -> told.add(error)));
+      CompletableFuture<Void> running = CompletableFuture.runAsync(() -> subscription.run(
+          delivery -> {
+            assertThrows(ReceiptException.class, delivery::ack);
+            assertThrows(ReceiptException.class, delivery::ack);
+            assertThrows(ReceiptException.class, delivery::nack);
+            settled.countDown();
+          },
+          1));
+      assertTrue(settled.await(30, TimeUnit.SECONDS), "it is not handled");
+      subscription.close();
+      running.get(30, TimeUnit.SECONDS);
+      assertEquals(List.of(), List.copyOf(told));
+      assertEquals(List.of(1, 0), List.of(server.acks.size(), server.nacks.size()));
+    }
+  }
+
+  @Test
+  void closingASubscriptionWaitsForSettlementsOnTheirWay() throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      Subscription subscription = client.subscribe("q");
+      CompletableFuture<Void> acked = subscription.next().orElseThrow().ackAsync();
+      Thread closing = new Thread(subscription::close);
+      closing.start();
+      while (closing.getState() != Thread.State.WAITING && closing.isAlive()) {
+        Thread.onSpinWait();
+      }
+      assertTrue(closing.isAlive(), "it was closed before the ack was answered");
+      server.gate.countDown();
+      acked.get(30, TimeUnit.SECONDS);
+      closing.join();
     }
   }
 

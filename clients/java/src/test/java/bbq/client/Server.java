@@ -35,12 +35,13 @@ import java.util.function.Predicate;
 final class Server extends QueueServiceGrpc.QueueServiceImplBase implements AutoCloseable {
   /** The bodies of each publish, in the order in which they came. */
   final Queue<List<String>> publishes = new ConcurrentLinkedQueue<>();
+  final Queue<AckRequest> acks = new ConcurrentLinkedQueue<>();
   final Queue<NackRequest> nacks = new ConcurrentLinkedQueue<>();
   /** How many seconds each Ack had left, rounded to tens. */
   final Queue<Long> ackSeconds = new ConcurrentLinkedQueue<>();
   /** Opens when the first publish has come. */
   final CountDownLatch arrived = new CountDownLatch(1);
-  /** Publishes wait for it. */
+  /** Publishes and acks wait for it. */
   final CountDownLatch gate;
   /** Which publishes are refused, and how. */
   Predicate<List<String>> refuses = bodies -> false;
@@ -97,7 +98,9 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
 
   @Override
   public void ack(AckRequest request, StreamObserver<AckResponse> answer) {
+    acks.add(request);
     ackSeconds.add(Math.round(Context.current().getDeadline().timeRemaining(TimeUnit.MILLISECONDS) / 10_000.0) * 10);
+    pass();
     answer(answer, AckResponse.newBuilder().addAllFailures(failures(request.getReceiptsList())).build());
   }
 
