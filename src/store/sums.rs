@@ -183,18 +183,29 @@ fn stored(state: &State, prefix: &[u8], end: &[u8]) -> Result<BTreeMap<QueueId, 
 /// The first row last: without it, the others do not count.
 fn give(state: &State, sums: &Sums) -> Result<(), ReadError> {
     give_ids(state, sums)?;
-    for (&queue, sum) in &sums.records {
-        state.meta.insert(key(KEY, queue), &sum.to_be_bytes())?;
-    }
+    replace(state, (KEY, END), &sums.records)?;
     state.meta.insert(KEY, &sums.rows.to_be_bytes())?;
     Ok(())
 }
 
 /// As `give`.
 fn give_ids(state: &State, sums: &Sums) -> Result<(), ReadError> {
-    for (&queue, sum) in &sums.ids {
-        state.meta.insert(key(IDS_KEY, queue), &sum.to_be_bytes())?;
-    }
+    replace(state, (IDS_KEY, IDS_END), &sums.ids)?;
     state.meta.insert(IDS_KEY, &[])?;
+    Ok(())
+}
+
+/// Writes sums of queues, and removes those that did not count: from now on they would.
+fn replace(
+    state: &State,
+    (prefix, end): (&[u8], &[u8]),
+    sums: &BTreeMap<QueueId, u64>,
+) -> Result<(), ReadError> {
+    for queue in stored(state, prefix, end)?.into_keys().filter(|queue| !sums.contains_key(queue)) {
+        state.meta.remove(key(prefix, queue))?;
+    }
+    for (&queue, sum) in sums {
+        state.meta.insert(key(prefix, queue), &sum.to_be_bytes())?;
+    }
     Ok(())
 }

@@ -337,6 +337,11 @@ fn ids_that_do_not_count_are_in_no_sum() {
         assert!(state.meta.contains_key(&known).unwrap());
         state.meta.remove(&known).unwrap();
     }
+    // Sums that do not count, of a queue that is none: they must not begin to when the others are given.
+    state.meta.remove("sum").unwrap();
+    for kind in [b"sum", b"ids"] {
+        state.meta.insert([kind, &[0, 0, 0, 9][..]].concat(), &[7; 8]).unwrap();
+    }
     state.persist().unwrap();
     drop(state);
     for _ in 0..2 {
