@@ -211,13 +211,14 @@ fn copy(
     drop(copy);
     // Not what is in memory, but what is found when it is opened.
     let copy = State::open_at(Arc::clone(directory), next, options)?;
-    if hash(state).map_err(failed)? != hash(&copy).map_err(failed)? {
+    if !are_equal(state, &copy).map_err(failed)? {
         return Err(failed(ReadError::State("the copy differs".to_owned())));
     }
     Ok(())
 }
 
-fn fill(state: &State, copy: &State) -> Result<(), ReadError> {
+/// Writes all rows of one state into another, which has none.
+pub(super) fn fill(state: &State, copy: &State) -> Result<(), ReadError> {
     let mut written = 0;
     for (name, tree) in state.trees()? {
         let to = copy.tree(&name)?;
@@ -232,6 +233,11 @@ fn fill(state: &State, copy: &State) -> Result<(), ReadError> {
         }
     }
     copy.persist().map(drop)
+}
+
+/// Whether two states hold the same rows.
+pub(super) fn are_equal(state: &State, copy: &State) -> Result<bool, ReadError> {
+    Ok(hash(state)? == hash(copy)?)
 }
 
 fn hash(state: &State) -> Result<u64, ReadError> {

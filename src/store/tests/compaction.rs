@@ -10,7 +10,10 @@ use std::sync::Arc;
 use super::crash::copy;
 use super::model::{Harness, expected, options};
 use crate::store::check::check;
-use crate::store::host::{Operation, Watched};
+use crate::store::compaction::{are_equal, fill};
+use crate::store::directory::Directory;
+use crate::store::host::{Machine, Operation, Watched};
+use crate::store::state::State;
 use crate::store::{OpenError, StoreOptions, open, open_through};
 
 const SEED: u64 = 11;
@@ -81,6 +84,41 @@ fn files_full_of_what_lives_stay_as_they_are() {
     drop(harness);
     let opened = open(path, &compacting()).unwrap();
     assert_eq!(opened.store.compacted(), None);
+}
+
+/// What a copy lacks, has too much or has otherwise is seen, in every tree, whichever row it is.
+#[test]
+fn a_copy_that_differs_in_one_row_is_no_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path();
+    grown(path);
+    let directory = Directory::open(Arc::new(Machine), path, options().sled_segment_bytes).unwrap();
+    let state = State::open(Arc::clone(&directory), &options()).unwrap();
+    let next = path.join("state.next");
+    fs::create_dir(&next).unwrap();
+    let copy = State::open_at(directory, &next, &options()).unwrap();
+    fill(&state, &copy).unwrap();
+    assert!(are_equal(&state, &copy).unwrap());
+    let mut trees = 0;
+    for (name, tree) in copy.trees().unwrap() {
+        let rows = tree.iter().collect::<Result<Vec<_>, _>>().unwrap();
+        trees += usize::from(!rows.is_empty());
+        for (key, value) in [rows.first(), rows.last()].into_iter().flatten() {
+            tree.remove(key).unwrap();
+            assert!(!are_equal(&state, &copy).unwrap(), "{name}: a row is missing");
+            let mut other = value.to_vec();
+            other.push(0);
+            tree.insert(key, other).unwrap();
+            assert!(!are_equal(&state, &copy).unwrap(), "{name}: a row is another");
+            tree.insert(key, value).unwrap();
+            let behind = [key, &[0][..]].concat();
+            tree.insert(&behind, value).unwrap();
+            assert!(!are_equal(&state, &copy).unwrap(), "{name}: a row is too many");
+            tree.remove(&behind).unwrap();
+            assert!(are_equal(&state, &copy).unwrap(), "{name}");
+        }
+    }
+    assert!(trees >= 3, "{trees} trees have rows");
 }
 
 /// A directory as it is after each step, and with parts of what a step makes or removes.
