@@ -136,6 +136,7 @@ fn a_flipped_bit_in_a_generated_file_is_refused_or_changes_nothing() {
             file.write_all_at(&[byte], place).unwrap();
         }
         println!("{name}: {refused} refused, {same} the same");
+        assert!(read_again(directory.path()).unwrap() == whole, "each bit was turned back");
         assert!(refused > 10 * same, "{name}: {refused} refused, {same} the same");
     }
 }
