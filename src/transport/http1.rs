@@ -102,6 +102,7 @@ mod tests {
 
     use http_body_util::Full;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
     use tower::service_fn;
 
@@ -118,6 +119,33 @@ mod tests {
         });
         let settings = settings.clone();
         (client, async move { connection(server, service, &settings).await })
+    }
+
+    /// However long the others may stay: whoever comes last is served.
+    #[tokio::test]
+    async fn one_connection_too_many_ends_the_oldest() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hour = 3_600_000;
+        let settings =
+            Http1Settings { connections_max: 2, header_timeout_ms: hour, connection_timeout_ms: hour };
+        let service = service_fn(|_request: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(Full::new(bytes::Bytes::from_static(b"here"))))
+        });
+        let serving = tokio::spawn(serve(listener, service, settings));
+        let mut connections = Vec::new();
+        for _ in 0..3 {
+            connections.push(TcpStream::connect(address).await.unwrap());
+        }
+        let ended = timeout(Duration::from_secs(30), connections[0].read_u8()).await;
+        ended.expect("the oldest ends").expect_err("nobody answers it");
+        for mut tcp in connections.drain(1..) {
+            let mut all = String::new();
+            tcp.write_all(ASKED).await.unwrap();
+            tcp.read_to_string(&mut all).await.unwrap();
+            assert!(all.ends_with("here"), "{all}");
+        }
+        serving.abort();
     }
 
     #[tokio::test]

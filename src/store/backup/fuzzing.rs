@@ -30,7 +30,10 @@ pub(in crate::store) enum Right {
 
 /// Rows in memory.
 #[derive(Debug, Default)]
-struct Memory(Mutex<BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>>);
+struct Memory(Mutex<Trees>);
+
+/// By name, and then by key.
+type Trees = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// Restores a file into memory, as far as it can be read, and reads what came of it; how many messages that were. What a start
 /// or a delivery refuses, a check must name.
@@ -108,7 +111,7 @@ fn checked(tree: &str, key: &[u8], value: Vec<u8>) -> Vec<u8> {
 }
 
 impl Memory {
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>> {
+    fn rows(&self) -> MutexGuard<'_, Trees> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
