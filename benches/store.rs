@@ -105,7 +105,7 @@ impl Run {
         match &event {
             StoreEvent::Checkpointed { took, .. } => self.checkpoints.push(*took),
             StoreEvent::Failed { what } => panic!("{what}"),
-            StoreEvent::Written { .. } | StoreEvent::Durable { .. } => {}
+            StoreEvent::Written { .. } | StoreEvent::Durable { .. } | StoreEvent::Compacted(_) => {}
         }
         self.store.handle(&event);
     }

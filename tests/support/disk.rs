@@ -174,7 +174,7 @@ impl Disk {
                     assert_eq!(*blobs, 0, "nothing spills into blobs");
                     TALLY.checkpoints.fetch_add(1, Ordering::Relaxed);
                 }
-                StoreEvent::Written { .. } | StoreEvent::Durable { .. } => {}
+                StoreEvent::Written { .. } | StoreEvent::Durable { .. } | StoreEvent::Compacted(_) => {}
             }
             store.handle(&event);
         }

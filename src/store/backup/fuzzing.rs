@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::store::current::Current;
 use crate::store::host::{Host, Machine, Row, RowChange, Rows as HostedRows};
 use crate::store::keys::ChunkKey;
 use crate::store::reader::Reader;
@@ -62,7 +63,7 @@ fn read(state: Arc<State>) -> Result<usize, ReadError> {
     let Snapshot { queues, touched, .. } = recovery::snapshot(&state)?;
     recovery::remove_unnamed(&state, &queues)?;
     recovery::cold_ends(&state, &queues)?;
-    let reader = Reader::new(state);
+    let reader = Reader::new(Arc::new(Current::new(state)));
     let mut messages = 0;
     for queue in &queues {
         for lane in Lane::all() {
