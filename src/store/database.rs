@@ -30,6 +30,8 @@ use super::{OpenError, ReadError, StoreOptions, sled_files};
 /// sled gives its lock back a moment after it was closed: how often to try, and how long to wait between.
 const LOCK_TRIES: u32 = 200;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
+/// The same where it has just been closed, with an fsync that takes as long as the disk likes.
+const CLOSE_TRIES: u32 = 500;
 
 /// sled, open. Written by one thread.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl Drop for Database {
 
 /// Waits until sled has let go of the files in a directory; false if it does not, because something failed.
 pub(super) fn is_closed(state: &Path) -> bool {
-    (0..LOCK_TRIES).any(|_| {
+    (0..CLOSE_TRIES).any(|_| {
         let free = File::open(state.join("db"))
             .is_ok_and(|db| rustix::fs::flock(&db, FlockOperation::NonBlockingLockExclusive).is_ok());
         if !free {
