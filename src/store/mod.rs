@@ -64,7 +64,7 @@ use host::{Disk, Host, Machine};
 use overlay::{Found, Overlay};
 use state::State;
 
-pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, verify};
+pub use backup::{Backup, BackupOrder, RestoreError, Restored, restore, restore_on, verify};
 pub use compaction::Compacted;
 pub use entry::EntryBuilder;
 pub use error::{OpenError, ReadError};

@@ -1,5 +1,7 @@
 //! The state files: trees of rows, and how rows are found in them.
 
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +50,11 @@ enum Base {
     Sled(Database),
     Hosted(Arc<dyn Rows>),
 }
+
+/// Bytes that are written, read once, and gone when they are dropped.
+pub(super) trait Spool: Read + Write + Seek + Send {}
+
+impl<T: Read + Write + Seek + Send> Spool for T {}
 
 /// A chunk that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,23 +132,37 @@ impl State {
     pub(super) fn trees(&self) -> Result<Vec<(String, Tree)>, ReadError> {
         let mut trees = match &self.base {
             Base::Sled(database) => database.trees()?,
-            Base::Hosted(_) => self.hosted(),
+            Base::Hosted(_) => self.known().map(|(name, tree)| (name.to_owned(), tree.clone())).to_vec(),
         };
         trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(trees)
     }
 
-    /// The trees of another host, by name.
-    fn hosted(&self) -> Vec<(String, Tree)> {
-        let Self {
-            meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions, ids, ..
-        } = self;
-        let all = [meta, queues, chunks, records, parts, sweeps, topics, bindings, transactions, ids];
-        let named = all.into_iter().filter_map(|tree| match tree {
-            Tree::Hosted(name, _) => Some(((*name).to_owned(), tree.clone())),
-            Tree::Sled(_) => None,
-        });
-        named.collect()
+    fn known(&self) -> [(&'static str, &Tree); 10] {
+        [
+            ("meta", &self.meta),
+            ("queues", &self.queues),
+            ("chunks", &self.chunks),
+            ("records", &self.records),
+            ("parts", &self.parts),
+            ("sweeps", &self.sweeps),
+            ("topics", &self.topics),
+            ("bindings", &self.bindings),
+            ("transactions", &self.transactions),
+            ("ids", &self.ids),
+        ]
+    }
+
+    /// Room for what is copied aside: a file beside the state files that has no name, so that it is gone when it is closed, however
+    /// the process ends. Another host has no such files, there it is in memory.
+    pub(super) fn spool(&self) -> io::Result<Box<dyn Spool>> {
+        if let Base::Hosted(_) = &self.base {
+            return Ok(Box::new(Cursor::new(Vec::new())));
+        }
+        let path = self.path.with_file_name("backup.copy");
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(Box::new(file))
     }
 
     /// Waits until sled's threads have nothing left to write. To be called at least once for every `DRAIN_BYTES` written.

@@ -136,6 +136,8 @@ pub struct Limits {
     pub key: Option<u64>,
     /// No earlier than this, in milliseconds of our clock, it may be gone without a delivery.
     pub expires: Option<u64>,
+    /// No earlier than this, in milliseconds of our clock, it is delivered.
+    pub due: Option<u64>,
     /// Higher first.
     pub priority: u32,
 }
@@ -326,7 +328,7 @@ pub enum Rule {
     PausedIsPaused,
     /// Where there is one active consumer, the next one gets something only after the last of the one before.
     OneConsumer,
-    /// What was given back waits before it comes again.
+    /// What has a delay, or was given back, waits before it comes.
     NotTooSoon,
     /// Of what nobody had yet, the highest priority comes first.
     HighestFirst,
@@ -409,6 +411,16 @@ impl Witness {
         tell(&Check::of(&self.promises, &events), &events);
     }
 
+    /// Violations, with all that happened to the first messages concerned.
+    pub fn explain(&self, found: &[Violation]) -> String {
+        told(found, &self.events())
+    }
+
+    /// What a backup does not have though it has to, and what it has beside.
+    pub fn check_copied(&self, copy: u64, found: &[Found]) -> Vec<Violation> {
+        copy::compare(&self.promises, &self.events(), copy, found)
+    }
+
     /// Panics if a backup does not have what it has to, or has something else.
     pub fn assert_copied(&self, copy: u64, found: &[Found]) {
         let events = self.events();
@@ -417,12 +429,16 @@ impl Witness {
 }
 
 fn tell(found: &[Violation], events: &[Event]) {
+    assert!(found.is_empty(), "{}", told(found, events));
+}
+
+fn told(found: &[Violation], events: &[Event]) -> String {
     let shown: String = found.iter().take(5).map(|violation| explain(violation, events)).collect();
     let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
     for violation in found {
         *rules.entry(violation.rule).or_default() += 1;
     }
-    assert!(found.is_empty(), "{}{VIOLATIONS}\n{shown}all: {rules:?}", found.len());
+    format!("{}{VIOLATIONS}\n{shown}all: {rules:?}", found.len())
 }
 
 fn explain(violation: &Violation, events: &[Event]) -> String {

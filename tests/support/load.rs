@@ -293,7 +293,8 @@ impl Actor {
             let content = content(&message.body, &message.attributes);
             let expires = message.time_to_live.map(|life| now() + millis(life));
             let (key, priority) = (message.ordering_key.parse().ok(), message.priority);
-            let limits = Limits { key, expires, priority };
+            let due = message.delay.map(|delay| now() + millis(delay));
+            let limits = Limits { key, expires, due, priority };
             Event::Sending { queue: self.queue, id: *id, content, limits }
         };
         self.load.witness.record_all(messages.iter().map(sending));

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::ReadError;
 use crate::types::Timestamp;
 
-pub use restore::{RestoreError, Restored, restore, verify};
+pub use restore::{RestoreError, Restored, restore, restore_on, verify};
 pub use source::Backup;
 
 /// Holds back the removal of chunks and parts while it lives.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::store::directory::{self, Directory};
 use crate::store::error::Context as _;
-use crate::store::host::Machine;
+use crate::store::host::{Host, Machine};
 use crate::store::state::{DRAIN_BYTES, State};
 use crate::store::{OpenError, ReadError, StoreOptions, journal, meta};
 use crate::types::{Epoch, LogId, Timestamp};
@@ -165,7 +165,33 @@ fn build(
     let directory = Directory::open(Arc::new(Machine), beside, options.sled_segment_bytes)?;
     let journal = directory.journal();
     let state = State::open(directory, options)?;
-    let failed = |error| RestoreError::Write { directory: beside.to_owned(), error };
+    let restored = fill(&state, beside, file, progress)?;
+    journal::begin(&Machine, &journal, restored.applied, options.segment_bytes)?;
+    directory::sync(&Machine, &journal)?;
+    drop(state);
+    directory::sync(&Machine, beside)?;
+    Ok(restored)
+}
+
+/// Makes the rows and the journal of another host, on which there is nothing yet, from a backup. Blocking as far as that blocks.
+///
+/// # Errors
+/// See `RestoreError`. Then what there is on the host is of no use.
+pub fn restore_on(host: &Host, file: &Path, options: &StoreOptions) -> Result<Restored, RestoreError> {
+    let state = State::on(host)?;
+    let restored = fill(&state, &host.journal, file, &mut |_, _| {})?;
+    journal::begin(&*host.disk, &host.journal, restored.applied, options.segment_bytes)?;
+    Ok(restored)
+}
+
+/// Fills state files that are empty.
+fn fill(
+    state: &State,
+    place: &Path,
+    file: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Restored, RestoreError> {
+    let failed = |error| RestoreError::Write { directory: place.to_owned(), error };
     let mut written = 0;
     let restored = read(file, progress, |block| {
         written += insert(&state, block).map_err(failed)?;
@@ -184,10 +210,6 @@ fn build(
         });
     }
     state.persist().map_err(failed)?;
-    journal::begin(&journal, applied, options.segment_bytes)?;
-    directory::sync(&Machine, &journal)?;
-    drop(state);
-    directory::sync(&Machine, beside)?;
     Ok(restored)
 }
 

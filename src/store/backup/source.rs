@@ -1,7 +1,6 @@
 //! A backup that is being read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::store::ReadError;
 use crate::store::codec::length;
 use crate::store::guard::guarded;
 use crate::store::rows::Tree;
-use crate::store::state::{State, chunk_key};
+use crate::store::state::{Spool, State, chunk_key};
 use crate::types::{LogId, QueueId, Sequence, Timestamp};
 
 use super::Hold;
@@ -21,7 +20,7 @@ use super::file::{Encoder, Header, PAYLOAD_BYTES, Rows};
 pub struct Backup {
     state: Arc<State>,
     /// What was copied when it began: the header, and blocks of all trees that are rewritten in place.
-    spool: File,
+    spool: Box<dyn Spool>,
     spooled: u64,
     encoder: Encoder,
     /// What each queue's next message was called then: chunks from there on came later.
@@ -58,7 +57,7 @@ impl Backup {
         hold: Hold,
     ) -> Result<Self, ReadError> {
         let failed = |error: io::Error| ReadError::State(format!("copying for a backup: {error}"));
-        let mut spool = unnamed(&state).map_err(failed)?;
+        let mut spool = state.spool().map_err(failed)?;
         let mut encoder = Encoder::default();
         spool.write_all(&encoder.header(Header { made_at, applied })).map_err(failed)?;
         for (name, tree) in state.trees()? {
@@ -170,14 +169,6 @@ fn behind(key: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
-}
-
-/// A file in the data directory that is gone when it is closed, however the process ends.
-fn unnamed(state: &State) -> io::Result<File> {
-    let path = state.path().with_file_name("backup.copy");
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
 }
 
 impl std::fmt::Debug for Backup {

@@ -176,9 +176,14 @@ pub(super) fn open(
 }
 
 /// Makes the journal of a directory whose state files hold entry `applied`.
-pub(super) fn begin(directory: &Path, applied: LogId, segment_bytes: u64) -> Result<(), OpenError> {
-    let header = segment::Header { first: applied.index + 1, salt: Machine.salt() };
-    segment::create(&Machine, directory, header, segment_bytes)
+pub(super) fn begin(
+    disk: &dyn Disk,
+    directory: &Path,
+    applied: LogId,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    let header = segment::Header { first: applied.index + 1, salt: disk.salt() };
+    segment::create(disk, directory, header, segment_bytes)
         .map(drop)
         .context("create", &segment::path(directory, header.first))
 }

@@ -219,7 +219,7 @@ impl Check {
         if let Some(line) = self.line(queue, id) {
             self.lines.delivered(line, sequence, &held);
         }
-        self.in_its_kind(at, delivered.lease, &held, sent.limits.priority);
+        self.in_its_kind(at, delivered.lease, &held, &sent.limits);
         match self.promises[queue].mode {
             Mode::AtLeastOnce => self.leased(at, delivered.lease, &held, sent.at),
             Mode::AtMostOnce => {

@@ -729,6 +729,17 @@ fn what_was_given_back_comes_no_sooner_than_its_backoff() {
 }
 
 #[test]
+fn a_delay_is_waited_for() {
+    let late = |when| {
+        let limits = Limits { due: Some(1000 + CLOCK_SLACK), ..Limits::default() };
+        let told = told().limited(JOBS, 1, limits).event(opened(1, JOBS));
+        at(told, 1, JOBS, 1, 1, when).ack(JOBS, 1, 1)
+    };
+    late(1000).holds();
+    late(999).breaks(Rule::NotTooSoon);
+}
+
+#[test]
 fn a_queue_has_no_more_than_its_bound() {
     let bounded = |depth| told().event(Event::Draining { queue: BOUNDED, depth });
     bounded(2).holds();
@@ -785,7 +796,7 @@ fn a_backup_has_what_was_confirmed_before_it_and_nothing_else() {
 fn a_file_of_events_reads_as_it_was_written() {
     let path = std::env::temp_dir().join(format!("bbq-history-{}", std::process::id()));
     let file = Witness::beside([(JOBS, Promise::PLAIN)], 3, &path);
-    let limits = Limits { key: Some(7), expires: Some(u64::MAX), priority: 9 };
+    let limits = Limits { key: Some(7), expires: Some(u64::MAX), due: Some(5), priority: 9 };
     file.record(Event::Sending { queue: JOBS, id: Id(1), content: u64::MAX, limits });
     std::io::Write::write_all(&mut std::fs::File::options().append(true).open(&path).unwrap(), b"\n{\"Sen")
         .unwrap();

@@ -4,15 +4,17 @@
 //! directory was synced is there or not. Rows keep what was persisted, and the first few changes after that, whole
 //! transactions. A kill leaves the files as they are, and of the rows what was flushed and the first few changes after that.
 
+mod files;
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Cursor, Read};
-use std::ops::{Bound, Range};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use bbq::store::host::{Disk, DiskFile, Row, RowChange, Rows};
+use bbq::store::host::RowChange;
 use rand::rngs::SmallRng;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 const SECTOR: usize = 512;
 
@@ -45,8 +47,8 @@ pub enum Kind {
 pub enum After {
     /// So many of any kind.
     Any(u64),
-    /// So many of one kind: most of all are writes, and what is rare is as interesting.
-    Some(Kind, u64),
+    /// So many of one kind, and some of any kind after that: most of all are writes, and what is rare is as interesting.
+    Some(Kind, u64, u64),
 }
 
 /// A fault that is planted, to see that it is found.
@@ -99,18 +101,15 @@ struct State {
     /// Behind which operations the life ends; it does before the next.
     end_after: Option<(After, End)>,
     image: Option<Image>,
+    /// A file is being made: its directory is not synced yet. And whether one was when the life ended.
+    making: bool,
+    cut_short: bool,
     trace: u64,
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Platter(Arc<Mutex<State>>);
-
-#[derive(Debug)]
-struct Open {
-    platter: Platter,
-    inode: u64,
-}
 
 impl Platter {
     pub fn new(seed: u64, image: Image, fault: Option<Fault>) -> Self {
@@ -129,6 +128,8 @@ impl Platter {
             operations: 0,
             end_after: None,
             image: None,
+            making: false,
+            cut_short: false,
             trace: 0,
         };
         for (path, bytes) in image.files {
@@ -153,6 +154,11 @@ impl Platter {
         self.with(|state| state.image.is_some())
     }
 
+    /// Whether that was while a file was being made, with its bytes, its length and its name.
+    pub fn has_ended_making(&self) -> bool {
+        self.with(|state| state.cut_short)
+    }
+
     /// What is left; if the life has not ended before an operation, it ends now.
     pub fn end(&self, how: End) -> Image {
         self.with(|state| state.image.take().unwrap_or_else(|| state.left_by(how)))
@@ -174,14 +180,20 @@ impl State {
     /// Every operation that changes something begins here.
     fn begin(&mut self, kind: Kind, what: u64) {
         if self.image.is_none()
-            && let Some((After::Any(0) | After::Some(_, 0), how)) = self.end_after
+            && let Some((After::Any(0) | After::Some(_, 0, 0), how)) = self.end_after
         {
             self.image = Some(self.left_by(how));
+            self.cut_short = self.making;
         }
         match &mut self.end_after {
-            Some((After::Any(left), _)) => *left = left.saturating_sub(1),
-            Some((After::Some(of, left), _)) if *of == kind => *left = left.saturating_sub(1),
+            Some((After::Any(left) | After::Some(_, 0, left), _)) => *left = left.saturating_sub(1),
+            Some((After::Some(of, left, _), _)) if *of == kind => *left = left.saturating_sub(1),
             Some((After::Some(..), _)) | None => {}
+        }
+        match kind {
+            Kind::Create => self.making = true,
+            Kind::SyncDirectory => self.making = false,
+            _ => {}
         }
         self.trace = (self.trace.rotate_left(5) ^ what).wrapping_mul(0x517c_c1b7_2722_0a95);
         self.trace = self.trace.rotate_left(3) ^ kind as u64;
@@ -275,219 +287,4 @@ fn carry_out(rows: &mut Trees, change: &RowChange) {
         Some(value) => _ = tree.insert(change.key.clone(), value.clone()),
         None => _ = tree.remove(&change.key),
     }
-}
-
-fn missing() -> io::Error {
-    io::Error::from(io::ErrorKind::NotFound)
-}
-
-impl Disk for Platter {
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        let inside = |path: &&PathBuf| path.parent() == Some(directory);
-        self.with(|state| Ok(state.names.keys().filter(inside).cloned().collect()))
-    }
-
-    fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-        self.with(|state| {
-            state.names.get(file).map(|inode| state.inodes[inode].now.clone()).ok_or_else(missing)
-        })
-    }
-
-    fn reader(&self, file: &Path, from: u64) -> io::Result<Box<dyn Read + Send>> {
-        let mut cursor = Cursor::new(self.read(file)?);
-        cursor.set_position(from);
-        Ok(Box::new(cursor))
-    }
-
-    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.create(file)?.write_all_at(bytes, 0)
-    }
-
-    fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let inode = self.with(|state| {
-            state.begin(Kind::Create, 0);
-            if let Some(&inode) = state.names.get(file) {
-                let emptied = state.inodes.entry(inode).or_default();
-                emptied.now.clear();
-                emptied.dirty.clear();
-                return inode;
-            }
-            let inode = state.inode(Inode::default());
-            state.names.insert(file.to_owned(), inode);
-            inode
-        });
-        Ok(Box::new(Open { platter: self.clone(), inode }))
-    }
-
-    fn open(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let inode = self.with(|state| state.names.get(file).copied()).ok_or_else(missing)?;
-        Ok(Box::new(Open { platter: self.clone(), inode }))
-    }
-
-    fn remove(&self, file: &Path) -> io::Result<()> {
-        self.with(|state| {
-            state.begin(Kind::Remove, 0);
-            state.names.remove(file).map(drop).ok_or_else(missing)
-        })
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.with(|state| {
-            state.begin(Kind::SyncDirectory, 0);
-            if state.fault != Some(Fault::NoDirectorySync) {
-                state.lasting_names.retain(|path, _| path.parent() != Some(directory));
-                let inside = state.names.iter().filter(|(path, _)| path.parent() == Some(directory));
-                let inside: Vec<_> = inside.map(|(path, inode)| (path.clone(), *inode)).collect();
-                state.lasting_names.extend(inside);
-            }
-            Ok(())
-        })
-    }
-
-    fn salt(&self) -> u64 {
-        self.with(|state| state.rng.next_u64())
-    }
-}
-
-impl Open {
-    fn change(&self, kind: Kind, what: u64, change: impl FnOnce(&mut Inode)) -> io::Result<()> {
-        self.platter.with(|state| {
-            state.begin(kind, what);
-            state.inodes.get_mut(&self.inode).map(change).ok_or_else(missing)
-        })
-    }
-}
-
-impl DiskFile for Open {
-    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let at = usize::try_from(at).map_err(io::Error::other)?;
-        let sum =
-            bytes.iter().fold(at as u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        self.change(Kind::Write, sum, |inode| {
-            let end = at + bytes.len();
-            if inode.now.len() < end {
-                inode.now.resize(end, 0);
-            }
-            inode.now[at..end].copy_from_slice(bytes);
-            inode.dirty.push(at..end);
-        })
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.platter.with(|state| {
-            state.begin(Kind::SyncData, 0);
-            match state.fault {
-                Some(Fault::NoJournalSync) => {}
-                Some(Fault::LateJournalSync) => {
-                    let at = state.operations + state.rng.random_range(1..6);
-                    state.late.push((at, self.inode));
-                }
-                _ => state.sync(self.inode),
-            }
-        });
-        Ok(())
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.platter.with(|state| {
-            state.begin(Kind::SyncAll, 0);
-            state.sync(self.inode);
-        });
-        Ok(())
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-        self.change(Kind::Resize, 0, |inode| {
-            let old = inode.now.len();
-            inode.now.resize(bytes, 0);
-            inode.dirty.push(old.min(bytes)..old.max(bytes));
-        })
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        let length = self.platter.with(|state| state.inodes[&self.inode].now.len());
-        u64::try_from(length).map_err(io::Error::other)
-    }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-        self.change(Kind::Resize, 1, |inode| {
-            if inode.now.len() < bytes {
-                inode.now.resize(bytes, 0);
-            }
-        })
-    }
-}
-
-impl Rows for Platter {
-    fn get(&self, tree: &str, key: &[u8]) -> Option<Vec<u8>> {
-        self.with(|state| state.rows.get(tree)?.get(key).cloned())
-    }
-
-    fn first(&self, tree: &str, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<Row> {
-        self.with(|state| {
-            within(state, tree, bounds)?.next().map(|(key, value)| (key.clone(), value.clone()))
-        })
-    }
-
-    fn last(&self, tree: &str, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<Row> {
-        self.with(|state| {
-            within(state, tree, bounds)?.next_back().map(|(key, value)| (key.clone(), value.clone()))
-        })
-    }
-
-    fn change(&self, changes: Vec<RowChange>) {
-        self.with(|state| {
-            if state.fault == Some(Fault::TornTransaction) && changes.len() > 1 {
-                for change in changes {
-                    state.begin(Kind::Change, 0);
-                    carry_out(&mut state.rows, &change);
-                    state.log.push(vec![change]);
-                }
-                return;
-            }
-            state.begin(Kind::Change, 0);
-            changes.iter().for_each(|change| carry_out(&mut state.rows, change));
-            state.log.push(changes);
-        });
-    }
-
-    fn flush(&self) {
-        self.with(|state| {
-            state.begin(Kind::Flush, 0);
-            state.flushed = state.log.len();
-        });
-    }
-
-    fn persist(&self) {
-        self.with(|state| {
-            state.begin(Kind::Persist, 0);
-            if state.fault != Some(Fault::NoPersist) {
-                for change in std::mem::take(&mut state.log).iter().flatten() {
-                    carry_out(&mut state.persisted, change);
-                }
-                state.flushed = 0;
-            }
-        });
-    }
-}
-
-/// The rows of a tree within bounds, which may be empty or crossed.
-fn within<'a>(
-    state: &'a State,
-    tree: &str,
-    (from, to): (Bound<&[u8]>, Bound<&[u8]>),
-) -> Option<std::collections::btree_map::Range<'a, Vec<u8>, Vec<u8>>> {
-    let crossed = match (from, to) {
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
-            from >= to
-        }
-    };
-    if crossed {
-        return None;
-    }
-    Some(state.rows.get(tree)?.range::<[u8], _>((from, to)))
 }

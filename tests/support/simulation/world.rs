@@ -3,7 +3,7 @@
 //! Everything that happens follows from the seed: settings, load, the order of steps, what is cancelled, when and how each life
 //! ends, and what is left of its files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use super::clients::{Client, Crowd};
 use super::platter::{After, End, Fault, Image, Kind, Platter};
+use super::queues;
 use super::schedule::Schedule;
-use crate::history::Event;
+use crate::history::{Event, Found, Violation};
 use crate::state_hashes::StateHashes;
 
 /// The last life has so many steps to deliver what is left.
@@ -48,7 +49,14 @@ pub struct Tally {
     /// Lives that ended before an operation of the disk, and not between two steps.
     pub within: u64,
     pub operations: u64,
+    /// Of these, those that ended while a segment was made.
+    pub making: u64,
     pub replayed: u64,
+    /// Deliveries of dead letters, and transactions that happened.
+    pub letters: u64,
+    pub transactions: u64,
+    /// Backups that were restored and looked at.
+    pub restored: u64,
     /// All that happened, as a number.
     pub trace: u64,
 }
@@ -62,8 +70,19 @@ pub struct World {
     /// Microseconds of the simulated wall clock.
     wall_us: u64,
     hashes: StateHashes,
-    hashes_path: PathBuf,
+    scratch: PathBuf,
     tally: Tally,
+}
+
+/// What there is to do in a life.
+#[derive(Clone)]
+enum Part {
+    /// All clients are there, and it ends at any moment.
+    Load,
+    /// All that is left is taken.
+    Drain,
+    /// All that is there is looked at.
+    Look(Arc<Mutex<Vec<Found>>>),
 }
 
 /// One life: what it is made of.
@@ -73,26 +92,24 @@ struct Life {
     options: StoreOptions,
     settings: Settings,
     steps: u64,
-    last: bool,
+    part: Part,
 }
 
 impl World {
-    /// `scratch` is a directory for the hashes of the states.
-    pub fn new(seed: u64, plants: Plants, scratch: &std::path::Path) -> Self {
+    /// `scratch` is a directory for the hashes of the states, and for a backup.
+    pub fn new(seed: u64, plants: Plants, scratch: &Path) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let how = if rng.random_bool(0.7) { End::PowerCut } else { End::Kill };
-        let hashes_path = scratch.join("hashes");
-        // Of another world, if there is one.
-        let _ = std::fs::remove_file(&hashes_path);
+        let crowd = Crowd::new(queues::draw(&mut rng));
         Self {
             rng,
             plants,
-            crowd: Crowd::new(how == End::Kill),
+            crowd,
             how,
             image: Image::default(),
             wall_us: 1_700_000_000_000_000,
             hashes: StateHashes::default(),
-            hashes_path,
+            scratch: scratch.to_owned(),
             tally: Tally::default(),
         }
     }
@@ -103,12 +120,48 @@ impl World {
         for life in 0..=lives {
             self.live(life == lives)?;
         }
-        let found = self.crowd.witness.check();
-        if !found.is_empty() {
-            let shown: Vec<_> = found.iter().take(5).map(ToString::to_string).collect();
-            return Err(format!("{} violations: {}", found.len(), shown.join("; ")));
-        }
+        self.none(&self.crowd.witness.check())?;
+        self.restore()?;
+        self.count();
         Ok(self.tally)
+    }
+
+    /// Makes a new disk from the latest backup. What is on it after a power cut must be what the backup is of.
+    fn restore(&mut self) -> Result<(), String> {
+        let Some((copy, bytes)) = self.crowd.copy.lock().unwrap().take() else { return Ok(()) };
+        let file = self.scratch.join("backup");
+        std::fs::write(&file, bytes).map_err(|error| error.to_string())?;
+        let (options, settings) = self.options();
+        let platter = Platter::new(self.rng.random(), Image::default(), None);
+        let schedule = Schedule::new(self.rng.random(), 0);
+        store::restore_on(&host(&platter, &schedule), &file, &options)
+            .map_err(|error| format!("backup {copy} is not restored: {error}"))?;
+        let platter = Platter::new(self.rng.random(), platter.end(End::PowerCut), None);
+        let found: Arc<Mutex<Vec<Found>>> = Arc::default();
+        let settings = Settings { state_hashes: None, ..settings };
+        let part = Part::Look(Arc::clone(&found));
+        let life = Life { schedule, platter, options, settings, steps: DRAIN_STEPS, part };
+        self.spend(life)?;
+        self.tally.restored += 1;
+        let found = found.lock().unwrap();
+        self.none(&self.crowd.witness.check_copied(copy, &found))
+            .map_err(|why| format!("backup {copy}: {why}"))
+    }
+
+    /// Whether nothing was found that does not hold.
+    fn none(&self, found: &[Violation]) -> Result<(), String> {
+        if found.is_empty() { Ok(()) } else { Err(self.crowd.witness.explain(found)) }
+    }
+
+    /// What happened that is rare.
+    fn count(&mut self) {
+        let witness = &self.crowd.witness;
+        let count = |which: &dyn Fn(&Event) -> bool| u64::try_from(witness.count(which)).unwrap_or(u64::MAX);
+        let is_dead = |queue| queues::promise(queue).dead_letters_of.is_some();
+        self.tally.letters =
+            count(&|event| matches!(event, Event::Delivered(one) if is_dead(one.lease.queue)));
+        self.tally.transactions =
+            count(&|event| matches!(event, Event::Together { acks, .. } if !acks.is_empty()));
     }
 
     fn options(&mut self) -> (StoreOptions, Settings) {
@@ -121,19 +174,22 @@ impl World {
             overlay_touched_max: rng.random_range(5..500),
             ..StoreOptions::default()
         };
+        let few = rng.random_ratio(1, 4);
         let settings = Settings {
             inbox_calls: rng.random_range(4..64),
             entry_bytes: 1024 << rng.random_range(0..8),
             entries_in_flight: rng.random_range(1..4),
             read_ahead_bytes: 1024 << rng.random_range(0..6),
-            state_hashes: Some(self.hashes_path.clone()),
+            parked_messages_max: if few { rng.random_range(1..20) } else { 10_000 },
+            touched_messages_max: if few { rng.random_range(20..200) } else { 100_000 },
+            state_hashes: Some(self.scratch.join("hashes")),
             ..Settings::default()
         };
         (options, settings)
     }
 
     fn live(&mut self, last: bool) -> Result<(), String> {
-        let (options, settings) = self.options();
+        let (options, mut settings) = self.options();
         let schedule = Schedule::new(self.rng.random(), if last { self.plants.lost_wakes } else { 0 });
         let image = std::mem::take(&mut self.image);
         let platter = Platter::new(self.rng.random(), image, self.plants.fault);
@@ -146,16 +202,36 @@ impl World {
             }
             1 => {
                 let kind = RARE[self.rng.random_range(0..RARE.len())];
-                platter.end_after(After::Some(kind, self.rng.random_range(1..6)), self.how);
+                let (count, more) = (self.rng.random_range(1..6), self.rng.random_range(0..6));
+                platter.end_after(After::Some(kind, count, more), self.how);
                 steps = STEPS_MAX;
             }
             _ => {}
         }
         if last {
             platter.end_after(After::Any(u64::MAX), self.how);
+            // Nobody takes what is left in the other queues, and makes room.
+            settings.touched_messages_max = Settings::default().touched_messages_max;
         }
-        let life =
-            Life { schedule: schedule.clone(), platter: platter.clone(), options, settings, steps, last };
+        let (schedule, part) = (schedule.clone(), if last { Part::Drain } else { Part::Load });
+        let steps = if last { DRAIN_STEPS } else { steps };
+        let life = Life { schedule, platter: platter.clone(), options, settings, steps, part };
+        let lived = self.spend(life);
+        let cut = !last && self.how == End::PowerCut;
+        self.crowd.witness.record(if cut { Event::PowerCut } else { Event::Down });
+        let replayed = lived?;
+        self.tally.within += u64::from(platter.has_ended());
+        self.tally.making += u64::from(platter.has_ended_making());
+        self.image = platter.end(self.how);
+        let before = self.hashes.compared;
+        self.hashes.read_run(&self.scratch.join("hashes"), replayed)?;
+        self.tally.replayed += self.hashes.compared - before;
+        Ok(())
+    }
+
+    /// Lives through a life; how many entries were replayed in it.
+    fn spend(&mut self, life: Life) -> Result<Option<usize>, String> {
+        let (schedule, platter) = (life.schedule.clone(), life.platter.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (lived, elapsed) = runtime.block_on(tokio::task::coop::unconstrained(async {
@@ -164,33 +240,30 @@ impl World {
             (lived, begun.elapsed())
         }));
         drop(runtime);
-        self.crowd.witness.record(Event::Down);
-        let replayed = lived?;
         self.wall_us += u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.tally.within += u64::from(platter.has_ended());
-        self.image = platter.end(self.how);
         let ((steps, trace), (operations, changed)) = (schedule.taken(), platter.taken());
         self.tally.steps += steps;
         self.tally.operations += operations;
         self.tally.lives += 1;
         self.tally.trace = self.tally.trace.rotate_left(7) ^ trace ^ changed.rotate_left(32);
-        let before = self.hashes.compared;
-        self.hashes.read_run(&self.hashes_path, replayed)?;
-        self.tally.replayed += self.hashes.compared - before;
-        Ok(())
+        lived
+    }
+}
+
+fn host(platter: &Platter, schedule: &Schedule) -> Host {
+    Host {
+        disk: Arc::new(platter.clone()),
+        journal: PathBuf::from("/journal"),
+        rows: Arc::new(platter.clone()),
+        threads: Arc::new(schedule.clone()),
     }
 }
 
 impl Life {
     /// How many entries were replayed, if it came so far.
     async fn run(self, crowd: &Crowd, wall_us: u64, begun: Instant) -> Result<Option<usize>, String> {
-        let Self { schedule, platter, options, settings, steps, last } = self;
-        let host = Host {
-            disk: Arc::new(platter.clone()),
-            journal: PathBuf::from("/journal"),
-            rows: Arc::new(platter.clone()),
-            threads: Arc::new(schedule.clone()),
-        };
+        let Self { schedule, platter, options, settings, steps, part } = self;
+        let host = host(&platter, &schedule);
         let now_us = move || wall_us + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let opened = store::open_on(&host, &options).map_err(|error| format!("it does not open: {error}"))?;
         let replayed = opened.store.last().index - opened.snapshot.applied.index;
@@ -207,16 +280,16 @@ impl Life {
             running.fetch_add(1, Ordering::Relaxed);
         });
         let client = Client::new(crowd, &handle, &schedule, Arc::new(move || now_us() / 1000));
-        if last {
-            let (schedule, drained) = (schedule.clone(), Arc::clone(&ended));
-            schedule.clone().spawn(client.drain(drained));
-        } else {
-            client.start_all();
+        let last = !matches!(part, Part::Load);
+        let done = Arc::clone(&ended);
+        match part {
+            Part::Load => client.start_all(),
+            Part::Drain => schedule.spawn(client.drain(done)),
+            Part::Look(found) => schedule.spawn(client.collect(found, done)),
         }
         drop(handle);
         let enough =
             || platter.has_ended() || failed.lock().unwrap().is_some() || ended.load(Ordering::Relaxed) == 2;
-        let steps = if last { DRAIN_STEPS } else { steps };
         let limit = Duration::from_secs(DRAIN_SECONDS);
         let driven = tokio::time::timeout(limit, schedule.drive(steps, &enough)).await;
         if let Some(why) = failed.lock().unwrap().take() {

@@ -1,8 +1,8 @@
-//! What some kinds of queues promise beside: purges, pauses, priorities, one active consumer.
+//! What some kinds of queues and messages promise beside: purges, pauses, delays, priorities, one active consumer.
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::{Call, Lease, Mode, Queue, Rule};
+use super::super::{Call, Lease, Limits, Mode, Queue, Rule};
 use super::leases::Held;
 use super::{CLOCK_SLACK, Check};
 
@@ -61,7 +61,7 @@ impl Kinds {
 }
 
 impl Check {
-    pub(super) fn in_its_kind(&mut self, at: usize, lease: Lease, held: &Held, priority: u32) {
+    pub(super) fn in_its_kind(&mut self, at: usize, lease: Lease, held: &Held, limits: &Limits) {
         let Lease { queue, sequence, attempt } = lease;
         let promise = self.promises[queue];
         if promise.mode == Mode::AtMostOnce {
@@ -70,8 +70,11 @@ impl Check {
         if self.kinds.is_paused(queue, held.granted) {
             self.broken(Rule::PausedIsPaused, queue, sequence, at);
         }
-        if attempt == 1 && !self.ends.next_priority(queue, priority) {
+        if attempt == 1 && !self.ends.next_priority(queue, limits.priority) {
             self.broken(Rule::HighestFirst, queue, sequence, at);
+        }
+        if limits.due.is_some_and(|due| held.granted + CLOCK_SLACK < due) {
+            self.broken(Rule::NotTooSoon, queue, sequence, at);
         }
         if promise.single {
             let calls = self.kinds.consumers.entry(queue).or_default();
