@@ -94,7 +94,7 @@ fn a_seed_takes_the_same_steps_again() {
 fn is_found(plants: Plants) {
     let found = (1..=FAULT_ROUNDS).find_map(|seed| Some((seed, world(seed, plants).err()?)));
     let (seed, why) = found.unwrap_or_else(|| panic!("{plants:?} was not found by {FAULT_ROUNDS} seeds"));
-    println!("{plants:?}: found by seed {seed}: {}", why.lines().take(2).collect::<String>());
+    println!("{plants:?}: found by seed {seed}: {}", why.lines().take(2).collect::<Vec<_>>().join(" "));
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Client {
     /// Takes backups, and gives some of them up. Each that is whole replaces the one before.
     pub(super) async fn back_up(self) {
         loop {
-            self.pause(2000).await;
+            self.pause(800).await;
             let copy = self.crowd.copies.fetch_add(1, Ordering::Relaxed);
             self.record(Event::Copying { copy });
             let taking = self.handle.backup();
