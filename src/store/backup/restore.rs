@@ -167,7 +167,6 @@ fn build(
     let state = State::open(directory, options)?;
     let restored = fill(&state, beside, file, progress)?;
     journal::begin(&Machine, &journal, restored.applied, options.segment_bytes)?;
-    directory::sync(&Machine, &journal)?;
     drop(state);
     directory::sync(&Machine, beside)?;
     Ok(restored)

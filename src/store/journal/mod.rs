@@ -184,8 +184,8 @@ pub(super) fn begin(
 ) -> Result<(), OpenError> {
     let header = segment::Header { first: applied.index + 1, salt: disk.salt() };
     segment::create(disk, directory, header, segment_bytes)
-        .map(drop)
-        .context("create", &segment::path(directory, header.first))
+        .context("create", &segment::path(directory, header.first))?;
+    disk.sync_directory(directory).context("fsync directory", directory)
 }
 
 /// Copies a torn tail to a file of its own, for whoever wants to know what was in it.

@@ -76,7 +76,7 @@ pub(super) fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<(u64, Pa
     Ok(segments)
 }
 
-/// Makes a segment. When this returns, it is on disk, and so is its name.
+/// Makes a segment. When this returns, it is on disk; its name is there for good once the directory is synced.
 pub(super) fn create(
     disk: &dyn Disk,
     directory: &Path,
@@ -87,7 +87,6 @@ pub(super) fn create(
     file.allocate(bytes)?;
     file.write_all_at(&header.encode(), 0)?;
     file.sync_all()?;
-    disk.sync_directory(directory)?;
     Ok(file)
 }
 

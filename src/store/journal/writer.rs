@@ -110,6 +110,8 @@ impl Writer {
         let bytes = self.segment_bytes.max(length(record + segment::HEADER_BYTES));
         self.path = segment::path(&self.directory, first);
         self.file = segment::create(&*self.disk, &self.directory, header, bytes)?;
+        turn(&self.threads).await;
+        self.disk.sync_directory(&self.directory)?;
         self.progress.began(first);
         self.salt = header.salt;
         self.end = segment::HEADER_BYTES;
