@@ -17,6 +17,12 @@ use crate::history::{Event, Id, Queue, Witness};
 /// Producers pause while a queue has more.
 const BACKLOG_MAX: u64 = 150;
 
+/// A queue, and what should be in it.
+type Unanswered = (Queue, Vec<Made>);
+
+/// A backup, by its number, and its bytes.
+type Copied = (u64, Vec<u8>);
+
 /// What the clients of all lives of a seed share.
 #[derive(Clone)]
 pub struct Crowd {
@@ -25,10 +31,10 @@ pub struct Crowd {
     pub queues: Arc<BTreeSet<Queue>>,
     ids: Arc<AtomicU64>,
     /// What can be sent again, as nobody knows whether it is there.
-    pub(super) again: Arc<Mutex<Vec<(Queue, Vec<Made>)>>>,
+    pub(super) again: Arc<Mutex<Vec<Unanswered>>>,
     /// Backups that were begun, and the latest that was read to its end.
     pub(super) copies: Arc<AtomicU64>,
-    pub copy: Arc<Mutex<Option<(u64, Vec<u8>)>>>,
+    pub copy: Arc<Mutex<Option<Copied>>>,
 }
 
 /// A client, in one life.

@@ -94,7 +94,7 @@ impl Client {
         let id =
             TransactionId { namespace: String::new(), id: made.id.0.to_string(), request: [1, made.id.0] };
         let asked = Transactional {
-            id: self.draw(|rng| rng.random::<bool>()).then_some(id),
+            id: self.draw(|rng| rng.random_bool(0.5)).then_some(id),
             acks: vec![(name(ORDERS), taken.iter().map(|one| Ok(one.receipt)).collect())],
             publishes: BOTH.map(|queue| (Target::Queue(name(queue)), routable(&made))).to_vec(),
         };
