@@ -193,14 +193,14 @@ fn fill(
     let failed = |error| RestoreError::Write { directory: place.to_owned(), error };
     let mut written = 0;
     let restored = read(file, progress, |block| {
-        written += insert(&state, block).map_err(failed)?;
+        written += insert(state, block).map_err(failed)?;
         if written >= DRAIN_BYTES {
             written = 0;
             state.drain().map_err(failed)?;
         }
         Ok(())
     })?;
-    let applied = adopt(&state).map_err(failed)?;
+    let applied = adopt(state).map_err(failed)?;
     if applied != restored.applied {
         return Err(RestoreError::Damaged {
             file: file.to_owned(),

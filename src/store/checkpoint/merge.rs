@@ -10,8 +10,9 @@ use crate::store::record;
 use crate::store::state::{Located, State, located};
 use crate::types::{Lane, LaneId, QueueRecord, Sequence};
 
+use super::Stop;
+use super::plan::Plan;
 use super::sweep::{self, Sweep};
-use super::{Plan, Stop};
 
 /// Purged spans of more messages than this are swept instead of looked at.
 const LOOK_MAX: u64 = 16 << 10;

@@ -11,7 +11,8 @@ use crate::store::record::{self, Touches};
 use crate::store::state::{DRAIN_BYTES, State};
 use crate::types::{LaneId, Sequence, StoredMessage};
 
-use super::{Plan, Stop};
+use super::Stop;
+use super::plan::Plan;
 
 /// How much was packed.
 #[derive(Clone, Copy, Debug, Default)]
