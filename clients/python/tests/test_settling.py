@@ -140,7 +140,8 @@ class Keeping(Case):
         # It sleeps until `b` is due, which is settled before it wakes.
         leases.release("b")
         leases.hold("c", None)
-        leases._due["c"] = (leases._due["c"][0] + 0.3, 0.01)
+        due, half = leases._due["c"]
+        leases._due["c"] = (due + 0.3, half)
         await self.until(lambda: keeping.done() or ("extend", "c") in self.server.settled)
         self.assertFalse(keeping.done())
         keeping.cancel()

@@ -50,8 +50,15 @@ class Calls:
     async def intercept_unary(
         self, call_next: Callable[[Any, RequestContext[Any, Any]], Awaitable[Any]], request: Any, ctx: RequestContext[Any, Any]
     ) -> Any:
-        async with self._wire.calling():
-            return await self._repeated(call_next, request, ctx)
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
+        try:
+            async with self._wire.calling():
+                return await self._repeated(call_next, request, ctx)
+        finally:
+            # Before Python 3.12, wait_for loses a cancel that comes with the answer, or with the deadline.
+            if task and task.cancelling() > cancels:
+                raise asyncio.CancelledError
 
     async def _repeated(
         self, call_next: Callable[[Any, RequestContext[Any, Any]], Awaitable[Any]], request: Any, ctx: RequestContext[Any, Any]

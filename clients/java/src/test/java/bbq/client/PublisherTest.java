@@ -104,10 +104,7 @@ class PublisherTest {
 
   @Test
   void closingTheClientTellsThatAMessageWhichWasTakenIsNotConfirmed() throws Exception {
-    try (Server server = Server.shut()) {
-      server.refuses = bodies -> true;
-      server.code = Status.Code.NOT_FOUND;
-      server.reason = "QUEUE_NOT_FOUND";
+    try (Server server = withoutQueue()) {
       Client client = server.client();
       Publisher publisher = client.publisher("q");
       publisher.publish("a");
@@ -123,10 +120,7 @@ class PublisherTest {
 
   @Test
   void whoWasToldOfAnErrorIsNotToldAgainByClosing() throws Exception {
-    try (Server server = Server.shut()) {
-      server.refuses = bodies -> true;
-      server.code = Status.Code.NOT_FOUND;
-      server.reason = "QUEUE_NOT_FOUND";
+    try (Server server = withoutQueue()) {
       Client client = server.client();
       Publisher publisher = client.publisher("q");
       CountDownLatch told = new CountDownLatch(1);
@@ -154,6 +148,14 @@ class PublisherTest {
       assertClosed("publisher", assertThrows(CallException.class, () -> publisher.publish("late")));
       assertEquals(2, client.publish("q", "b"));
     }
+  }
+
+  private static Server withoutQueue() throws Exception {
+    Server server = Server.shut();
+    server.refuses = bodies -> true;
+    server.code = Status.Code.NOT_FOUND;
+    server.reason = "QUEUE_NOT_FOUND";
+    return server;
   }
 
   /** Holds the call with a message of its own, so that others share the next one. */
