@@ -45,7 +45,7 @@ impl Default for StoreOptions {
             overlay_grant_bytes_max: 384 << 20,
             sled_cache_bytes: 64 << 20,
             compaction_bytes: 128 << 20,
-            compaction_interval_ms: 600_000,
+            compaction_interval_ms: 60_000,
             sled_segment_bytes: 8 << 20,
         }
     }
