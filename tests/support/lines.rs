@@ -24,6 +24,7 @@ pub fn draw(panels: &[Panel]) -> String {
             let mut chart = ChartBuilder::on(area)
                 .caption(&panel.title, ("sans-serif", 14))
                 .margin(8)
+                .margin_right(24)
                 .x_label_area_size(22)
                 .y_label_area_size(56)
                 .build_cartesian_2d(0.0..minutes, 0.0..highest * 1.1)
