@@ -9,6 +9,7 @@
 pub mod command;
 pub mod notices;
 pub mod pages;
+pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod server;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::command::{Cli, Output, bbq, words};
+use super::ports::lasting_address;
 use super::process::Process;
 use super::waiting::{eventually, within};
 
@@ -60,7 +61,7 @@ impl Setup {
             tempfile::Builder::new().prefix("bbq-test-").tempdir().expect("a temporary directory");
         Self {
             directory: Directory::Temporary(Arc::new(directory)),
-            listen: "127.0.0.1:0".to_owned(),
+            listen: lasting_address().to_string(),
             operations_listen: "127.0.0.1:0".to_owned(),
             args: Vec::new(),
             environment: Vec::new(),
