@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::fault::{Fault, Plant};
 use crate::history::{Event, VIOLATIONS};
 use crate::mount::Mounted;
-use crate::rig::{DIFFERS, REFUSED, Rig, until_it_answers};
+use crate::rig::{DIFFERS, REFUSED, Rig, THERE_AGAIN, until_it_answers};
 use crate::support::server::GREETING;
 use crate::support::{LONG, Process, within};
 
@@ -39,7 +39,7 @@ pub fn is_a_finding(panic: &str) -> bool {
     let refused = panic.strip_prefix(REFUSED).is_some_and(|why| {
         why.starts_with("error: ") && (why.contains(" is damaged at byte ") || why.contains(": state in "))
     });
-    refused || panic.starts_with(DIFFERS) || panic.contains(VIOLATIONS)
+    refused || [DIFFERS, THERE_AGAIN].iter().any(|says| panic.starts_with(says)) || panic.contains(VIOLATIONS)
 }
 
 /// Whether file systems may be mounted here; if not, says so where it is seen.

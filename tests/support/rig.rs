@@ -19,6 +19,8 @@ use crate::support::{Cli, Process, Server, Setup};
 pub const REFUSED: &str = "the server does not start: ";
 /// How one begins that says that a replay does not give the state that was there.
 pub const DIFFERS: &str = "a replay differs";
+/// How one begins that says that a queue came back whose deletion was confirmed.
+pub const THERE_AGAIN: &str = "deleted, and there again";
 
 /// A number from the environment.
 pub fn variable(name: &str) -> Option<u64> {
@@ -146,7 +148,7 @@ impl Rig {
         let left = client.all_queues("scratch-").await.unwrap();
         let deleted = self.load.deleted.lock().unwrap().clone();
         let back: Vec<_> = left.iter().filter(|queue| deleted.contains(&queue.name)).collect();
-        assert!(back.is_empty(), "deleted, and there again: {back:?}");
+        assert!(back.is_empty(), "{THERE_AGAIN}: {back:?}");
         // Once more, for the entries of the drain.
         server.kill().await;
         self.compare(&server.log());
