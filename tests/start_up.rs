@@ -7,6 +7,7 @@ mod support;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use support::ports::lasting_address;
 use support::{Output, Server, Setup};
 use tempfile::TempDir;
 
@@ -36,12 +37,8 @@ async fn a_second_server_is_kept_out_of_a_data_directory() {
 
 /// A port that both listeners can have, while this test runs alone on it.
 fn free_port() -> (TcpListener, UdpSocket) {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
-            return (tcp, udp);
-        }
-    }
+    let address = lasting_address();
+    (TcpListener::bind(address).unwrap(), UdpSocket::bind(address).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import type { SecureClientSessionOptions } from "node:http2";
+import type { Http2Session, SecureClientSessionOptions } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -60,7 +60,7 @@ export class Connection {
     };
     this.transport = createGrpcTransport({
       baseUrl,
-      sessionManager: windowed(this.#sessions),
+      sessionManager: prepared(this.#sessions),
       interceptors: [authorize],
       readMaxBytes: RESPONSE_MAX,
       // Small messages cost more to unpack than to send, and large ones are what they are.
@@ -179,8 +179,8 @@ async function* only<T>(item: T): AsyncIterable<T> {
   yield item;
 }
 
-/** Gives each new session room for what streams have not read yet, so that a slow one does not stop the others. */
-function windowed(sessions: Http2SessionManager): SessionManager {
+/** Prepares each new session before its first answer. */
+function prepared(sessions: Http2SessionManager): SessionManager {
   const seen = new WeakSet<object>();
   return {
     authority: sessions.authority,
@@ -189,12 +189,21 @@ function windowed(sessions: Http2SessionManager): SessionManager {
       const session = stream.session;
       if (session !== undefined && !seen.has(session)) {
         seen.add(session);
-        session.setLocalWindowSize(CONNECTION_WINDOW);
+        prepare(session);
       }
       return stream;
     },
     notifyResponseByteRead: (stream) => sessions.notifyResponseByteRead(stream),
   };
+}
+
+/** Gives it room for what streams have not read yet, so that a slow one does not stop the others, and makes its pings harmless. */
+function prepare(session: Http2Session): void {
+  session.setLocalWindowSize(CONNECTION_WINDOW);
+  // connect-node also pings sessions that are gone, when their last stream ends after them: from a timer, where what Node.js
+  // throws then would end the process.
+  const ping = session.ping.bind(session) as (...args: unknown[]) => boolean;
+  session.ping = (...args: unknown[]) => !session.destroyed && ping(...args);
 }
 
 /** What a profile means, checked. */
