@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bbq_client import Closed, FailedPrecondition, InvalidArgument, Message, ResourceExhausted
-from bbq_client import proto
+from bbq_client import client, proto
 from bbq_client.message import encoded_size
 from connectrpc.code import Code
 from world import BOUND, Case, refusal
@@ -79,7 +79,13 @@ class Splitting(Case):
 
 
 class Closing(Case):
+    def wait_for_publishers(self, seconds: float) -> None:
+        """How long closing a client waits for what publishers took, in this test."""
+        self.addCleanup(setattr, client, "CLOSE_PUBLISHERS", client.CLOSE_PUBLISHERS)
+        client.CLOSE_PUBLISHERS = seconds
+
     async def test_closing_the_client_sends_what_publishers_took(self) -> None:
+        self.wait_for_publishers(BOUND)
         publisher = self.client.publisher("q", call_messages_max=10)
         futures = [await publisher.publish(str(at)) for at in range(1000)]
         await self.client.close()
@@ -89,16 +95,13 @@ class Closing(Case):
             await publisher.publish("late")
 
     async def test_closing_waits_no_longer_than_its_bound(self) -> None:
-        from bbq_client import client
-
         async def never(messages: list[proto.Message]) -> None:
             await asyncio.Event().wait()
 
         self.server.on_publish = never
         publisher = self.client.publisher("q", call_messages_max=1)
         futures = [await publisher.publish(str(at)) for at in range(3)]
-        self.addCleanup(setattr, client, "CLOSE_PUBLISHERS", client.CLOSE_PUBLISHERS)
-        client.CLOSE_PUBLISHERS = 0.1
+        self.wait_for_publishers(0.1)
         with self.assertRaises(Closed):
             await asyncio.wait_for(self.client.close(), BOUND)
         self.assertEqual([type(future.exception()) for future in futures], [Closed] * 3)

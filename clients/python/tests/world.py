@@ -33,8 +33,8 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from pyqwest.testing import ASGITransport
 
-# What must happen happens within this time, in seconds; nothing waits for it to pass.
-BOUND = 20.0
+# What must happen happens within this time, in seconds, on a busy machine too; nothing waits for it to pass.
+BOUND = 120.0
 
 # The name of a consumer that is sent nothing.
 IDLE = "idle"
