@@ -150,3 +150,48 @@ async fn a_redrive_takes_what_came_from_one_queue_and_leaves_the_rest() {
     assert_eq!(moved[0]["moved"], 151, "with a target, what came from nowhere goes too");
     assert_eq!(depth(&client, "other").await.ready, 301);
 }
+
+/// All of a dead-letter queue is looked at, however much of it stays, and others are served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_finds_the_one_behind_many_that_stay() {
+    const STAYING: u64 = 110_000;
+    let server = server().await;
+    server.run(&["queue", "create", "other"]).await.ok();
+    let client = server.client().await;
+    for _ in 0..STAYING / 10_000 {
+        client.publish_all("dead", vec!["own".into(); 10_000]).await.unwrap();
+    }
+    assert_eq!(redrive(&client, "nothing", async || {}).await, 0);
+    client.publish("jobs", "failed").await.unwrap();
+    assert_eq!(nack_all(&client, "jobs", &Nack::dead_letter("")).await, 1);
+
+    let mut others = 0;
+    let moved = redrive(&client, "jobs", async || {
+        others += 1;
+        if others % 100 == 1 {
+            client.publish("other", "meanwhile").await.unwrap();
+        }
+    });
+    assert_eq!(moved.await, 1);
+    assert!(others > 2 * STAYING / 256, "{others} steps are too few to let others in between");
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "jobs").await.ready), (STAYING, 1));
+    // What was stepped over is in its place.
+    let first = within("receiving", client.receive("dead", 1000, Duration::ZERO, None)).await.unwrap();
+    assert!(first.iter().map(bbq_client::Delivery::sequence).eq(1..=1000));
+}
+
+/// Redrives what came from one queue; says how much that was.
+async fn redrive(client: &Client, source: &str, mut meanwhile: impl AsyncFnMut()) -> u64 {
+    let request = proto::RedriveMessagesRequest {
+        queue: "dead".to_owned(),
+        source_queue: source.to_owned(),
+        ..proto::RedriveMessagesRequest::default()
+    };
+    let mut answers = client.redrive(request).await.unwrap();
+    let mut moved = 0;
+    while let Some(progress) = within("progress", answers.next()).await.unwrap() {
+        moved = progress.moved;
+        meanwhile().await;
+    }
+    moved
+}

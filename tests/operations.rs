@@ -287,6 +287,30 @@ async fn a_hangup_brings_in_the_new_certificate() {
     }
 }
 
+/// A certificate that the server made is used only as it was made, also when it is read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_does_not_bring_in_a_damaged_certificate() {
+    let server = Server::start().await;
+    let path = server.data().join("server.pem");
+    let good = std::fs::read_to_string(&path).unwrap();
+    // The end is of the signature: it is a certificate still, and of the same key.
+    let place = good.find("\n-----END").unwrap() - 10;
+    let other = if good[place..].starts_with('A') { "B" } else { "A" };
+    let mut damaged = good.clone();
+    damaged.replace_range(place..=place, other);
+    std::fs::write(&path, damaged).unwrap();
+    server.signal(Signal::HUP);
+    server.process.stderr.contains("certificate not reloaded; the old one stays in use").await;
+    server.process.stderr.contains("server.pem: is not as it was signed by ca.pem").await;
+    server.process.stderr.contains("the server made that file: put a copy of it back").await;
+    for transport in [Transport::Http3, Transport::Http2] {
+        server.client_over(transport).await.all_queues("").await.unwrap();
+    }
+    std::fs::write(&path, good).unwrap();
+    server.signal(Signal::HUP);
+    server.process.stderr.contains("certificate reloaded").await;
+}
+
 /// A second signal is not needed, and does no harm.
 #[tokio::test(flavor = "multi_thread")]
 async fn either_signal_ends_the_server_in_order() {

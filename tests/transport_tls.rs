@@ -32,6 +32,7 @@ async fn a_reload_shows_the_new_certificate_and_loses_no_connection() {
 
     let fresh = tempfile::tempdir().unwrap();
     let files = generate_if_absent(fresh.path(), &[]).unwrap();
+    std::fs::copy(&files.ca, server.files.certificate.with_file_name("ca.pem")).unwrap();
     std::fs::copy(&files.certificate, &server.files.certificate).unwrap();
     std::fs::copy(&files.key, &server.files.key).unwrap();
     server.identity.reload().unwrap();

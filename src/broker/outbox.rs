@@ -9,7 +9,7 @@ use super::error::BrokerError;
 use super::request::{Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply};
 use super::topics::{TopicResult, TopicView};
 use super::transactions::TransactionResult;
-use crate::store::{Backup, ReadError};
+use crate::store::{Backup, ReadError, Reader};
 use crate::types::{Lane, LaneId, Published, QueueId, QueueName, Sequence, StoredMessage, TopicName, Touch};
 
 /// A reply and what it says.
@@ -39,6 +39,34 @@ pub(super) enum Departure {
     Ordered(Answer<oneshot::Receiver<Result<Backup, ReadError>>>),
     Fed(mpsc::UnboundedSender<Feed>, Feed),
     Drained(oneshot::Sender<()>),
+}
+
+impl Departure {
+    /// Leaves. What is still to be read from disk is read by a reader of its own.
+    pub(super) fn leave(self, reader: impl FnOnce() -> Reader) {
+        match self {
+            Self::Published(answer) => answer.send(),
+            Self::Settled(answer) => answer.send(),
+            Self::Counted(answer) => answer.send(),
+            Self::Queue(answer) => answer.send(),
+            Self::Queues(answer) => answer.send(),
+            Self::Leases(answer) => answer.send(),
+            Self::Received(answer) => answer.send(),
+            Self::ToTopic(answer) => answer.send(),
+            Self::Transacted(answer) => answer.send(),
+            Self::Topic(answer) => answer.send(),
+            Self::Topics(answer) => answer.send(),
+            Self::Done(answer) => answer.send(),
+            Self::Opened(answer) => answer.send(),
+            Self::Peeked(answer) => answer.send(),
+            Self::Watching(answer) => answer.send(),
+            Self::Ordered(answer) => answer.send(),
+            Self::Peek(job) => job.start(reader()),
+            // A stream that is gone has said so, or is about to: its messages go back with that.
+            Self::Fed(line, feed) => _ = line.send(feed),
+            Self::Drained(done) => _ = done.send(()),
+        }
+    }
 }
 
 impl<T> Answer<T> {

@@ -19,7 +19,7 @@ use super::handle::Handle;
 use super::hashes::Hashes;
 use super::inbox::Inbox;
 use super::lapses::Lapses;
-use super::outbox::{Departure, Outbox};
+use super::outbox::Outbox;
 use super::publishing::Parked;
 use super::request::{Arrival, Notice, Request};
 use super::settings::Settings;
@@ -366,32 +366,7 @@ impl Broker {
         let early = self.written.take(written);
         let due = self.durable.take(durable);
         for departure in early.into_iter().chain(due) {
-            self.depart(departure);
-        }
-    }
-
-    fn depart(&self, departure: Departure) {
-        match departure {
-            Departure::Published(answer) => answer.send(),
-            Departure::Settled(answer) => answer.send(),
-            Departure::Counted(answer) => answer.send(),
-            Departure::Queue(answer) => answer.send(),
-            Departure::Queues(answer) => answer.send(),
-            Departure::Leases(answer) => answer.send(),
-            Departure::Received(answer) => answer.send(),
-            Departure::ToTopic(answer) => answer.send(),
-            Departure::Transacted(answer) => answer.send(),
-            Departure::Topic(answer) => answer.send(),
-            Departure::Topics(answer) => answer.send(),
-            Departure::Done(answer) => answer.send(),
-            Departure::Opened(answer) => answer.send(),
-            Departure::Peeked(answer) => answer.send(),
-            Departure::Watching(answer) => answer.send(),
-            Departure::Ordered(answer) => answer.send(),
-            Departure::Peek(job) => job.start(self.store.reader()),
-            // A stream that is gone has said so, or is about to: its messages go back with that.
-            Departure::Fed(line, feed) => _ = line.send(feed),
-            Departure::Drained(done) => _ = done.send(()),
+            departure.leave(|| self.store.reader());
         }
     }
 

@@ -23,9 +23,8 @@ pub(super) const TOKENS: &str = "tokens.json";
 pub(super) fn identity(config: &Config) -> anyhow::Result<(ServerIdentity, Option<Pem>)> {
     let (mut files, ca) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => {
-            let files =
-                CertificateFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None };
-            (files, None)
+            let (certificate, key) = (certificate.clone(), key.clone());
+            (CertificateFiles { certificate, key, client_ca: None, made_by: None }, None)
         }
         _ => {
             let made = generate_if_absent(&config.data_dir, &config.tls.names)?;

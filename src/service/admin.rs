@@ -9,7 +9,7 @@ use super::access::{Caller, Permission, SEE};
 use super::proto::admin_service_server::AdminService;
 use super::status::{self, Invalid};
 use super::tokens::TokenGrant;
-use super::{Services, check, proto, topics, wire};
+use super::{Services, check, proto, queue_settings, topics, wire};
 use crate::broker::{BrokerError, MessageState, Window};
 use crate::types::{QueueName, Sequence, Timestamp};
 
@@ -173,7 +173,7 @@ impl AdminService for Services {
         let proto::CreateQueueRequest { name, settings } = request.into_inner();
         let name = check::queue_name("name", &name)?;
         caller.may(&[Permission::Manage], &name)?;
-        let settings = check::queue_settings(&name, settings)?;
+        let settings = queue_settings::whole(&name, settings)?;
         caller.may_dead_letter_to(&settings)?;
         let view = self.broker.create(name, settings).await?;
         Ok(Response::new(proto::CreateQueueResponse { queue: Some(wire::queue(&view)) }))

@@ -5,14 +5,11 @@ use std::time::Duration as StdDuration;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::proto;
-use super::retry;
 use super::settings::Limits;
 use super::status::Invalid;
 use crate::types::{
-    Content, DEDUPLICATION_MAX, DELAY_MAX, DeduplicationId, DeliveryMode, Durability, Duration, Facts,
-    FactsByPlace, LEASE_MAX, LEASE_MIN, Limits as QueueLimits, Ordering, Overflow, Priority, QueueName,
-    QueueSettings, Receipt, ReceiptFailure,
+    Content, DELAY_MAX, DeduplicationId, Duration, Facts, FactsByPlace, LEASE_MAX, LEASE_MIN, Priority,
+    QueueName, Receipt, ReceiptFailure,
 };
 
 /// The most attributes of a message.
@@ -239,75 +236,9 @@ pub(super) fn consumer_name(name: String) -> Result<String, Invalid> {
     Ok(name)
 }
 
-/// The settings of a queue that is to be made. What does not work yet is refused, and so is what does not go together.
-pub(super) fn queue_settings(
-    name: &QueueName,
-    settings: Option<proto::QueueSettings>,
-) -> Result<QueueSettings, Invalid> {
-    let settings = settings_of(name, &settings.unwrap_or_default())?;
-    settings.check().map_err(Invalid::from)?;
-    Ok(settings)
-}
-
-/// A queue's settings, each by itself.
-pub(super) fn settings_of(name: &QueueName, wire: &proto::QueueSettings) -> Result<QueueSettings, Invalid> {
-    let ordering = match proto::Ordering::try_from(wire.ordering) {
-        Ok(proto::Ordering::Fifo) => Ordering::Fifo,
-        Ok(proto::Ordering::ByKey) => Ordering::ByKey,
-        Ok(proto::Ordering::Unspecified | proto::Ordering::Unordered) => Ordering::Unordered,
-        Err(unknown) => return Err(Invalid::new("settings.ordering", unknown.to_string())),
-    };
-    let delivery = match proto::DeliveryMode::try_from(wire.delivery) {
-        Ok(proto::DeliveryMode::Unspecified | proto::DeliveryMode::AtLeastOnce) => DeliveryMode::AtLeastOnce,
-        Ok(proto::DeliveryMode::AtMostOnce) => DeliveryMode::AtMostOnce,
-        Err(unknown) => return Err(Invalid::new("settings.delivery", unknown.to_string())),
-    };
-    let durability = match proto::Durability::try_from(wire.durability) {
-        Ok(proto::Durability::Unspecified | proto::Durability::Synced) => Durability::Synced,
-        Ok(proto::Durability::Buffered) => Durability::Buffered,
-        Err(unknown) => return Err(Invalid::new("settings.durability", unknown.to_string())),
-    };
-    let lease_duration = lease_duration("settings.lease_duration", wire.lease_duration)?
-        .unwrap_or(QueueSettings::default().lease_duration);
-    let deduplication_window = match wire.deduplication_window {
-        Some(window) => deduplication_window(duration("settings.deduplication_window", window)?)?,
-        None => Duration::default(),
-    };
-    Ok(QueueSettings {
-        ordering,
-        delivery,
-        durability,
-        lease_duration,
-        max_attempts: wire.max_attempts,
-        retry_backoff: wire.retry_backoff.map(retry::backoff).transpose()?,
-        dead_letter_queue: retry::dead_letter_queue(name, &wire.dead_letter_queue)?,
-        time_to_live: duration("settings.time_to_live", wire.time_to_live.unwrap_or_default())?,
-        limits: queue_limits(wire)?,
-        deduplication_window,
-        single_active_consumer: wire.single_active_consumer,
-        paused: wire.paused,
-    })
-}
-
-fn queue_limits(wire: &proto::QueueSettings) -> Result<QueueLimits, Invalid> {
-    let overflow = match proto::Overflow::try_from(wire.overflow) {
-        Ok(proto::Overflow::Unspecified | proto::Overflow::Reject) => Overflow::Reject,
-        Ok(proto::Overflow::DropOldest) => Overflow::DropOldest,
-        Err(unknown) => return Err(Invalid::new("settings.overflow", unknown.to_string())),
-    };
-    Ok(QueueLimits { messages: wire.max_messages, bytes: wire.max_bytes, overflow })
-}
-
-fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
-    if window > DEDUPLICATION_MAX {
-        let problem = format!("it is {} ms; it must be at most 24 h", window.0);
-        return Err(Invalid::new("settings.deduplication_window", problem));
-    }
-    Ok(window)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::proto;
     use super::*;
 
     fn encoded(message: &Checked) -> Vec<Bytes> {
@@ -368,22 +299,6 @@ mod tests {
         assert_eq!(delayed(30 * 86_400, 0), facts(DELAY_MAX.0));
         assert_eq!(delayed(0, 1), facts(1));
         assert_eq!(delayed(0, 0), Vec::new());
-    }
-
-    #[test]
-    fn settings_that_are_unknown_or_do_not_go_together_are_refused() {
-        let name: QueueName = "q".parse().unwrap();
-        let settings = |wire| queue_settings(&name, Some(wire));
-        let refused = |wire| settings(wire).unwrap_err().field;
-        let ordering = proto::QueueSettings { ordering: 9, ..Default::default() };
-        assert_eq!(refused(ordering), "settings.ordering");
-        let delivery = proto::QueueSettings { delivery: 9, ..Default::default() };
-        assert_eq!(refused(delivery), "settings.delivery");
-        let once = proto::QueueSettings { delivery: 2, max_attempts: 3, ..Default::default() };
-        assert_eq!(refused(once), "settings.max_attempts");
-        let elsewhere = proto::QueueSettings { dead_letter_queue: "n/dead".into(), ..Default::default() };
-        assert_eq!(refused(elsewhere), "settings.dead_letter_queue");
-        assert_eq!(queue_settings(&name, None), Ok(QueueSettings::default()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 mod handover;
 pub mod proto;
 mod publish;
+mod queue_settings;
 mod redrive;
 mod retry;
 mod settings;

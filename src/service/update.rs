@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::access::{Caller, Permission};
 use super::status::Invalid;
-use super::{Services, check, proto, wire};
+use super::{Services, check, proto, queue_settings, wire};
 use crate::broker::Patch;
 use crate::types::{QueueName, QueueSettings, SettingsField};
 
@@ -66,7 +66,7 @@ fn patch(
     }
     let fields = paths.iter().map(|path| path.parse().map(|Path(field)| field));
     let fields = fields.collect::<Result<Vec<SettingsField>, Invalid>>()?;
-    let settings = check::settings_of(name, &masked(new, &fields))?;
+    let settings = queue_settings::each(name, &masked(new, &fields))?;
     Ok(Patch { fields, settings })
 }
 

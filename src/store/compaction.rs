@@ -77,12 +77,22 @@ fn rename(disk: &dyn Disk, root: &Path, from: &Path, to: &Path) -> Result<(), Op
     directory::sync(disk, root)
 }
 
-/// Files that hold the same in less room, closed, beside those in use.
+/// Files that hold the same in less room, closed, beside those in use. If nobody takes them, they go with this.
 struct Copied {
     directory: Arc<Directory>,
     next: PathBuf,
     /// What those in use take on disk.
     before: u64,
+    /// Set before step 2: from then on they may be all that there is.
+    taken: bool,
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        if !self.taken {
+            _ = fs::remove_dir_all(&self.next);
+        }
+    }
 }
 
 /// Compacts the state files before anybody reads them, if that is worth it.
@@ -91,7 +101,7 @@ pub(super) fn at_start(
     options: &StoreOptions,
 ) -> Result<(State, Option<Compacted>), OpenError> {
     match copied(&state, options, LIVE_BYTES_MAX)? {
-        Some(copied) => take_over(state, &copied, options),
+        Some(copied) => take_over(state, copied, options),
         None => Ok((state, None)),
     }
 }
@@ -106,13 +116,10 @@ pub(super) fn while_running(
     let Some(copied) = copied(&state, options, LIVE_BYTES_MAX_RUNNING)? else { return Ok((state, None)) };
     let mut compacted = None;
     let state = current.exchange(state, |state| {
-        let (state, done) = take_over(state, &copied, options)?;
+        let (state, done) = take_over(state, copied, options)?;
         compacted = done;
         Ok(state)
     })?;
-    if compacted.is_none() {
-        _ = fs::remove_dir_all(&copied.next);
-    }
     Ok((state, compacted))
 }
 
@@ -135,32 +142,27 @@ fn copied(state: &State, options: &StoreOptions, live_max: u64) -> Result<Option
     if !guarded(wanted).unwrap_or(false) {
         return Ok(None);
     }
+    let copied = Copied { directory, next, before, taken: false };
     let failed = |error: OpenError| ReadError::State(error.to_string());
-    if guarded(|| copy(state, &directory, &next, options).map_err(failed)).is_err() {
-        _ = fs::remove_dir_all(&next);
-        return Ok(None);
-    }
-    Ok(Some(Copied { directory, next, before }))
+    let done = guarded(|| copy(state, &copied.directory, &copied.next, options).map_err(failed));
+    Ok(done.is_ok().then_some(copied))
 }
 
 /// Closes the files in use and goes on with the copy, or with what there was if either is still open.
 fn take_over(
     state: State,
-    copied: &Copied,
+    mut copied: Copied,
     options: &StoreOptions,
 ) -> Result<(State, Option<Compacted>), OpenError> {
-    let Copied { directory, next, before } = copied;
     let path = state.path().to_owned();
     drop(state);
-    let closed = database::is_closed(&path) && database::is_closed(next);
-    if closed {
-        switch(directory)?;
-    } else {
-        _ = fs::remove_dir_all(next);
+    if database::is_closed(&path) && database::is_closed(&copied.next) {
+        copied.taken = true;
+        switch(&copied.directory)?;
     }
-    let state = State::open(Arc::clone(directory), options)?;
+    let state = State::open(Arc::clone(&copied.directory), options)?;
     let after = room(&state)?;
-    Ok((state, closed.then_some(Compacted { before: *before, after })))
+    Ok((state, copied.taken.then_some(Compacted { before: copied.before, after })))
 }
 
 /// What is left of the disk. A file system that does not say how large it is has room.

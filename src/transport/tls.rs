@@ -4,6 +4,7 @@
 //!
 //! Always true:
 //! - a certificate that is in use matches its key;
+//! - a certificate of a set that the server made has the signature that it was given, whenever it is read;
 //! - a failed reload changes nothing: the old certificate stays in use;
 //! - private keys are readable by their owner alone.
 
@@ -114,6 +115,9 @@ pub struct CertificateFiles {
     /// PEM: the CAs that sign client certificates. With it, clients may present one, and a presented one must verify;
     /// a client without one connects and is unknown.
     pub client_ca: Option<PathBuf>,
+    /// PEM: the CA that signed the certificate, if this server made both. Then they are used only as they were made, and
+    /// that is looked at whenever they are read.
+    pub made_by: Option<PathBuf>,
 }
 
 /// The server's certificate and the client CAs, ready for both listeners. Clones share the certificate.
@@ -135,7 +139,7 @@ impl ServerIdentity {
             Some(path) => Some(client_verifier(path, &provider)?),
             None => None,
         };
-        let resolver = ReloadingResolver::load(&files.certificate, &files.key, Arc::clone(&provider))?;
+        let resolver = ReloadingResolver::load(files, Arc::clone(&provider))?;
         Ok(Self { resolver: Arc::new(resolver), client_verifier, provider })
     }
 

@@ -187,9 +187,7 @@ impl Load {
                 }
                 tasks.spawn(actor(&client).subscribe());
                 tasks.spawn(actor(&client).receive());
-                // One with a connection of its own, to be closed.
-                let own = over(profile, transport);
-                tasks.spawn(actor(&own).subscribe_and_close());
+                tasks.spawn(actor(&client).subscribe_and_close(profile.clone(), transport));
             }
         }
         tasks
@@ -431,9 +429,10 @@ impl Actor {
         }
     }
 
-    /// The same, and then the whole connection is closed.
-    async fn subscribe_and_close(mut self) {
+    /// The same with clients of its own, each closed after one.
+    async fn subscribe_and_close(mut self, profile: Profile, transport: Transport) {
         loop {
+            self.client = over(&profile, transport);
             self.one_stream().await;
             self.client.close().await;
             pause(&mut self.rng).await;

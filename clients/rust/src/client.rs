@@ -3,7 +3,9 @@
 //! It decides deadlines and which calls are repeated after which failures. What calls there are, `publish`, `receive`
 //! and `admin` say.
 //!
-//! Always true: a call that would do its work twice is repeated only if the server certainly did nothing.
+//! Always true:
+//! - a call that would do its work twice is repeated only if the server certainly did nothing;
+//! - nothing is sent once the client is closed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +35,7 @@ const CLOSE_SETTLERS: Duration = Duration::from_secs(1);
 /// How often a call is tried.
 const TRIES: u32 = 6;
 
-/// A client of one server. Clones are cheap and share the connection.
+/// A client of one server. Clones are cheap and share the connection, and its end.
 ///
 /// Each call may take [`DEADLINE`], or what [`Client::with_deadline`] says. A call that failed because the server was
 /// not reached, or said that it did nothing, is repeated within that time with backoff and jitter; those that do their
@@ -108,12 +110,14 @@ impl Client {
         self.wire.protocol()
     }
 
-    /// Waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then closes the
-    /// connection and waits, for a second at most, until the server knows. A process that exits without it may lose what is
+    /// Waits for what publishers took, for 10 s at most, and for settlements on their way, for 1 s; then closes the client
+    /// and waits, for a second at most, until the server knows. A process that exits without it may lose what is
     /// on its way, and leave its leases to the server's idle timeout.
     ///
-    /// Cancel safe. Calls in flight on any clone end with [`Error::Unavailable`]; later calls connect again. What became of
-    /// a message its [`Confirmation`](crate::Confirmation) tells.
+    /// From then on all calls and subscriptions of the client and its clones end with [`Error::Closed`], those under way too.
+    /// What became of a message its [`Confirmation`](crate::Confirmation) tells.
+    ///
+    /// Cancel safe: dropped early, it may have closed nothing.
     pub async fn close(&self) {
         let _: (Result<(), _>, Result<(), _>) = tokio::join!(
             tokio::time::timeout(CLOSE_PUBLISHERS, empty(&self.messages)),
@@ -176,6 +180,7 @@ impl Client {
         let end = Instant::now() + self.deadline;
         let mut backoff = Backoff::new();
         let mut tries = 0;
+        let mut before = None;
         loop {
             tries += 1;
             let mut request = Request::new(message.clone());
@@ -185,13 +190,23 @@ impl Client {
                 Ok(Err(status)) => Error::from(status),
                 Err(_) => Error::deadline(self.deadline),
             };
+            // That this try did nothing says nothing about the one before.
+            if let (Error::Closed(_), Some(before)) = (&error, before) {
+                return Err(before);
+            }
             let delay = backoff.delay(&error);
             if tries == TRIES || !repeat.allows(&error) || Instant::now() + delay >= end {
                 return Err(error);
             }
             tracing::debug!(%error, ?delay, "trying again");
-            tokio::time::sleep(delay).await;
+            self.pause(delay).await;
+            before = Some(error);
         }
+    }
+
+    /// Waits so long, or until the client is closed: the next call says so.
+    pub(crate) async fn pause(&self, delay: Duration) {
+        self.wire.until_closed(tokio::time::sleep(delay)).await;
     }
 
     /// Opens a stream, waiting for its beginning no longer than for a call.

@@ -5,7 +5,8 @@
 //!
 //! Always true:
 //! - at most one attempt to connect runs; all callers wait for the same one, and it goes on if they leave;
-//! - what worked last is tried first.
+//! - what worked last is tried first;
+//! - once it is closed no connection is made and no call goes on, whichever HTTP it speaks.
 
 use std::{
     pin::Pin,
@@ -19,10 +20,14 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use http::{Request, Response, header::AUTHORIZATION};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
 use crate::{
-    Error, Profile, Transport, h2, h3,
+    Error, Profile, Transport,
+    closing::UntilClosed,
+    h2,
+    h3::{self, Unsent},
     target::{Place, Target},
 };
 
@@ -42,6 +47,8 @@ pub(crate) struct Wire {
 struct State {
     target: Target,
     slot: Mutex<Slot>,
+    /// Ends the calls under way, and refuses those that come after.
+    closed: CancellationToken,
 }
 
 /// The one connection.
@@ -88,6 +95,16 @@ impl Link {
             Self::Http2(_) => Protocol::Http2,
         }
     }
+
+    /// Makes one call.
+    ///
+    /// Cancel safe: dropping the future cancels the call on the wire.
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Unsent> {
+        match self {
+            Self::Http3(link) => link.send(request).await,
+            Self::Http2(link) => link.send(request).await.map_err(Unsent::Failed),
+        }
+    }
 }
 
 impl Wire {
@@ -99,7 +116,7 @@ impl Wire {
             (Place::Secure { .. }, Transport::Auto | Transport::Http3) => Protocol::Http3,
         };
         let slot = Mutex::new(Slot { link: Slotted::Empty, preferred });
-        Ok(Self { shared: Arc::new(State { target, slot }) })
+        Ok(Self { shared: Arc::new(State { target, slot, closed: CancellationToken::new() }) })
     }
 
     /// Connects if there is no connection.
@@ -120,8 +137,11 @@ impl Wire {
         &self.shared.target.url
     }
 
-    /// Closes the connection, if there is one, and waits briefly until the server knows.
+    /// Closes the connection, if there is one, for good, and waits briefly until the server knows.
+    ///
+    /// Cancel safe: it is closed at the first poll.
     pub(crate) async fn close(&self) {
+        self.shared.closed.cancel();
         let link = std::mem::replace(&mut self.slot().link, Slotted::Empty);
         if let Slotted::Linked(Link::Http3(link)) = link {
             link.close().await;
@@ -133,10 +153,24 @@ impl Wire {
         self.shared.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the future comes to; none if this is closed first.
+    pub(crate) async fn until_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            // First, so that what it breaks is never told as a lost connection.
+            biased;
+            () = self.shared.closed.cancelled() => None,
+            outcome = future => Some(outcome),
+        }
+    }
+
     /// A connection that is alive: the one there is, or a new one.
     async fn link(&self) -> Result<Link, Error> {
         let attempt = {
             let mut slot = self.slot();
+            // Closing empties the slot after this is set, so that nothing stays in it.
+            if self.shared.closed.is_cancelled() {
+                return Err(Error::closed());
+            }
             match &slot.link {
                 Slotted::Linked(link) if link.is_alive() => return Ok(link.clone()),
                 Slotted::Connecting(attempt) => attempt.clone(),
@@ -147,7 +181,9 @@ impl Wire {
                 }
             }
         };
-        let result = attempt.clone().await;
+        let Some(result) = self.until_closed(attempt.clone()).await else {
+            return Err(Error::closed());
+        };
         let mut slot = self.slot();
         if matches!(&slot.link, Slotted::Connecting(current) if current.ptr_eq(&attempt)) {
             slot.link = match &result {
@@ -168,13 +204,14 @@ impl Wire {
         }
         // A connection that retired between the look and the call gives the request back untouched.
         for _ in 0..3 {
-            request = match self.link().await? {
-                Link::Http2(link) => return link.send(request).await,
-                Link::Http3(link) => match link.send(request).await {
-                    Ok(response) => return Ok(response),
-                    Err(h3::Unsent::Failed(error)) => return Err(error),
-                    Err(h3::Unsent::Retired(request)) => request,
-                },
+            let link = self.link().await?;
+            let sent = self.until_closed(link.send(request)).await;
+            request = match sent.ok_or_else(Error::cut_by_closing)? {
+                Ok(response) => {
+                    return Ok(response.map(|body| Body::new(UntilClosed::new(body, &self.shared.closed))));
+                }
+                Err(Unsent::Failed(error)) => return Err(error),
+                Err(Unsent::Retired(request)) => request,
             };
         }
         Err(Error::unprocessed(format!(

@@ -90,6 +90,9 @@ pub enum Error {
     /// The server, or the path to it, broke a promise.
     #[error("{}", .0.message)]
     Internal(Refusal),
+    /// [`Client::close`](crate::Client::close) was called on the client or a clone of it.
+    #[error("{}", .0.message)]
+    Closed(Refusal),
     /// No connection could be made.
     #[error("cannot reach {url}: {reason}")]
     Connect {
@@ -130,6 +133,7 @@ impl Error {
             | Self::Cancelled(_)
             | Self::Unimplemented(_)
             | Self::Internal(_)
+            | Self::Closed(_)
             | Self::Profile(_)
             | Self::Receipt { .. } => false,
         }
@@ -173,7 +177,8 @@ impl Error {
             | Self::DeadlineExceeded(refusal)
             | Self::Cancelled(refusal)
             | Self::Unimplemented(refusal)
-            | Self::Internal(refusal) => Some(refusal),
+            | Self::Internal(refusal)
+            | Self::Closed(refusal) => Some(refusal),
             Self::Connect { .. } | Self::Profile(_) | Self::Receipt { .. } => None,
         }
     }
@@ -202,6 +207,21 @@ impl Error {
         )))
     }
 
+    /// The client is closed, and nothing was sent.
+    pub(crate) fn closed() -> Self {
+        Self::Closed(Refusal {
+            unprocessed: true,
+            ..Refusal::local(
+                "the client is closed, and its clones with it; connect another one with `Client::connect`",
+            )
+        })
+    }
+
+    /// The client was closed while the call was under way.
+    pub(crate) fn cut_by_closing() -> Self {
+        Self::Closed(Refusal::local("the client was closed; whether the call had an effect is not known"))
+    }
+
     /// A broken promise.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::Internal(Refusal::local(message))
@@ -211,7 +231,7 @@ impl Error {
     pub(crate) fn into_status(self) -> Status {
         let code = match &self {
             Self::Connect { .. } | Self::Unavailable(_) => Code::Unavailable,
-            Self::Cancelled(_) => Code::Cancelled,
+            Self::Cancelled(_) | Self::Closed(_) => Code::Cancelled,
             Self::ResourceExhausted(_) => Code::ResourceExhausted,
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
             _ => Code::Internal,

@@ -26,6 +26,7 @@
 
 mod admin;
 mod client;
+mod closing;
 mod connect;
 mod delivery;
 mod error;

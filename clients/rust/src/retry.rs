@@ -18,6 +18,9 @@ pub(crate) enum Repeat {
 impl Repeat {
     /// Whether a call that failed so may be made again.
     pub(crate) fn allows(self, error: &Error) -> bool {
+        if matches!(error, Error::Closed(_)) {
+            return false;
+        }
         match self {
             Self::Anytime => error.is_unprocessed() || matches!(error, Error::Unavailable(_)),
             Self::Unprocessed => error.is_unprocessed(),

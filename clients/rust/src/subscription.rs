@@ -52,7 +52,8 @@ pub struct SubscribeBuilder {
 /// Messages as they come, each leased to this subscription.
 ///
 /// A [`Stream`] that goes on until it is dropped or an error ends it. It opens its call again, with backoff and jitter,
-/// when the connection is lost or the server is unavailable; any other error is its last item.
+/// when the connection is lost or the server is unavailable; any other error is its last item, [`Error::Closed`] when the
+/// client is closed.
 ///
 /// Dropping it cancels the call at once, and the server gives back all that is still held. [`Subscription::close`] sends
 /// what is on its way to be settled first.
@@ -249,7 +250,7 @@ impl Reader {
                 }
                 let delay = backoff.delay(&error);
                 tracing::warn!(queue = self.request.queue, %error, ?delay, "subscription lost, opening it again");
-                tokio::time::sleep(delay).await;
+                self.client.pause(delay).await;
                 match self.open().await {
                     Ok(stream) => break stream,
                     Err(failed) => error = failed,

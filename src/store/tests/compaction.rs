@@ -13,8 +13,9 @@ use crate::store::check::check;
 use crate::store::compaction::{are_equal, fill};
 use crate::store::directory::Directory;
 use crate::store::host::{Machine, Operation, Watched};
+use crate::store::opening::open_through;
 use crate::store::state::State;
-use crate::store::{OpenError, StoreOptions, open, open_through};
+use crate::store::{OpenError, StoreOptions, open};
 
 const SEED: u64 = 11;
 const ENTRIES: u64 = 900;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::model::{Harness, expected, options};
 use crate::store::host::{Machine, Operation, Watched};
 use crate::store::state::State;
-use crate::store::{StoreEvent, directory::Directory, open_through};
+use crate::store::{StoreEvent, directory::Directory, opening::open_through};
 
 const SEED: u64 = 5;
 

@@ -18,8 +18,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
 
-use super::{CertificateFiles, IdentityError, ReloadingResolver, pem, signature};
+use super::resolver::certified;
+use super::{CertificateFiles, IdentityError, pem, signature};
 
 const CA: &str = "ca.pem";
 const CERTIFICATE: &str = "server.pem";
@@ -49,7 +52,18 @@ impl GeneratedFiles {
     /// What [`ServerIdentity::load`](super::ServerIdentity::load) takes, without client certificates.
     #[must_use]
     pub fn server_files(&self) -> CertificateFiles {
-        CertificateFiles { certificate: self.certificate.clone(), key: self.key.clone(), client_ca: None }
+        CertificateFiles {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            client_ca: None,
+            made_by: Some(self.ca.clone()),
+        }
+    }
+
+    /// The set that these are of, if the server made it.
+    pub(super) fn behind(files: &CertificateFiles) -> Option<Self> {
+        let ca = files.made_by.clone()?;
+        Some(Self { ca, certificate: files.certificate.clone(), key: files.key.clone() })
     }
 
     fn of(directory: &Path) -> Self {
@@ -58,7 +72,7 @@ impl GeneratedFiles {
 
     /// Reads all three files, and looks whether they are as they were made. The certificates have signatures; the key has none, but
     /// one that has changed is no longer that of the certificate.
-    fn verify(&self) -> Result<(), IdentityError> {
+    pub(super) fn read(&self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, IdentityError> {
         let damaged = |path: &Path, reason: String| IdentityError::Damaged { path: path.to_owned(), reason };
         let read = |path: &Path| pem::certificates(path).map_err(|error| damaged(path, error.to_string()));
         let (ca, certificate) = (read(&self.ca)?, read(&self.certificate)?);
@@ -69,10 +83,12 @@ impl GeneratedFiles {
                 damaged(path, format!("{}: is not as it was signed {by} ({error})", path.display()))
             })?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        ReloadingResolver::load(&self.certificate, &self.key, provider)
-            .map_err(|error| damaged(&self.key, error.to_string()))?;
-        Ok(())
+        certified(certificate, &self.certificate, &self.key, provider)
+            .map_err(|error| damaged(&self.key, error.to_string()))
+    }
+
+    fn verify(&self) -> Result<(), IdentityError> {
+        self.read(&rustls::crypto::ring::default_provider()).map(drop)
     }
 
     /// The first file that is there, and the first that is not.

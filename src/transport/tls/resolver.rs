@@ -1,21 +1,21 @@
 //! The certificate in use, exchangeable while the server runs.
 //!
-//! Always true: what is in use was complete and matched its key when it was read.
+//! Always true: what is in use was complete and matched its key when it was read, and was as it was made if the server made it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::{IdentityError, pem};
+use super::{CertificateFiles, GeneratedFiles, IdentityError, pem};
 
 /// Answers each handshake with the certificate read last.
 #[derive(Debug)]
 pub struct ReloadingResolver {
-    certificate: PathBuf,
-    key: PathBuf,
+    files: CertificateFiles,
     provider: Arc<CryptoProvider>,
     in_use: RwLock<Arc<CertifiedKey>>,
 }
@@ -25,13 +25,9 @@ impl ReloadingResolver {
     ///
     /// # Errors
     /// See [`IdentityError`].
-    pub fn load(
-        certificate: &Path,
-        key: &Path,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, IdentityError> {
-        let in_use = RwLock::new(read(certificate, key, &provider)?);
-        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), provider, in_use })
+    pub fn load(files: &CertificateFiles, provider: Arc<CryptoProvider>) -> Result<Self, IdentityError> {
+        let in_use = RwLock::new(read(files, &provider)?);
+        Ok(Self { files: files.clone(), provider, in_use })
     }
 
     /// Reads both files again and uses them from the next handshake on.
@@ -39,7 +35,7 @@ impl ReloadingResolver {
     /// # Errors
     /// See [`IdentityError`]; what was in use stays in use.
     pub fn reload(&self) -> Result<(), IdentityError> {
-        let fresh = read(&self.certificate, &self.key, &self.provider)?;
+        let fresh = read(&self.files, &self.provider)?;
         *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -57,7 +53,16 @@ impl ResolvesServerCert for ReloadingResolver {
     }
 }
 
-fn read(
+fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, IdentityError> {
+    match GeneratedFiles::behind(files) {
+        Some(made) => made.read(provider),
+        None => certified(pem::certificates(&files.certificate)?, &files.certificate, &files.key, provider),
+    }
+}
+
+/// A certificate that was read from one file, with its key from another.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
     certificate: &Path,
     key: &Path,
     provider: &CryptoProvider,
@@ -66,7 +71,6 @@ fn read(
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let chain = pem::certificates(certificate)?;
     let signer =
         provider.key_provider.load_private_key(pem::key(key)?).map_err(|error| unusable(key, error))?;
     let certified = CertifiedKey::new(chain, signer);

@@ -199,7 +199,7 @@ fn a_failed_reload_keeps_the_old_certificate() {
 }
 
 #[test]
-fn a_reload_shows_the_new_certificate() {
+fn a_reload_shows_a_new_set_once_it_is_whole() {
     let directory = tempfile::tempdir().unwrap();
     let files = generated(directory.path());
     let identity = ServerIdentity::load(&files).unwrap();
@@ -208,6 +208,10 @@ fn a_reload_shows_the_new_certificate() {
     let other = generated(other.path());
     fs::copy(&other.certificate, &files.certificate).unwrap();
     fs::copy(&other.key, &files.key).unwrap();
+    let error = identity.reload().unwrap_err().to_string();
+    assert!(error.contains("server.pem: is not as it was signed by ca.pem"), "{error}");
+    assert_eq!(identity.resolver().in_use().cert, old.cert);
+    fs::copy(other.made_by.unwrap(), files.made_by.unwrap()).unwrap();
     identity.reload().unwrap();
     assert_ne!(identity.resolver().in_use().cert, old.cert);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod closing;
 mod deadlines;
 mod errors;
 mod extending;

@@ -3,10 +3,7 @@
 use bbq_client::{Error, Transport};
 use tonic::Status;
 
-use crate::{
-    fake::{Fake, published},
-    within,
-};
+use crate::{fake::Fake, within};
 
 const BOTH: [Transport; 2] = [Transport::Http3, Transport::Http2];
 
@@ -68,18 +65,4 @@ async fn only_what_is_safe_is_repeated() {
     let (ack, publish) = within(calls).await.unwrap();
     assert_eq!(ack, Ok(Vec::new()));
     assert!(matches!(publish, Err(Error::Unavailable(_))));
-}
-
-/// A client that was closed connects again with its next call.
-#[tokio::test]
-async fn closed_client_connects_again() {
-    for transport in BOTH {
-        let mut fake = Fake::start().await;
-        let client = fake.client(transport).await;
-        within(client.close()).await;
-        assert_eq!(client.protocol(), None);
-        let publish = tokio::spawn(async move { client.publish("q", "a").await });
-        fake.publish().await.answer(published(1, 1));
-        assert_eq!(within(publish).await.unwrap(), Ok(1));
-    }
 }

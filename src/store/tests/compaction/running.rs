@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ENTRIES, SEED, compacting, left, verify};
 use crate::store::host::{Operation, Watched};
+use crate::store::opening::open_through;
 use crate::store::tests::faults::settle;
 use crate::store::tests::model::{Harness, expected, options};
-use crate::store::{Reader, StoreOptions, open, open_through};
+use crate::store::{Reader, StoreOptions, open};
 use crate::types::{QueueId, Sequence};
 
 fn at_once() -> StoreOptions {

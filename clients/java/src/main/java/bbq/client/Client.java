@@ -29,6 +29,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * A client of one server. Safe for use by many threads.
@@ -214,17 +215,11 @@ public final class Client implements AutoCloseable {
     List<Publisher> publishers = List.copyOf(unfinished.publishers());
     publishers.forEach(publisher -> publisher.refuse("client"));
     List<Optional<BbqException>> before = publishers.stream().map(Publisher::last).toList();
-    CompletableFuture<?>[] flushes = unfinished.settlers().stream().map(Settler::flush).toArray(CompletableFuture[]::new);
-    try {
-      CompletableFuture.allOf(flushes).get(CLOSE_SETTLERS.toNanos(), TimeUnit.NANOSECONDS);
-    } catch (InterruptedException interrupted) {
-      Thread.currentThread().interrupt();
-    } catch (ExecutionException | TimeoutException late) {
-      // What is not answered by now comes back.
-    }
-    drain(publishers, CLOSE_PUBLISHERS);
+    Relay.passOn();
+    within(CLOSE_SETTLERS, unfinished.settlers().stream().map(Settler::flush));
+    within(CLOSE_PUBLISHERS, publishers.stream().map(Publisher::answers));
     connection.close();
-    drain(publishers, CLOSE_CUT);
+    within(CLOSE_CUT, publishers.stream().map(Publisher::answers));
     for (int i = 0; i < publishers.size(); i++) {
       Optional<BbqException> last = publishers.get(i).last();
       if (!last.equals(before.get(i))) {
@@ -233,15 +228,14 @@ public final class Client implements AutoCloseable {
     }
   }
 
-  /** An interrupt ends the waiting, not the closing. */
-  private static void drain(List<Publisher> publishers, Duration patience) {
-    long end = System.nanoTime() + patience.toNanos();
+  /** Waits for all of it, but no longer than that. An interrupt ends the waiting, not the closing. */
+  private static void within(Duration patience, Stream<CompletableFuture<Void>> all) {
     try {
-      for (Publisher publisher : publishers) {
-        publisher.drain(end);
-      }
+      CompletableFuture.allOf(all.toArray(CompletableFuture[]::new)).get(patience.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
+    } catch (ExecutionException | TimeoutException late) {
+      // A settlement that is not answered by now comes back; of a message that is not, it is told.
     }
   }
 
@@ -251,6 +245,7 @@ public final class Client implements AutoCloseable {
 
   /** Waits for a result; throws what it failed with as it is. */
   static <T> T await(CompletableFuture<T> future) {
+    Relay.passOn();
     try {
       return future.get();
     } catch (InterruptedException interrupted) {

@@ -11,8 +11,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
-import java.util.concurrent.TimeUnit;
 
 /**
  * Many messages to one queue, few calls. It never waits for a call to fill: what is there goes as soon as a call may be made, and
@@ -20,7 +20,7 @@ import java.util.concurrent.TimeUnit;
  *
  * <p>Always true: with one call in flight messages are stored in the order of {@code publish}; the error of a call reaches the messages
  * that it is about, as a call that is refused because of one message is split until that one is alone; what was taken before a close is
- * answered before it is.
+ * answered before it is, also if it is who is told of an answer that closes.
  */
 public final class Publisher implements AutoCloseable {
   /**
@@ -46,7 +46,10 @@ public final class Publisher implements AutoCloseable {
   private final Executor executor;
   private final Set<Publisher> busy;
   private final Deque<Entry> waiting = new ArrayDeque<>();
+  /** What is taken, until whoever waits for it was told. */
+  private final Set<CompletableFuture<PublishResult>> pending = ConcurrentHashMap.newKeySet();
   private int calls;
+  /** What is taken and not answered. */
   private int unconfirmed;
   private BbqException failed;
   /** What the last message that failed did so with. */
@@ -54,7 +57,7 @@ public final class Publisher implements AutoCloseable {
   /** Why nothing is taken any more; null while it is. */
   private String closed;
 
-  /** {@code busy} has it while anything is unconfirmed. */
+  /** {@code busy} has it while anything is pending. */
   Publisher(Client client, Set<Publisher> busy, String queue, Options options, Executor executor) {
     this.client = client;
     this.busy = busy;
@@ -77,6 +80,7 @@ public final class Publisher implements AutoCloseable {
     CompletableFuture<PublishResult> confirmed = new CompletableFuture<>();
     waiting.add(new Entry(message, confirmed));
     unconfirmed++;
+    pending.add(confirmed);
     busy.add(this);
     start();
     return confirmed;
@@ -88,12 +92,9 @@ public final class Publisher implements AutoCloseable {
   }
 
   /** Waits until all that was taken is answered. Throws the first error since the last flush. */
-  public synchronized void flush() {
-    while (unconfirmed > 0) {
-      await();
-    }
-    BbqException first = failed;
-    failed = null;
+  public void flush() {
+    Client.await(answers());
+    BbqException first = takeFailed();
     if (first != null) {
       throw first;
     }
@@ -123,14 +124,19 @@ public final class Publisher implements AutoCloseable {
     return Optional.ofNullable(last);
   }
 
-  /** Waits until all that was taken is answered, but no longer than until {@code end}, as {@link System#nanoTime} has it. */
-  synchronized void drain(long end) throws InterruptedException {
-    for (long left = end - System.nanoTime(); unconfirmed > 0 && left > 0; left = end - System.nanoTime()) {
-      TimeUnit.NANOSECONDS.timedWait(this, left);
-    }
+  /** Completes when all that was taken before is answered. */
+  CompletableFuture<Void> answers() {
+    return CompletableFuture.allOf(pending.toArray(CompletableFuture[]::new)).exceptionally(failed -> null);
+  }
+
+  private synchronized BbqException takeFailed() {
+    BbqException first = failed;
+    failed = null;
+    return first;
   }
 
   private void await() {
+    Relay.passOn();
     try {
       wait();
     } catch (InterruptedException interrupted) {
@@ -141,14 +147,7 @@ public final class Publisher implements AutoCloseable {
   private void start() {
     if (calls < options.callsInFlight() && !waiting.isEmpty()) {
       calls++;
-      executor.execute(this::run);
-    }
-  }
-
-  /** One of the calls in flight, as long as there is something to send. */
-  private void run() {
-    for (List<Entry> batch = batch(); !batch.isEmpty(); batch = batch()) {
-      call(batch);
+      Relay.start(executor, new Call()::step);
     }
   }
 
@@ -170,24 +169,53 @@ public final class Publisher implements AutoCloseable {
     return batch;
   }
 
-  /** One call, or several if one message of many is refused. */
-  private void call(List<Entry> batch) {
-    try {
-      List<PublishResult> results = client.publishAll(queue, batch.stream().map(Entry::message).toList());
-      for (int i = 0; i < batch.size(); i++) {
-        batch.get(i).confirmed().complete(results.get(i));
+  /** One of the calls in flight, as long as there is something to send. */
+  private final class Call {
+    /** What is known and not told, in order. */
+    private final Deque<Runnable> outcomes = new ArrayDeque<>();
+    /** The parts of a call that was refused because of one message, in order. */
+    private final Deque<List<Entry>> parts = new ArrayDeque<>();
+
+    /** Tells one outcome, or else makes one call. */
+    boolean step() {
+      Runnable outcome = outcomes.poll();
+      if (outcome != null) {
+        outcome.run();
+        return true;
       }
-      answered(batch.size());
-    } catch (CallException error) {
-      if (error.isOfOneMessage() && batch.size() > 1) {
-        // All or none: nothing of it was stored, so the halves may be sent, the first one first.
-        call(batch.subList(0, batch.size() / 2));
-        call(batch.subList(batch.size() / 2, batch.size()));
-        return;
+      List<Entry> part = parts.isEmpty() ? batch() : parts.poll();
+      if (!part.isEmpty()) {
+        send(part);
       }
-      failed(error);
-      batch.forEach(entry -> entry.confirmed().completeExceptionally(error));
-      answered(batch.size());
+      return !part.isEmpty();
+    }
+
+    private void send(List<Entry> part) {
+      try {
+        List<PublishResult> results = client.publishAll(queue, part.stream().map(Entry::message).toList());
+        for (int i = 0; i < part.size(); i++) {
+          CompletableFuture<PublishResult> confirmed = part.get(i).confirmed();
+          PublishResult result = results.get(i);
+          outcomes.add(() -> {
+            confirmed.complete(result);
+            told(confirmed);
+          });
+        }
+        answered(part.size());
+      } catch (CallException error) {
+        if (error.isOfOneMessage() && part.size() > 1) {
+          // All or none: nothing of it was stored, so the halves may be sent, the first one first.
+          parts.push(part.subList(part.size() / 2, part.size()));
+          parts.push(part.subList(0, part.size() / 2));
+          return;
+        }
+        failed(error);
+        part.forEach(entry -> outcomes.add(() -> {
+          entry.confirmed().completeExceptionally(error);
+          told(entry.confirmed());
+        }));
+        answered(part.size());
+      }
     }
   }
 
@@ -201,9 +229,13 @@ public final class Publisher implements AutoCloseable {
 
   private synchronized void answered(int count) {
     unconfirmed -= count;
-    if (unconfirmed == 0) {
+    notifyAll();
+  }
+
+  private synchronized void told(CompletableFuture<PublishResult> confirmed) {
+    pending.remove(confirmed);
+    if (pending.isEmpty()) {
       busy.remove(this);
     }
-    notifyAll();
   }
 }

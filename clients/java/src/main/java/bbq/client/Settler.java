@@ -1,8 +1,12 @@
 package bbq.client;
 
 import bbq.v1.ReceiptFailure;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Deque;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +30,9 @@ final class Settler {
   private final Set<CompletableFuture<Void>> pending = ConcurrentHashMap.newKeySet();
   private final Set<Settler> busy;
   private boolean running;
+  /** The round of calls that is being made, and what is known of it and not told: the relay's alone. */
+  private Iterator<Map.Entry<Optional<Nack>, List<Entry>>> round = Collections.emptyIterator();
+  private final Deque<Runnable> outcomes = new ArrayDeque<>();
 
   private record Entry(String receipt, CompletableFuture<Void> settled) {}
 
@@ -50,7 +57,7 @@ final class Settler {
     settled.whenComplete((done, error) -> answered(settled));
     if (!running) {
       running = true;
-      calls.execute(this::run);
+      Relay.start(calls, this::step);
     }
     return settled;
   }
@@ -67,20 +74,27 @@ final class Settler {
     return CompletableFuture.allOf(pending.toArray(CompletableFuture[]::new)).exceptionally(failed -> null);
   }
 
-  private void run() {
-    for (Map<Optional<Nack>, List<Entry>> groups = take(); groups != null; groups = take()) {
-      groups.forEach(this::settle);
+  /** Tells one outcome, or else makes one call. */
+  private boolean step() {
+    Runnable outcome = outcomes.poll();
+    if (outcome != null) {
+      outcome.run();
+      return true;
     }
+    if (!round.hasNext() && !take()) {
+      return false;
+    }
+    Map.Entry<Optional<Nack>, List<Entry>> group = round.next();
+    settle(group.getKey(), group.getValue());
+    return true;
   }
 
-  private synchronized Map<Optional<Nack>, List<Entry>> take() {
-    if (next.isEmpty()) {
-      running = false;
-      return null;
-    }
-    Map<Optional<Nack>, List<Entry>> groups = next;
+  /** Takes the next round. If there is none the relay is over, and the next one has all to itself from then on. */
+  private synchronized boolean take() {
+    running = !next.isEmpty();
+    round = next.entrySet().iterator();
     next = new LinkedHashMap<>();
-    return groups;
+    return running;
   }
 
   private void settle(Optional<Nack> how, List<Entry> entries) {
@@ -93,13 +107,13 @@ final class Settler {
       for (Entry entry : entries) {
         ReceiptFailure failure = failed.get(entry.receipt());
         if (failure == null) {
-          entry.settled().complete(null);
+          outcomes.add(() -> entry.settled().complete(null));
         } else {
-          entry.settled().completeExceptionally(new ReceiptException(failure));
+          outcomes.add(() -> entry.settled().completeExceptionally(new ReceiptException(failure)));
         }
       }
     } catch (RuntimeException error) {
-      entries.forEach(entry -> entry.settled().completeExceptionally(error));
+      entries.forEach(entry -> outcomes.add(() -> entry.settled().completeExceptionally(error)));
     }
   }
 }

@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -80,6 +82,27 @@ class HandlerTest {
       server.gate.countDown();
       acked.get(30, TimeUnit.SECONDS);
       closing.join();
+    }
+  }
+
+  @Test
+  void whatIsCalledWhenASettlementIsAnsweredDoesNotWaitForItself() throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      Subscription subscription = client.subscribe("q");
+      Delivery first = subscription.next().orElseThrow();
+      List<Delivery> others = Stream.generate(() -> client.receive("q", 1, Duration.ZERO).get(0)).limit(3).toList();
+      List<CompletableFuture<Void>> settled = new ArrayList<>();
+      CompletableFuture<Boolean> waited = new CompletableFuture<>();
+      first.ackAsync().thenRun(() -> {
+        client.receive("q", 1, Duration.ZERO).get(0).ack();
+        subscription.close();
+        waited.complete(settled.stream().allMatch(CompletableFuture::isDone));
+      });
+      settled.add(others.get(0).ackAsync());
+      settled.add(others.get(1).nackAsync(Nack.now()));
+      settled.add(others.get(2).ackAsync());
+      server.gate.countDown();
+      assertTrue(waited.get(30, TimeUnit.SECONDS), "it did not wait for the others");
     }
   }
 

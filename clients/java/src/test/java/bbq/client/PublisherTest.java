@@ -10,6 +10,7 @@ import bbq.v1.PublishResult;
 import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -21,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Which messages share a call, whom an error reaches, and what a close waits for. */
 @Timeout(60)
@@ -148,6 +150,60 @@ class PublisherTest {
       assertClosed("publisher", assertThrows(CallException.class, () -> publisher.publish("late")));
       assertEquals(2, client.publish("q", "b"));
     }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Waiting.class)
+  void whatIsCalledWhenAMessageIsConfirmedDoesNotWaitForItself(Waiting how) throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      Publisher publisher = client.publisher("q", new Publisher.Options(2, 1024, 1, 5));
+      CompletableFuture<PublishResult> first = publisher.publish("a");
+      CompletableFuture<Boolean> waited = new CompletableFuture<>();
+      List<CompletableFuture<PublishResult>> others = new ArrayList<>();
+      first.thenRun(() -> {
+        how.call(client, publisher);
+        waited.complete(others.stream().allMatch(CompletableFuture::isDone));
+      }).whenComplete((done, error) -> waited.complete(false));
+      Stream.of("b", "c", "d", "e").map(publisher::publish).forEach(others::add);
+      server.gate.countDown();
+      assertTrue(waited.get(30, TimeUnit.SECONDS), "it did not wait for the others");
+      assertEquals(List.of("2", "3", "4", "5"), others.stream().map(PublisherTest::outcome).toList());
+    }
+  }
+
+  @Test
+  void whoIsToldThatAMessageIsConfirmedMayWaitForRoom() throws Exception {
+    try (Server server = Server.shut(); Client client = server.client()) {
+      Publisher publisher = client.publisher("q", new Publisher.Options(1, 1024, 1, 2));
+      CompletableFuture<PublishResult> last =
+          publisher.publish("a").thenCompose(first -> Stream.of("c", "d", "e").map(publisher::publish).toList().get(2));
+      publisher.publish("b");
+      server.gate.countDown();
+      assertEquals("5", outcome(last));
+    }
+  }
+
+  private enum Waiting {
+    FLUSH {
+      @Override
+      void call(Client client, Publisher publisher) {
+        publisher.flush();
+      }
+    },
+    CLOSE {
+      @Override
+      void call(Client client, Publisher publisher) {
+        publisher.close();
+      }
+    },
+    CLOSE_THE_CLIENT {
+      @Override
+      void call(Client client, Publisher publisher) {
+        client.close();
+      }
+    };
+
+    abstract void call(Client client, Publisher publisher);
   }
 
   private static Server withoutQueue() throws Exception {
