@@ -32,6 +32,7 @@ pub const VIOLATIONS: &str = " violations, the first of them:";
 /// A queue's name.
 pub type Queue = &'static str;
 
+pub use check::CLOCK_SLACK;
 use check::Check;
 pub use copy::Found;
 use log::Log;

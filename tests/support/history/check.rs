@@ -26,7 +26,7 @@ use lines::Lines;
 
 /// By how much, in milliseconds, the server's clock may be ahead of ours or behind: it follows the wall clock slowly. Times of one
 /// clock are compared without it.
-pub(super) const CLOCK_SLACK: u64 = 250;
+pub const CLOCK_SLACK: u64 = 250;
 
 #[derive(Default)]
 pub(super) struct Check {
