@@ -88,7 +88,8 @@ fn what_was_told_stays_true_in_every_schedule() {
     );
     let rare =
         [within, making, refused, starts, jumps, leases, spoiled, replayed, letters, transactions, restored];
-    assert!(rounds < 20 || !rare.contains(&0), "too little happened: {rare:?}");
+    let few = rounds < 20 || first > 1 && rounds < 200;
+    assert!(few || !rare.contains(&0), "too little happened: {rare:?}");
 }
 
 #[test]
