@@ -90,7 +90,7 @@ pub enum OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The state files fail; the store must be given up.
-    #[error("reading the state files: {0}")]
+    #[error("state files: {0}")]
     State(String),
     /// What was read is not what was written.
     #[error("{tree} of queue {queue} at message {first} is damaged: {reason}; restore a backup")]

@@ -9,7 +9,7 @@ mod watched;
 
 use std::fmt::Debug;
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -100,6 +100,11 @@ pub struct RowChange {
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// Bytes that are written, read once, and gone when they are dropped.
+pub trait Spool: Read + Write + Seek + Send {}
+
+impl<T: Read + Write + Seek + Send> Spool for T {}
+
 /// Sorted rows in named trees. A power cut leaves what was persisted, and some of the first changes after that.
 pub trait Rows: Debug + Send + Sync {
     /// A value.
@@ -109,11 +114,16 @@ pub trait Rows: Debug + Send + Sync {
     /// The last row within bounds.
     fn last(&self, tree: &str, bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> Option<Row>;
     /// Carries out all changes or none.
-    fn change(&self, changes: Vec<RowChange>);
+    ///
+    /// # Errors
+    /// As of the operating system; so for all of them. Then it is not known what is there, and nothing may be written any more.
+    fn change(&self, changes: Vec<RowChange>) -> io::Result<()>;
     /// Lets what was written reach the operating system.
-    fn flush(&self);
+    fn flush(&self) -> io::Result<()>;
     /// Makes everything so far last.
-    fn persist(&self);
+    fn persist(&self) -> io::Result<()>;
+    /// Room for what is copied aside. A failure there is nobody's but the copy's.
+    fn spool(&self) -> io::Result<Box<dyn Spool>>;
 }
 
 /// Who runs what the store does beside its owner.

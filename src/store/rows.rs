@@ -41,12 +41,8 @@ impl Tree {
             Self::Sled(tree) => tree.insert(key, value).map(drop),
             Self::Hosted(name, rows) => {
                 let (tree, value): (_, IVec) = (*name, value.into());
-                rows.change(vec![RowChange {
-                    tree,
-                    key: key.as_ref().to_vec(),
-                    value: Some(value.to_vec()),
-                }]);
-                Ok(())
+                let (key, value) = (key.as_ref().to_vec(), Some(value.to_vec()));
+                Ok(rows.change(vec![RowChange { tree, key, value }])?)
             }
         }
     }
@@ -55,8 +51,7 @@ impl Tree {
         match self {
             Self::Sled(tree) => tree.remove(key).map(drop),
             Self::Hosted(name, rows) => {
-                rows.change(vec![RowChange { tree: name, key: key.as_ref().to_vec(), value: None }]);
-                Ok(())
+                Ok(rows.change(vec![RowChange { tree: name, key: key.as_ref().to_vec(), value: None }])?)
             }
         }
     }
@@ -227,6 +222,5 @@ fn hosted<const N: usize>(
     if write(views).is_err() {
         return Err(TransactionError::Abort(()));
     }
-    rows.change(staged.changes.into_inner());
-    Ok(())
+    rows.change(staged.changes.into_inner()).map_err(|error| TransactionError::Storage(error.into()))
 }

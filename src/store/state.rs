@@ -1,7 +1,7 @@
 //! The state files: trees of rows, and how rows are found in them.
 
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read, Seek, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::types::{EngineRecord, LaneId, LogId, QueueId, QueueRecord, Sequence};
 use super::codec::Malformed;
 use super::database::Database;
 use super::directory::Directory;
-use super::host::{Host, Machine, Rows, Threads};
+use super::host::{Host, Machine, Rows, Spool, Threads};
 use super::keys::ChunkKey;
 use super::record::Touches;
 use super::rows::Tree;
@@ -50,11 +50,6 @@ enum Base {
     Sled(Database),
     Hosted(Arc<dyn Rows>),
 }
-
-/// Bytes that are written, read once, and gone when they are dropped.
-pub(super) trait Spool: Read + Write + Seek + Send {}
-
-impl<T: Read + Write + Seek + Send> Spool for T {}
 
 /// A chunk that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,10 +149,10 @@ impl State {
     }
 
     /// Room for what is copied aside: a file beside the state files that has no name, so that it is gone when it is closed, however
-    /// the process ends. Another host has no such files, there it is in memory.
+    /// the process ends. Another host has its own.
     pub(super) fn spool(&self) -> io::Result<Box<dyn Spool>> {
-        if let Base::Hosted(_) = &self.base {
-            return Ok(Box::new(Cursor::new(Vec::new())));
+        if let Base::Hosted(rows) = &self.base {
+            return rows.spool();
         }
         let path = self.path.with_file_name("backup.copy");
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
@@ -169,7 +164,7 @@ impl State {
     pub(super) fn drain(&self) -> Result<(), ReadError> {
         match &self.base {
             Base::Sled(database) => database.drain()?,
-            Base::Hosted(rows) => rows.flush(),
+            Base::Hosted(rows) => rows.flush().map_err(sled::Error::from)?,
         }
         Ok(())
     }
@@ -179,7 +174,7 @@ impl State {
         match &self.base {
             Base::Sled(database) => database.persist(),
             Base::Hosted(rows) => {
-                rows.persist();
+                rows.persist().map_err(sled::Error::from)?;
                 Ok(0)
             }
         }

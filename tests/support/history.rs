@@ -29,6 +29,10 @@ use serde::{Deserialize, Serialize};
 /// What a panic says that tells of some.
 pub const VIOLATIONS: &str = " violations, the first of them:";
 
+/// By how much, in milliseconds, the server's clock may be ahead of ours or behind: it follows the wall clock slowly. Times of one
+/// clock are compared without it.
+pub const CLOCK_SLACK: u64 = 250;
+
 /// A queue's name.
 pub type Queue = &'static str;
 

@@ -4,12 +4,13 @@
 //! what comes after it that has to hold.
 
 use std::collections::BTreeMap;
+use std::io::{self, Cursor};
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::current::Current;
-use crate::store::host::{Host, Machine, Row, RowChange, Rows as HostedRows};
+use crate::store::host::{Host, Machine, Row, RowChange, Rows as HostedRows, Spool};
 use crate::store::keys::ChunkKey;
 use crate::store::reader::Reader;
 use crate::store::recovery::{self, Snapshot};
@@ -144,7 +145,7 @@ impl HostedRows for Memory {
         self.within(tree, bounds, true)
     }
 
-    fn change(&self, changes: Vec<RowChange>) {
+    fn change(&self, changes: Vec<RowChange>) -> io::Result<()> {
         let mut rows = self.rows();
         for RowChange { tree, key, value } in changes {
             let tree = rows.entry(tree.to_owned()).or_default();
@@ -153,9 +154,18 @@ impl HostedRows for Memory {
                 None => _ = tree.remove(&key),
             }
         }
+        Ok(())
     }
 
-    fn flush(&self) {}
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 
-    fn persist(&self) {}
+    fn persist(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn spool(&self) -> io::Result<Box<dyn Spool>> {
+        Ok(Box::new(Cursor::new(Vec::new())))
+    }
 }

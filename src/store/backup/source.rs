@@ -9,8 +9,9 @@ use bytes::Bytes;
 use crate::store::ReadError;
 use crate::store::codec::length;
 use crate::store::guard::guarded;
+use crate::store::host::Spool;
 use crate::store::rows::Tree;
-use crate::store::state::{Spool, State, chunk_key};
+use crate::store::state::{State, chunk_key};
 use crate::types::{LogId, QueueId, Sequence, Timestamp};
 
 use super::Hold;

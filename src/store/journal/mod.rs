@@ -134,9 +134,6 @@ pub(super) fn open(
     }
     let kept = scan.torn.as_ref().map(|torn| keep_aside(&**disk, directory, torn, scan.last.index));
     let torn = kept.transpose()?;
-    for path in scan.unused.iter().chain(&scan.unborn) {
-        disk.remove(path).context("remove", path)?;
-    }
     let last = scan.last.max(applied);
     let continued = scan.segments.last().filter(|_| scan.last.index == last.index);
     let (file, path, salt, end) = if let Some(segment) = continued {
@@ -150,6 +147,8 @@ pub(super) fn open(
         (file, path, header.salt, segment::HEADER_BYTES)
     };
     disk.sync_directory(directory).context("fsync directory", directory)?;
+    let useless = scan.unused.iter().chain(&scan.unborn).filter(|useless| **useless != path);
+    remove(&**disk, directory, &useless.collect::<Vec<_>>())?;
     let newest = segment::first_of(&path).unwrap_or(last.index + 1);
     let progress = Progress::starting_at(last.index, newest);
     let writer = writer::Writer {
@@ -173,6 +172,19 @@ pub(super) fn open(
     let journal = Journal { entries: Some(entries), thread, progress };
     let replay = Replay::new(Arc::clone(disk), scan.segments, applied.index);
     Ok(Found { journal, replay, last, bytes: scan.bytes, torn })
+}
+
+/// Removes files whose place others have taken, which are on disk. They stay away: one without a header must not come back before
+/// segments that are made later.
+fn remove(disk: &dyn Disk, directory: &Path, useless: &[&PathBuf]) -> Result<(), OpenError> {
+    for path in useless {
+        disk.remove(path).context("remove", path)?;
+    }
+    if useless.is_empty() {
+        Ok(())
+    } else {
+        disk.sync_directory(directory).context("fsync directory", directory)
+    }
 }
 
 /// Makes the journal of a directory whose state files hold entry `applied`.

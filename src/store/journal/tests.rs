@@ -345,6 +345,40 @@ fn a_segment_that_was_being_made_is_made_again() {
     }
 }
 
+/// A checkpoint holds all that the last whole segment has, and the next one was being made when the server ended. So a start makes
+/// that one again; whatever ends this start, the next one must find where the journal ends.
+#[test]
+fn a_start_removes_nothing_before_what_takes_its_place_is_on_disk() {
+    let begun = || {
+        let fixture = Fixture::with(2);
+        fs::write(segment::path(fixture.path(), 3), []).unwrap();
+        fixture
+    };
+    let start = |fixture: &Fixture, disk: &Watched| {
+        let machine: (Arc<dyn Disk>, Arc<dyn Threads>) = (Arc::new(disk.clone()), Arc::new(Machine));
+        let applied = LogId { term: 1, index: 2 };
+        open((&machine.0, &machine.1), fixture.path(), SEGMENT, applied, unbounded_channel().0).map(drop)
+    };
+    let (fixture, watched) = (begun(), Watched::default());
+    start(&fixture, &watched).unwrap();
+    let done = watched.done();
+    let places =
+        |operation| done.iter().enumerate().filter(move |(_, one)| one.0 == operation).map(|one| one.0);
+    let (removed, synced) = (places(Operation::Remove), places(Operation::SyncDirectory).collect::<Vec<_>>());
+    assert_eq!(
+        (removed.collect::<Vec<_>>(), synced),
+        (vec![done.len() - 2], vec![done.len() - 3, done.len() - 1])
+    );
+    for good in 0..done.len() {
+        let (fixture, watched) = (begun(), Watched::failing_after(good));
+        assert!(start(&fixture, &watched).is_err(), "{:?}", watched.failed());
+        let running = fixture.open(2).unwrap_or_else(|error| panic!("{:?}: {error}", watched.failed()));
+        assert_eq!(running.found.last.index, 2);
+        running.append(1);
+        assert_eq!(fixture.open(2).unwrap().check(3), 1);
+    }
+}
+
 #[test]
 fn a_broken_header_before_records_is_corruption() {
     let fixture = Fixture::with(2);

@@ -14,8 +14,8 @@ mod lines;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Delivered, Durability, Event, Id, Lease, Limits, Mode, Outcome, Promise, Publish, Queue, Rule, Verdict,
-    Violation, sources,
+    CLOCK_SLACK, Delivered, Durability, Event, Id, Lease, Limits, Mode, Outcome, Promise, Publish, Queue,
+    Rule, Verdict, Violation, sources,
 };
 
 use calls::Calls;
@@ -23,10 +23,6 @@ use ends::Ends;
 use kinds::Kinds;
 use leases::Held;
 use lines::Lines;
-
-/// By how much, in milliseconds, the server's clock may be ahead of ours or behind: it follows the wall clock slowly. Times of one
-/// clock are compared without it.
-pub(super) const CLOCK_SLACK: u64 = 250;
 
 #[derive(Default)]
 pub(super) struct Check {

@@ -1,6 +1,5 @@
 //! Each rule, broken once.
 
-use super::check::CLOCK_SLACK;
 use super::*;
 
 const JOBS: Queue = "jobs";

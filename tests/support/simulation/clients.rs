@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bbq::broker::Handle;
+use bbq::broker::{BrokerError, Handle};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
+use super::clocks::Clocks;
 use super::messages::Made;
 use super::queues::{BOTH, DEAD, OTHERS, PAUSED, PURGED, is_fed, name, other_settings, settings};
 use super::schedule::Schedule;
@@ -16,6 +17,9 @@ use crate::history::{Event, Id, Queue, Witness};
 
 /// Producers pause while a queue has more.
 const BACKLOG_MAX: u64 = 150;
+
+/// How many hold leases to see when they end.
+pub(super) const HOLDERS: u32 = 3;
 
 /// A queue, and what should be in it.
 type Unanswered = (Queue, Vec<Made>);
@@ -35,6 +39,12 @@ pub struct Crowd {
     /// Backups that were begun, and the latest that was read to its end.
     pub(super) copies: Arc<AtomicU64>,
     pub copy: Arc<Mutex<Option<Copied>>>,
+    /// Backups that were said to have failed.
+    pub spoiled: Arc<AtomicU64>,
+    /// Leases of which was seen when they ended.
+    pub looked: Arc<AtomicU64>,
+    /// What a client saw that must not be.
+    complaints: Arc<Mutex<Vec<String>>>,
 }
 
 /// A client, in one life.
@@ -43,8 +53,7 @@ pub struct Client {
     pub(super) crowd: Crowd,
     pub(super) handle: Handle,
     pub(super) schedule: Schedule,
-    /// The simulated wall clock, in milliseconds.
-    now: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub(super) clocks: Clocks,
 }
 
 impl Crowd {
@@ -56,18 +65,41 @@ impl Crowd {
             again: Arc::default(),
             copies: Arc::default(),
             copy: Arc::default(),
+            spoiled: Arc::default(),
+            looked: Arc::default(),
+            complaints: Arc::default(),
         }
+    }
+
+    /// What a client saw first that must not be.
+    pub fn complaint(&self) -> Option<String> {
+        self.complaints.lock().unwrap().first().cloned()
     }
 }
 
 impl Client {
-    pub fn new(
-        crowd: &Crowd,
-        handle: &Handle,
-        schedule: &Schedule,
-        now: Arc<dyn Fn() -> u64 + Send + Sync>,
-    ) -> Self {
-        Self { crowd: crowd.clone(), handle: handle.clone(), schedule: schedule.clone(), now }
+    pub fn new(crowd: &Crowd, handle: &Handle, schedule: &Schedule, clocks: &Clocks) -> Self {
+        Self {
+            crowd: crowd.clone(),
+            handle: handle.clone(),
+            schedule: schedule.clone(),
+            clocks: clocks.clone(),
+        }
+    }
+
+    /// Has the server show its time, and then the others come.
+    pub async fn begin(self, start: impl Fn(&Self)) {
+        // If it has stopped, they hear of that.
+        let _ = self.learn_the_time().await;
+        start(&self);
+    }
+
+    pub(super) async fn learn_the_time(&self) -> Result<(), BrokerError> {
+        let shown = self.handle.watch().await?.board(None).await?.at;
+        if let Err(why) = self.clocks.server_began(shown.0) {
+            self.complain(why);
+        }
+        Ok(())
     }
 
     /// Everybody at once.
@@ -100,8 +132,16 @@ impl Client {
             schedule.spawn(self.clone().purge());
         }
         schedule.spawn(self.clone().administer());
-        schedule.spawn(self.clone().watch());
-        schedule.spawn(self.clone().back_up());
+        self.start_few();
+    }
+
+    /// Those who take their time.
+    pub fn start_few(&self) {
+        for _ in 0..HOLDERS {
+            self.schedule.spawn(self.clone().hold());
+        }
+        self.schedule.spawn(self.clone().watch());
+        self.schedule.spawn(self.clone().back_up());
     }
 
     /// Makes the queues. If one is there, it is there.
@@ -114,8 +154,14 @@ impl Client {
         }
     }
 
+    /// The time that the server should have, in milliseconds.
     pub(super) fn now(&self) -> u64 {
-        (self.now)()
+        self.clocks.server_ms()
+    }
+
+    /// Something is as it must not be.
+    pub(super) fn complain(&self, why: String) {
+        self.crowd.complaints.lock().unwrap().push(why);
     }
 
     pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {

@@ -73,6 +73,7 @@ impl Client {
         let until = delivery.lease_expires_at.map_or(0, |until| until.0);
         let epoch = if until == 0 { 0 } else { receipt.epoch.0 };
         let at = self.now();
+        self.clocks.told(delivery.message.published_at.0);
         self.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
         lease
     }

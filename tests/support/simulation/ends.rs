@@ -7,7 +7,7 @@ use std::time::Duration;
 use bbq::broker::Window;
 use bbq::types::Sequence;
 
-use super::clients::Client;
+use super::clients::{Client, HOLDERS};
 use super::consumers::terms;
 use super::messages;
 use super::queues::{PAUSED, QUEUES, name};
@@ -16,8 +16,14 @@ use crate::history::{Event, Found, Kind, Queue, Verdict};
 const DRAIN_LEASE_MS: u64 = 30_000;
 
 impl Client {
-    /// Takes all that is left of the queues that are accounted for, with nobody else about, and ends the broker.
+    /// Takes all that is left of the queues that are accounted for, with nobody else about them, and ends the broker.
     pub async fn drain(self, done: Arc<AtomicU64>) {
+        if let Err(why) = self.learn_the_time().await {
+            self.complain(format!("the server does not show its time: {why}"));
+        }
+        for _ in 0..HOLDERS {
+            self.schedule.spawn(self.clone().hold());
+        }
         if self.crowd.queues.contains(PAUSED) {
             // Nobody may have come so far as to make it.
             let _ = self.resume().await;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use bbq::broker::{BrokerError, MessageState, Patch, Peeked, Relocation, Window};
+use bbq::broker::{Backup, BrokerError, MessageState, Patch, Peeked, Relocation, Window};
 use bbq::types::{QueueSettings, Sequence, SettingsField};
 use rand::RngExt as _;
 
@@ -63,6 +63,9 @@ impl Client {
                 && let Some(Ok(board)) = self.schedule.unless_cancelled(watch.board(None)).await
             {
                 self.seen(board.at.0);
+                if let Err(why) = self.clocks.server_shows(board.at.0) {
+                    self.complain(why);
+                }
             }
         }
     }
@@ -124,28 +127,48 @@ impl Client {
 
     /// Takes backups, and gives some of them up. Each that is whole replaces the one before.
     pub(super) async fn back_up(self) {
+        let mut given_up = false;
         loop {
             self.pause(800).await;
             let copy = self.crowd.copies.fetch_add(1, Ordering::Relaxed);
             self.record(Event::Copying { copy });
             let taking = self.handle.backup();
-            let Some(Ok(mut backup)) = self.schedule.unless_cancelled(taking).await else { continue };
-            let mut bytes = Vec::new();
-            let whole = loop {
-                let piece = backup.next_piece().expect("what is there can be read");
-                let Some(piece) = piece else { break true };
-                bytes.extend_from_slice(&piece);
-                // Others go on meanwhile, and so do checkpoints.
-                self.pause(100).await;
-                if self.draw(|rng| rng.random_ratio(1, 20)) {
-                    break false;
+            match self.schedule.unless_cancelled(taking).await {
+                Some(Ok(backup)) => {
+                    given_up = false;
+                    self.read_whole(copy, backup).await;
                 }
-            };
-            self.seen(bytes.len() as u64);
-            if whole {
-                self.record(Event::Copied { copy });
-                *self.crowd.copy.lock().unwrap() = Some((copy, bytes));
+                Some(Err(BrokerError::Backup)) => self.is_spoiled(),
+                Some(Err(BrokerError::BackupRunning)) if !given_up => {
+                    self.complain("a backup that has ended is in the way of the next".to_owned());
+                }
+                Some(Err(_)) => {}
+                // It may still be begun.
+                None => given_up = true,
             }
         }
+    }
+
+    async fn read_whole(&self, copy: u64, mut backup: Backup) {
+        let mut bytes = Vec::new();
+        loop {
+            match backup.next_piece() {
+                Ok(Some(piece)) => bytes.extend_from_slice(&piece),
+                Ok(None) => break,
+                Err(_) => return self.is_spoiled(),
+            }
+            // Others go on meanwhile, and so do checkpoints.
+            self.pause(100).await;
+            if self.draw(|rng| rng.random_ratio(1, 20)) {
+                return;
+            }
+        }
+        self.seen(bytes.len() as u64);
+        self.record(Event::Copied { copy });
+        *self.crowd.copy.lock().unwrap() = Some((copy, bytes));
+    }
+
+    fn is_spoiled(&self) {
+        self.crowd.spoiled.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,22 +1,32 @@
-//! The platter: files and rows in memory, and what is left of them when the process is killed or the power fails.
+//! The platter: files and rows in memory, what is left of them when the process is killed or the power fails, and what of it fails.
 //!
 //! A file keeps what was synced; of what was written since, the power leaves any sectors. A name that was made or removed since its
 //! directory was synced is there or not. Rows keep what was persisted, and the first few changes after that, whole
 //! transactions. A kill leaves the files as they are, and of the rows what was flushed and the first few changes after that.
 
 mod files;
+mod image;
+mod inode;
+mod refusals;
 mod rows;
+mod spool;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bbq::store::host::RowChange;
+use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use rand::{RngExt as _, SeedableRng as _};
 
-const SECTOR: usize = 512;
+pub use image::Image;
+use inode::Inode;
+pub use refusals::{Cause, Refusal, Refused};
+use refusals::{Refusals, Target};
+
+/// The directory of the journal.
+pub const JOURNAL: &str = "/journal";
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,23 +74,28 @@ pub enum Fault {
     TornTransaction,
     /// A directory is not synced.
     NoDirectorySync,
+    /// Of a sync of the journal that is refused, nobody is told.
+    HiddenSync,
+    /// Of a write to the journal that is refused, nobody is told.
+    HiddenWrite,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    dirty: Vec<Range<usize>>,
+impl Fault {
+    /// Of which refusals nobody is told.
+    pub fn hides(self) -> Option<Kind> {
+        match self {
+            Self::HiddenSync => Some(Kind::SyncData),
+            Self::HiddenWrite => Some(Kind::Write),
+            Self::NoJournalSync
+            | Self::LateJournalSync
+            | Self::NoPersist
+            | Self::TornTransaction
+            | Self::NoDirectorySync => None,
+        }
+    }
 }
 
 type Trees = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
-
-/// What survives.
-#[derive(Clone, Debug, Default)]
-pub struct Image {
-    files: BTreeMap<PathBuf, Vec<u8>>,
-    rows: Trees,
-}
 
 #[derive(Debug)]
 struct State {
@@ -104,6 +119,10 @@ struct State {
     /// A file is being made: its directory is not synced yet. And whether one was when the life ended.
     making: bool,
     cut_short: bool,
+    refusals: Refusals,
+    /// After how many operations on copies for backups one is refused, and how many were.
+    copies: Option<(u64, Cause)>,
+    spoiled_copies: u64,
     trace: u64,
 }
 
@@ -113,14 +132,15 @@ pub struct Platter(Arc<Mutex<State>>);
 
 impl Platter {
     pub fn new(seed: u64, image: Image, fault: Option<Fault>) -> Self {
-        let mut state = State {
+        let Image { names, lasting_names, inodes, rows } = image;
+        let state = State {
             rng: SmallRng::seed_from_u64(seed),
-            names: BTreeMap::new(),
-            lasting_names: BTreeMap::new(),
-            inodes: BTreeMap::new(),
-            next: 0,
-            persisted: image.rows.clone(),
-            rows: image.rows,
+            names,
+            lasting_names,
+            next: inodes.last_key_value().map_or(0, |(last, _)| *last),
+            inodes,
+            persisted: rows.clone(),
+            rows,
             log: Vec::new(),
             flushed: 0,
             fault,
@@ -130,13 +150,11 @@ impl Platter {
             image: None,
             making: false,
             cut_short: false,
+            refusals: Refusals::default(),
+            copies: None,
+            spoiled_copies: 0,
             trace: 0,
         };
-        for (path, bytes) in image.files {
-            let inode = state.inode(Inode { now: bytes.clone(), synced: bytes, dirty: Vec::new() });
-            state.names.insert(path.clone(), inode);
-            state.lasting_names.insert(path, inode);
-        }
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -159,6 +177,31 @@ impl Platter {
         self.with(|state| state.cut_short)
     }
 
+    /// An operation is refused.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.with(|state| state.refusals.plan(refusal));
+    }
+
+    /// An operation on the copies that backups make is refused, after so many of them.
+    pub fn refuse_copy(&self, after: u64, cause: Cause) {
+        self.with(|state| state.copies = Some((after, cause)));
+    }
+
+    /// What was refused first, of all but copies.
+    pub fn refused(&self) -> Option<Refused> {
+        self.with(|state| state.refusals.first().cloned())
+    }
+
+    /// What was tried again though it had been refused.
+    pub fn tried_again(&self) -> Option<String> {
+        self.with(|state| state.refusals.again().cloned())
+    }
+
+    /// How many operations on copies were refused.
+    pub fn spoiled_copies(&self) -> u64 {
+        self.with(|state| state.spoiled_copies)
+    }
+
     /// What is left; if the life has not ended before an operation, it ends now.
     pub fn end(&self, how: End) -> Image {
         self.with(|state| state.image.take().unwrap_or_else(|| state.left_by(how)))
@@ -177,8 +220,8 @@ impl State {
         self.next
     }
 
-    /// Every operation that changes something begins here.
-    fn begin(&mut self, kind: Kind, what: u64) {
+    /// Every operation that changes something begins here. If it is refused, as much of it is done as whoever asks for it likes.
+    fn begin(&mut self, kind: Kind, what: u64, target: Target) -> io::Result<()> {
         if self.image.is_none()
             && let Some((After::Any(0) | After::Some(_, 0, 0), how)) = self.end_after
         {
@@ -204,77 +247,40 @@ impl State {
         for (_, inode) in due {
             self.sync(inode);
         }
+        let Some(cause) = self.refusals.judge(kind, &target) else { return Ok(()) };
+        if !self.is_hidden(kind) {
+            let place = self.place(&target);
+            self.refusals.note(target, Refused { kind, place, cause });
+        }
+        Err(cause.error())
+    }
+
+    /// Whether a fault is planted that hides a refusal.
+    fn is_hidden(&self, kind: Kind) -> bool {
+        self.fault.and_then(Fault::hides) == Some(kind)
+    }
+
+    /// What an operation says that was refused.
+    fn told(&self, kind: Kind, refused: io::Result<()>) -> io::Result<()> {
+        if self.is_hidden(kind) { Ok(()) } else { refused }
+    }
+
+    fn place(&self, target: &Target) -> PathBuf {
+        match target {
+            Target::File(inode) => {
+                let mut names = self.names.iter().filter(|(_, named)| *named == inode);
+                names.next().map_or_else(PathBuf::new, |(path, _)| path.clone())
+            }
+            Target::Directory(path) | Target::Name(path) => path.clone(),
+            // They are told by the journal's directory, as the host gives them no other place.
+            Target::Rows => Path::new(JOURNAL).join("rows"),
+        }
     }
 
     fn sync(&mut self, inode: u64) {
-        let Some(inode) = self.inodes.get_mut(&inode) else { return };
-        inode.synced.resize(inode.now.len(), 0);
-        for range in inode.dirty.drain(..) {
-            let end = range.end.min(inode.now.len());
-            if range.start < end {
-                inode.synced[range.start..end].copy_from_slice(&inode.now[range.start..end]);
-            }
+        if let Some(inode) = self.inodes.get_mut(&inode) {
+            inode.sync();
         }
-    }
-
-    fn left_by(&mut self, how: End) -> Image {
-        match how {
-            End::Kill => {
-                let files =
-                    self.names.iter().map(|(path, inode)| (path.clone(), self.inodes[inode].now.clone()));
-                let files = files.collect();
-                let kept = self.rng.random_range(self.flushed..=self.log.len());
-                Image { files, rows: self.rows_after(kept) }
-            }
-            End::PowerCut => {
-                let kept = self.rng.random_range(0..=self.log.len());
-                let rows = self.rows_after(kept);
-                // Sometimes all, sometimes nothing, mostly some.
-                let keeps = [0.0, 0.2, 0.5, 0.9, 1.0][self.rng.random_range(0..5)];
-                let paths: BTreeSet<_> =
-                    self.names.keys().chain(self.lasting_names.keys()).cloned().collect();
-                let mut files = BTreeMap::new();
-                for path in paths {
-                    let (now, lasting) = (self.names.get(&path), self.lasting_names.get(&path));
-                    let chosen = if self.rng.random_bool(0.5) { now } else { lasting };
-                    if let Some(&inode) = chosen {
-                        files.insert(path, self.torn(inode, keeps));
-                    }
-                }
-                Image { files, rows }
-            }
-        }
-    }
-
-    /// A file of which only some of what was not synced arrived.
-    fn torn(&mut self, inode: u64, keeps: f64) -> Vec<u8> {
-        let Inode { now, synced, dirty } = self.inodes[&inode].clone();
-        let mut left = synced;
-        if self.rng.random_bool(0.5) {
-            left.resize(now.len(), 0);
-        }
-        for range in dirty {
-            let mut at = range.start;
-            while at < range.end.min(now.len()) {
-                let end = (at / SECTOR * SECTOR + SECTOR).min(range.end).min(now.len());
-                if self.rng.random_bool(keeps) {
-                    if left.len() < end {
-                        left.resize(end, 0);
-                    }
-                    left[at..end].copy_from_slice(&now[at..end]);
-                }
-                at = end;
-            }
-        }
-        left
-    }
-
-    fn rows_after(&self, kept: usize) -> Trees {
-        let mut rows = self.persisted.clone();
-        for change in self.log[..kept].iter().flatten() {
-            carry_out(&mut rows, change);
-        }
-        rows
     }
 }
 

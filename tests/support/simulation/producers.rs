@@ -64,7 +64,10 @@ impl Client {
             Some(Err(error)) if first && did_nothing(&error) => {
                 self.crowd.witness.record_all(batch.iter().map(|made| Event::Unsent { id: made.id }));
             }
-            Some(Err(_)) | None => {
+            ended => {
+                if let Some(Err(error @ BrokerError::Draining)) = ended {
+                    self.complain(format!("a publish was told {error:?}, and nobody drains"));
+                }
                 let mut again = self.crowd.again.lock().unwrap();
                 if batch.iter().all(Made::is_remembered) && again.len() < AGAIN_MAX {
                     again.push((queue, batch));

@@ -150,8 +150,8 @@ pub fn settings(queue: Queue) -> QueueSettings {
             None => (queue == RETRIED).then(|| backoff(20, 200)),
         },
         limits: Limits { messages, bytes: 0, overflow },
-        // Producers that get no answer send again.
-        deduplication_window: types::Duration(3_600_000),
+        // Producers that get no answer send again, after hours if the wall clock jumps.
+        deduplication_window: types::Duration(24 * 3_600_000),
         single_active_consumer: promise.single,
         ..QueueSettings::default()
     }

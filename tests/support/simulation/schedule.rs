@@ -110,6 +110,13 @@ impl Schedule {
     }
 }
 
+impl Drive<'_> {
+    /// For so many steps more.
+    pub fn go_on(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}
+
 impl State {
     fn note(&mut self, what: u64) {
         self.trace = (self.trace.rotate_left(5) ^ what).wrapping_mul(0x517c_c1b7_2722_0a95);

@@ -1,37 +1,38 @@
 //! A world: one data directory, some lives of a broker on it, and what must hold at the end.
 //!
-//! Everything that happens follows from the seed: settings, load, the order of steps, what is cancelled, when and how each life
-//! ends, and what is left of its files.
+//! Everything that happens follows from the seed: settings, load, the order of steps, what is cancelled, what the disk refuses, when
+//! the wall clock jumps, when and how each life ends, and what is left of its files.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use bbq::broker::{self, Settings};
-use bbq::store::host::Host;
+use bbq::broker::Settings;
 use bbq::store::{self, StoreOptions};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::Instant;
 
-use super::clients::{Client, Crowd};
+use super::clients::Crowd;
+use super::clocks::{Clocks, Jump, Time};
+use super::life::{Life, Part, host};
 use super::platter::{After, End, Fault, Image, Kind, Platter};
 use super::queues;
 use super::schedule::Schedule;
+use super::trouble::Trouble;
 use crate::history::{Event, Found, Violation};
 use crate::state_hashes::StateHashes;
 
 /// The last life has so many steps to deliver what is left.
 const DRAIN_STEPS: u64 = 400_000;
-/// And so much simulated time. What takes longer waits for something that does not come.
-const DRAIN_SECONDS: u64 = 600;
 
 /// A life of which a rare operation is the end has so many steps to come to it.
 const STEPS_MAX: u64 = 10_000;
 /// What a checkpoint, a new segment and a purge consist of.
 const RARE: [Kind; 6] =
     [Kind::Create, Kind::Remove, Kind::SyncDirectory, Kind::SyncAll, Kind::Flush, Kind::Persist];
+
+/// A life has that many steps at least to come to what is refused.
+const REFUSED_STEPS: u64 = 3_000;
 
 /// What is planted in a world to see that it is found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,14 @@ pub struct Tally {
     pub operations: u64,
     /// Of these, those that ended while a segment was made.
     pub making: u64,
+    /// Lives in which the disk refused something, and those of them in which that was at the start.
+    pub refused: u64,
+    pub starts: u64,
+    /// Jumps of the wall clock, and leases of which was seen when they ended.
+    pub jumps: u64,
+    pub leases: u64,
+    /// Backups that failed alone.
+    pub spoiled: u64,
     pub replayed: u64,
     /// Deliveries of dead letters, and transactions that happened.
     pub letters: u64,
@@ -63,36 +72,17 @@ pub struct Tally {
 
 pub struct World {
     rng: SmallRng,
+    trouble: Trouble,
     plants: Plants,
     crowd: Crowd,
     how: End,
     image: Image,
-    /// Microseconds of the simulated wall clock.
-    wall_us: u64,
+    time: Time,
+    /// The latest time that the server told of something lasting.
+    told_ms: u64,
     hashes: StateHashes,
     scratch: PathBuf,
     tally: Tally,
-}
-
-/// What there is to do in a life.
-#[derive(Clone)]
-enum Part {
-    /// All clients are there, and it ends at any moment.
-    Load,
-    /// All that is left is taken.
-    Drain,
-    /// All that is there is looked at.
-    Look(Arc<Mutex<Vec<Found>>>),
-}
-
-/// One life: what it is made of.
-struct Life {
-    schedule: Schedule,
-    platter: Platter,
-    options: StoreOptions,
-    settings: Settings,
-    steps: u64,
-    part: Part,
 }
 
 impl World {
@@ -103,11 +93,13 @@ impl World {
         let crowd = Crowd::new(queues::draw(&mut rng));
         Self {
             rng,
+            trouble: Trouble::of(seed),
             plants,
             crowd,
             how,
             image: Image::default(),
-            wall_us: 1_700_000_000_000_000,
+            time: Time::new(),
+            told_ms: 0,
             hashes: StateHashes::default(),
             scratch: scratch.to_owned(),
             tally: Tally::default(),
@@ -132,8 +124,14 @@ impl World {
         let file = self.scratch.join("backup");
         std::fs::write(&file, bytes).map_err(|error| error.to_string())?;
         let (options, settings) = self.options();
-        let platter = Platter::new(self.rng.random(), Image::default(), None);
         let schedule = Schedule::new(self.rng.random(), 0);
+        let refusing = Platter::new(self.rng.random(), Image::default(), None);
+        self.trouble.refuse(&refusing, None);
+        let restored = store::restore_on(&host(&refusing, &schedule), &file, &options);
+        if restored.is_ok() && refusing.refused().is_some() {
+            return Err(format!("backup {copy} is restored, and the disk refused {:?}", refusing.refused()));
+        }
+        let platter = Platter::new(self.rng.random(), Image::default(), None);
         store::restore_on(&host(&platter, &schedule), &file, &options)
             .map_err(|error| format!("backup {copy} is not restored: {error}"))?;
         let platter = Platter::new(self.rng.random(), platter.end(End::PowerCut), None);
@@ -141,7 +139,7 @@ impl World {
         let settings = Settings { state_hashes: None, ..settings };
         let part = Part::Look(Arc::clone(&found));
         let life = Life { schedule, platter, options, settings, steps: DRAIN_STEPS, part };
-        self.spend(life)?;
+        self.spend(life, Vec::new())?;
         self.tally.restored += 1;
         let found = found.lock().unwrap();
         self.none(&self.crowd.witness.check_copied(copy, &found))
@@ -212,92 +210,81 @@ impl World {
             platter.end_after(After::Any(u64::MAX), self.how);
             // Nobody takes what is left in the other queues, and makes room.
             settings.touched_messages_max = Settings::default().touched_messages_max;
+            steps = DRAIN_STEPS;
+        } else if self.trouble.refuse(&platter, self.plants.fault.and_then(Fault::hides)) {
+            steps = steps.max(REFUSED_STEPS);
         }
-        let (schedule, part) = (schedule.clone(), if last { Part::Drain } else { Part::Load });
-        let steps = if last { DRAIN_STEPS } else { steps };
+        let part = match last {
+            true => Part::Drain,
+            false if self.trouble.rests() => Part::Rest,
+            false => Part::Load,
+        };
         let life = Life { schedule, platter: platter.clone(), options, settings, steps, part };
-        let lived = self.spend(life);
-        let cut = !last && self.how == End::PowerCut;
-        self.crowd.witness.record(if cut { Event::PowerCut } else { Event::Down });
-        let replayed = lived?;
+        if let Some(jump) = self.trouble.jump_before() {
+            self.time.jump(jump);
+            self.tally.jumps += 1;
+        }
+        let jumps = self.trouble.jumps_within();
+        let lived = self.spend(life, jumps);
         self.tally.within += u64::from(platter.has_ended());
         self.tally.making += u64::from(platter.has_ended_making());
-        self.image = platter.end(self.how);
+        self.end(&platter, last);
+        let replayed = lived?;
+        self.look_at(&platter, replayed.is_none())?;
         let before = self.hashes.compared;
         self.hashes.read_run(&self.scratch.join("hashes"), replayed)?;
         self.tally.replayed += self.hashes.compared - before;
         Ok(())
     }
 
+    /// A life is over: what is left.
+    fn end(&mut self, platter: &Platter, last: bool) {
+        let refused = platter.refused().is_some();
+        let cut = self.how == End::PowerCut;
+        // What a sync did not store may be lost although only the process ended.
+        let lossy = !last && (cut || refused);
+        self.crowd.witness.record(if lossy { Event::PowerCut } else { Event::Down });
+        let how = if refused && self.trouble.ends_alone() { End::Kill } else { self.how };
+        self.image = platter.end(how);
+    }
+
+    /// Whether a life was as it must be.
+    fn look_at(&mut self, platter: &Platter, unopened: bool) -> Result<(), String> {
+        if let Some(what) = platter.tried_again() {
+            return Err(format!("it was tried again: {what}"));
+        }
+        if let Some(why) = self.crowd.complaint() {
+            return Err(why);
+        }
+        let spoiled = self.crowd.spoiled.swap(0, Ordering::Relaxed);
+        if spoiled > platter.spoiled_copies() {
+            return Err(format!("{spoiled} backups failed, and the disk refused less"));
+        }
+        self.tally.spoiled += spoiled;
+        self.tally.leases += self.crowd.looked.swap(0, Ordering::Relaxed);
+        self.tally.refused += u64::from(platter.refused().is_some());
+        self.tally.starts += u64::from(unopened);
+        Ok(())
+    }
+
     /// Lives through a life; how many entries were replayed in it.
-    fn spend(&mut self, life: Life) -> Result<Option<usize>, String> {
+    fn spend(&mut self, life: Life, jumps: Vec<(u64, Jump)>) -> Result<Option<usize>, String> {
         let (schedule, platter) = (life.schedule.clone(), life.platter.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let (lived, elapsed) = runtime.block_on(tokio::task::coop::unconstrained(async {
-            let begun = Instant::now();
-            let lived = life.run(&self.crowd, self.wall_us, begun).await;
-            (lived, begun.elapsed())
+        let (lived, clocks) = runtime.block_on(tokio::task::coop::unconstrained(async {
+            let clocks = Clocks::new(self.time, self.told_ms, jumps);
+            let lived = life.run(&self.crowd, &clocks).await;
+            (lived, clocks.end())
         }));
         drop(runtime);
-        self.wall_us += u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        (self.time, self.told_ms) = (clocks.time, clocks.told_ms);
+        self.tally.jumps += clocks.jumped;
         let ((steps, trace), (operations, changed)) = (schedule.taken(), platter.taken());
         self.tally.steps += steps;
         self.tally.operations += operations;
         self.tally.lives += 1;
         self.tally.trace = self.tally.trace.rotate_left(7) ^ trace ^ changed.rotate_left(32);
         lived
-    }
-}
-
-fn host(platter: &Platter, schedule: &Schedule) -> Host {
-    Host {
-        disk: Arc::new(platter.clone()),
-        journal: PathBuf::from("/journal"),
-        rows: Arc::new(platter.clone()),
-        threads: Arc::new(schedule.clone()),
-    }
-}
-
-impl Life {
-    /// How many entries were replayed, if it came so far.
-    async fn run(self, crowd: &Crowd, wall_us: u64, begun: Instant) -> Result<Option<usize>, String> {
-        let Self { schedule, platter, options, settings, steps, part } = self;
-        let host = host(&platter, &schedule);
-        let now_us = move || wall_us + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let opened = store::open_on(&host, &options).map_err(|error| format!("it does not open: {error}"))?;
-        let replayed = opened.store.last().index - opened.snapshot.applied.index;
-        let replayed = usize::try_from(replayed).ok();
-        let (handle, broker) = broker::start_by(Box::new(now_us), opened, settings)
-            .map_err(|error| format!("it does not start: {error}"))?;
-        let failed: Arc<Mutex<Option<String>>> = Arc::default();
-        let (ended, noted) = (Arc::new(AtomicU64::new(0)), Arc::clone(&failed));
-        let running = Arc::clone(&ended);
-        schedule.spawn(async move {
-            if let Err(stopped) = broker.run().await {
-                *noted.lock().unwrap() = Some(stopped.to_string());
-            }
-            running.fetch_add(1, Ordering::Relaxed);
-        });
-        let client = Client::new(crowd, &handle, &schedule, Arc::new(move || now_us() / 1000));
-        let last = !matches!(part, Part::Load);
-        let done = Arc::clone(&ended);
-        match part {
-            Part::Load => client.start_all(),
-            Part::Drain => schedule.spawn(client.drain(done)),
-            Part::Look(found) => schedule.spawn(client.collect(found, done)),
-        }
-        drop(handle);
-        let enough =
-            || platter.has_ended() || failed.lock().unwrap().is_some() || ended.load(Ordering::Relaxed) == 2;
-        let limit = Duration::from_secs(DRAIN_SECONDS);
-        let driven = tokio::time::timeout(limit, schedule.drive(steps, &enough)).await;
-        if let Some(why) = failed.lock().unwrap().take() {
-            return Err(format!("the broker stopped: {why}"));
-        }
-        if last && driven != Ok(true) {
-            return Err(format!("the last life does not come to its end: {driven:?}"));
-        }
-        Ok(replayed)
     }
 }

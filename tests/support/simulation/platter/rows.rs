@@ -1,11 +1,14 @@
 //! The rows of the platter.
 
 use std::collections::btree_map::Range;
+use std::io;
 use std::ops::Bound;
 
-use bbq::store::host::{Row, RowChange, Rows};
+use bbq::store::host::{Row, RowChange, Rows, Spool};
+use rand::RngExt as _;
 
-use super::{Fault, Kind, Platter, State, carry_out};
+use super::spool::Copy;
+use super::{Fault, Kind, Platter, State, Target, carry_out};
 
 impl Rows for Platter {
     fn get(&self, tree: &str, key: &[u8]) -> Option<Vec<u8>> {
@@ -24,39 +27,54 @@ impl Rows for Platter {
         })
     }
 
-    fn change(&self, changes: Vec<RowChange>) {
+    fn change(&self, changes: Vec<RowChange>) -> io::Result<()> {
         self.with(|state| {
             if state.fault == Some(Fault::TornTransaction) && changes.len() > 1 {
                 for change in changes {
-                    state.begin(Kind::Change, 0);
+                    state.begin(Kind::Change, 0, Target::Rows)?;
                     carry_out(&mut state.rows, &change);
                     state.log.push(vec![change]);
                 }
-                return;
+                return Ok(());
             }
-            state.begin(Kind::Change, 0);
-            changes.iter().for_each(|change| carry_out(&mut state.rows, change));
-            state.log.push(changes);
-        });
+            let refused = state.begin(Kind::Change, 0, Target::Rows);
+            if refused.is_ok() {
+                changes.iter().for_each(|change| carry_out(&mut state.rows, change));
+            }
+            // What was refused may be there later.
+            if refused.is_ok() || state.rng.random_bool(0.5) {
+                state.log.push(changes);
+            }
+            refused
+        })
     }
 
-    fn flush(&self) {
+    fn flush(&self) -> io::Result<()> {
         self.with(|state| {
-            state.begin(Kind::Flush, 0);
+            state.begin(Kind::Flush, 0, Target::Rows)?;
             state.flushed = state.log.len();
-        });
+            Ok(())
+        })
     }
 
-    fn persist(&self) {
+    fn persist(&self) -> io::Result<()> {
         self.with(|state| {
-            state.begin(Kind::Persist, 0);
-            if state.fault != Some(Fault::NoPersist) {
+            let refused = state.begin(Kind::Persist, 0, Target::Rows);
+            if refused.is_err() {
+                // What passes for written may be on the disk or not.
+                state.flushed = 0;
+            } else if state.fault != Some(Fault::NoPersist) {
                 for change in std::mem::take(&mut state.log).iter().flatten() {
                     carry_out(&mut state.persisted, change);
                 }
                 state.flushed = 0;
             }
-        });
+            refused
+        })
+    }
+
+    fn spool(&self) -> io::Result<Box<dyn Spool>> {
+        Copy::made_on(self).map(|copy| -> Box<dyn Spool> { Box::new(copy) })
     }
 }
 
