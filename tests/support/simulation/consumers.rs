@@ -73,7 +73,8 @@ impl Client {
         let until = delivery.lease_expires_at.map_or(0, |until| until.0);
         let epoch = if until == 0 { 0 } else { receipt.epoch.0 };
         let at = self.now();
-        self.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
+        let letter = messages::letter(&delivery.message.content);
+        self.record(Event::Delivered(Delivered { lease, letter, epoch, call, id, content, until, at }));
         lease
     }
 
