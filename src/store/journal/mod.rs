@@ -134,9 +134,6 @@ pub(super) fn open(
     }
     let kept = scan.torn.as_ref().map(|torn| keep_aside(&**disk, directory, torn, scan.last.index));
     let torn = kept.transpose()?;
-    for path in scan.unused.iter().chain(&scan.unborn) {
-        disk.remove(path).context("remove", path)?;
-    }
     let last = scan.last.max(applied);
     let continued = scan.segments.last().filter(|_| scan.last.index == last.index);
     let (file, path, salt, end) = if let Some(segment) = continued {
@@ -144,12 +141,14 @@ pub(super) fn open(
         let file = segment::reopen(&**disk, &segment.path, (segment.end, clean), segment_bytes);
         (file.context("open", &segment.path)?, segment.path.clone(), segment.header.salt, segment.end)
     } else {
+        // In the place of one that never held a record, if there is one.
         let header = segment::Header { first: last.index + 1, salt: disk.salt() };
         let path = segment::path(directory, header.first);
         let file = segment::create(&**disk, directory, header, segment_bytes).context("create", &path)?;
         (file, path, header.salt, segment::HEADER_BYTES)
     };
     disk.sync_directory(directory).context("fsync directory", directory)?;
+    remove_useless(&**disk, directory, &scan, &path)?;
     let newest = segment::first_of(&path).unwrap_or(last.index + 1);
     let progress = Progress::starting_at(last.index, newest);
     let writer = writer::Writer {
@@ -186,6 +185,24 @@ pub(super) fn begin(
     segment::create(disk, directory, header, segment_bytes)
         .context("create", &segment::path(directory, header.first))?;
     disk.sync_directory(directory).context("fsync directory", directory)
+}
+
+/// Removes what counts no more, once the segment that goes on is on disk. Before that, a journal of which nothing is left for a moment
+/// would be one that ends before its checkpoint, if that moment is the last.
+fn remove_useless(
+    disk: &dyn Disk,
+    directory: &Path,
+    scan: &scan::Scan,
+    goes_on: &Path,
+) -> Result<(), OpenError> {
+    let useless = || scan.unused.iter().chain(&scan.unborn).filter(|useless| **useless != goes_on);
+    for useless in useless() {
+        disk.remove(useless).context("remove", useless)?;
+    }
+    if useless().next().is_some() {
+        disk.sync_directory(directory).context("fsync directory", directory)?;
+    }
+    Ok(())
 }
 
 /// Copies a torn tail to a file of its own, for whoever wants to know what was in it.

@@ -521,3 +521,28 @@ fn scanning_takes_any_bytes() {
         assert_eq!(scan::scan(&Machine, fixture.path(), 0).unwrap().last.index, 2);
     }
 }
+
+/// A start that is cut short behind any of its operations leaves a journal with which the next one goes on, also where the one
+/// before it was cut short while it made a segment and nothing else of the journal was needed any more.
+#[test]
+fn a_start_that_is_cut_short_leaves_a_journal() {
+    for header in [&[][..], &[0; 100]] {
+        let mut good = 0;
+        loop {
+            let fixture = Fixture::with(3);
+            fs::write(segment::path(fixture.path(), 4), header).unwrap();
+            let watched = Watched::failing_after(good);
+            let (sender, _events) = unbounded_channel();
+            let disk: (Arc<dyn Disk>, Arc<dyn Threads>) = (Arc::new(watched), Arc::new(Machine));
+            let applied = LogId { term: 1, index: 3 };
+            let whole = open((&disk.0, &disk.1), fixture.path(), SEGMENT, applied, sender).is_ok();
+            fixture.open(3).unwrap_or_else(|error| panic!("after {good} operations: {error}")).append(1);
+            assert_eq!(fixture.open(3).unwrap().check(4), 1);
+            if whole {
+                break;
+            }
+            good += 1;
+        }
+        assert!(good > 5, "it was cut short {good} times");
+    }
+}
