@@ -16,10 +16,13 @@ mod check;
 mod copy;
 #[path = "history/log.rs"]
 mod log;
+#[path = "history/promise.rs"]
+mod promise;
+#[path = "history/story.rs"]
+mod story;
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +42,9 @@ pub type Queue = &'static str;
 use check::Check;
 pub use copy::Found;
 use log::Log;
+pub use promise::{Durability, Mode, Order, Promise};
+use promise::{gives_up, sources};
+use story::{tell, told};
 
 /// A message as its producer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,77 +66,6 @@ pub enum Kind {
     Stream,
     /// Receive: they end at their deadline alone.
     Receive,
-}
-
-/// What a queue promises of its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Promise {
-    pub mode: Mode,
-    pub durability: Durability,
-    pub order: Order,
-    /// Where what is given up comes from.
-    pub dead_letters_of: Option<Queue>,
-    /// Where what is moved back comes from, a dead-letter queue.
-    pub redriven_from: Option<Queue>,
-    /// With so many messages, the oldest ready one makes room for the next.
-    pub drops_beyond: Option<usize>,
-    /// With so many messages, no more are taken.
-    pub refuses_beyond: Option<u64>,
-    /// Whoever came first gets everything.
-    pub single: bool,
-    /// What is given back waits so many milliseconds at least.
-    pub backoff: Option<u64>,
-}
-
-impl Promise {
-    /// Every message until it is acked, on disk before it is confirmed, in no order.
-    pub const PLAIN: Self = Self {
-        mode: Mode::AtLeastOnce,
-        durability: Durability::Synced,
-        order: Order::Any,
-        dead_letters_of: None,
-        redriven_from: None,
-        drops_beyond: None,
-        refuses_beyond: None,
-        single: false,
-        backoff: None,
-    };
-}
-
-/// The queues that messages of a queue came through, the one that they were sent to last.
-fn sources(promises: &BTreeMap<Queue, Promise>, queue: Queue) -> Vec<Queue> {
-    let before = |queue: &Queue| promises[queue].dead_letters_of.or(promises[queue].redriven_from);
-    std::iter::successors(before(&queue), before).collect()
-}
-
-/// Which message a queue delivers next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    #[default]
-    Any,
-    /// The first that is not settled; more only to whoever has that one.
-    Fifo,
-    /// The same for each key.
-    ByKey,
-}
-
-/// When a publish is confirmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    #[default]
-    Synced,
-    /// Before its fsync, so a power cut may lose it.
-    Buffered,
-}
-
-/// How often a queue may deliver a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Until it is acked.
-    #[default]
-    AtLeastOnce,
-    /// Once, or never if the consumer was lost with it.
-    AtMostOnce,
 }
 
 /// What its producer asked for beside its delivery.
@@ -158,11 +93,21 @@ pub struct Lease {
     pub attempt: u32,
 }
 
+/// Why a message was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    pub reason: String,
+    /// Those that count.
+    pub attempts: u32,
+}
+
 /// A message in a consumer's hands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivered {
     /// Which attempt.
     pub lease: Lease,
+    /// What the server says of its death, if it is a dead letter.
+    pub letter: Option<Letter>,
     /// The server's start that granted it; 0 in an at-most-once queue.
     pub epoch: u32,
     /// How it came.
@@ -259,15 +204,16 @@ pub enum Event {
         queue: Queue,
         at: u64,
     },
-    /// From now on what was ready may go.
+    /// From now on what nobody holds may go.
     Purging {
         #[serde(deserialize_with = "log::queue")]
         queue: Queue,
     },
-    /// It is gone, and nothing else goes.
+    /// It is gone, and nothing else goes, known at a time of our clock.
     Purged {
         #[serde(deserialize_with = "log::queue")]
         queue: Queue,
+        at: u64,
     },
     /// Nothing is handed out any more, known at a time of our clock.
     Paused {
@@ -326,15 +272,21 @@ pub enum Rule {
     BothOrNeither,
     /// What is in the dead-letter queue is nowhere else.
     DeadIsGone,
+    /// What is given up had used up its attempts, or its time was over.
+    GivenUpForAReason,
     /// A receipt that was superseded settles nothing.
     StaleIsStale,
+    /// Whoever holds a message can settle it.
+    HoldersSettle,
+    /// What nobody held when its queue was purged does not come back.
+    PurgedIsGone,
     /// A queue that is paused hands out nothing.
     PausedIsPaused,
     /// Where there is one active consumer, the next one gets something only after the last of the one before.
     OneConsumer,
     /// What has a delay, or was given back, waits before it comes.
     NotTooSoon,
-    /// Of what nobody had yet, the highest priority comes first.
+    /// Nothing comes while something with a higher priority waits.
     HighestFirst,
     /// A queue never has more than its bound.
     Bounded,
@@ -429,81 +381,6 @@ impl Witness {
     pub fn assert_copied(&self, copy: u64, found: &[Found]) {
         let events = self.events();
         tell(&copy::compare(&self.promises, &events, copy, found), &events);
-    }
-}
-
-fn tell(found: &[Violation], events: &[Event]) {
-    assert!(found.is_empty(), "{}", told(found, events));
-}
-
-fn told(found: &[Violation], events: &[Event]) -> String {
-    let shown: String = found.iter().take(5).map(|violation| explain(violation, events)).collect();
-    let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
-    for violation in found {
-        *rules.entry(violation.rule).or_default() += 1;
-    }
-    format!("{}{VIOLATIONS}\n{shown}all: {rules:?}", found.len())
-}
-
-fn explain(violation: &Violation, events: &[Event]) -> String {
-    let concerned: HashSet<Id> =
-        events.iter().filter_map(|event| named(event, violation.queue, violation.sequence)).collect();
-    let mut text = format!("{violation}\n");
-    for (at, event) in events.iter().enumerate() {
-        if concerns(event, violation, &concerned) {
-            text += &format!("  {at}: {event:?}\n");
-        }
-    }
-    text
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, queue, sequence, at } = self;
-        write!(f, "{rule:?} does not hold of message {sequence} of {queue}, see event {at}")
-    }
-}
-
-/// The message that an event says a sequence is.
-fn named(event: &Event, at: Queue, number: u64) -> Option<Id> {
-    match event {
-        Event::Confirmed { queue, id, sequence } => (*queue == at && *sequence == number).then_some(*id),
-        Event::Delivered(delivered) => {
-            let Lease { queue, sequence, .. } = delivered.lease;
-            delivered.id.filter(|_| queue == at && sequence == number)
-        }
-        _ => None,
-    }
-}
-
-fn concerns(event: &Event, violation: &Violation, ids: &HashSet<Id>) -> bool {
-    match event {
-        Event::Sending { id, .. } | Event::Confirmed { id, .. } | Event::Unsent { id } => ids.contains(id),
-        Event::Delivered(Delivered { lease, .. })
-        | Event::Settling { lease, .. }
-        | Event::Settled { lease, .. }
-        | Event::Extending { lease, .. }
-        | Event::Extended { lease, .. } => {
-            lease.queue == violation.queue && lease.sequence == violation.sequence
-        }
-        Event::PowerCut
-        | Event::Down
-        | Event::Copying { .. }
-        | Event::Copied { .. }
-        | Event::Killing { .. } => true,
-        Event::Together { publishes, acks } => {
-            publishes.iter().any(|publish| ids.contains(&publish.id))
-                || acks
-                    .iter()
-                    .any(|lease| (lease.queue, lease.sequence) == (violation.queue, violation.sequence))
-        }
-        Event::Draining { queue, .. }
-        | Event::Drained { queue, .. }
-        | Event::Purging { queue }
-        | Event::Purged { queue }
-        | Event::Paused { queue, .. }
-        | Event::Resuming { queue, .. } => *queue == violation.queue,
-        Event::Opened { .. } | Event::Ended { .. } | Event::Answered { .. } => false,
     }
 }
 

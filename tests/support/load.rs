@@ -4,6 +4,8 @@
 
 #[path = "load/keepers.rs"]
 mod keepers;
+#[path = "load/queues.rs"]
+mod queues;
 #[path = "load/together.rs"]
 mod together;
 
@@ -13,65 +15,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bbq_client::{Client, Delivery, Error, Message, Profile, Transport, proto};
+use bbq_client::{Client, Delivery, Error, Message, Profile, Transport};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
 use crate::history::{
-    Call, Delivered, Durability, Event, Id, Kind, Lease, Limits, Mode, Order, Outcome, Promise, Queue,
-    Verdict, Witness, content, first_of,
+    Call, Delivered, Event, Id, Kind, Lease, Letter, Limits, Order, Outcome, Queue, Verdict, Witness,
+    content, first_of,
 };
 
-/// The queues, and what each promises.
-pub const QUEUES: [(Queue, Promise); 19] = [
-    ("orders", Promise::PLAIN),
-    ("clicks", Promise { durability: Durability::Buffered, ..Promise::PLAIN }),
-    ("ticks", Promise { mode: Mode::AtMostOnce, ..Promise::PLAIN }),
-    ("pings", Promise { mode: Mode::AtMostOnce, durability: Durability::Buffered, ..Promise::PLAIN }),
-    ("lines", Promise { order: Order::Fifo, ..Promise::PLAIN }),
-    ("keyed", Promise { order: Order::ByKey, ..Promise::PLAIN }),
-    (MORTAL, Promise::PLAIN),
-    ("retried", Promise::PLAIN),
-    // After the queue that it belongs to, so that a drain finds everything.
-    (DEAD, Promise { dead_letters_of: Some("retried"), ..Promise::PLAIN }),
-    (REVIVED, Promise { redriven_from: Some(DEAD), ..Promise::PLAIN }),
-    ("left", Promise::PLAIN),
-    ("right", Promise::PLAIN),
-    ("capped", Promise { drops_beyond: Some(CAPPED_MAX), ..Promise::PLAIN }),
-    ("bounded", Promise { refuses_beyond: Some(BOUNDED_MAX), ..Promise::PLAIN }),
-    ("single", Promise { single: true, ..Promise::PLAIN }),
-    ("slowly", Promise { backoff: Some(BACKOFF_MS), ..Promise::PLAIN }),
-    (RANKED, Promise::PLAIN),
-    (PAUSED, Promise::PLAIN),
-    (PURGED, Promise::PLAIN),
-];
-
-/// The queue whose messages have a time to live.
-const MORTAL: Queue = "mortal";
-/// The queue whose messages have priorities.
-const RANKED: Queue = "ranked";
-/// The dead-letter queue, and where some of its messages are moved to.
-const DEAD: Queue = "dead";
-const REVIVED: Queue = "revived";
-/// The queue that is paused now and then.
-const PAUSED: Queue = "paused";
-/// The queue that is purged now and then.
-const PURGED: Queue = "purged";
-/// The queue of which some messages have a delay.
-const LATE: Queue = "orders";
-/// How many ordering keys there are: few, so that most of them wait for each other.
-const KEYS: u64 = 6;
-
+use queues::{KEYS, LATE, MORTALS, RANKED};
+pub use queues::{QUEUES, settings};
 pub use together::create as create_topic;
-
-/// How many messages the queue has room for that drops the oldest.
-const CAPPED_MAX: usize = 100;
-/// How many messages, and how many bytes, the queue has room for that refuses more.
-const BOUNDED_MAX: u64 = 60;
-const BOUNDED_BYTES_MAX: u64 = 200_000;
-/// How long what is given back waits at first.
-const BACKOFF_MS: u64 = 200;
 
 /// How long some of the messages live that have a time to live: longer than any run.
 const LONG_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -101,50 +57,6 @@ pub struct Load {
 
 /// A queue, and what should be in it.
 type Unanswered = (Queue, Vec<(Id, Message)>);
-
-/// The settings of one of [`QUEUES`].
-pub fn settings(queue: Queue, promise: Promise) -> proto::QueueSettings {
-    let delivery = match promise.mode {
-        Mode::AtLeastOnce => proto::DeliveryMode::AtLeastOnce,
-        Mode::AtMostOnce => proto::DeliveryMode::AtMostOnce,
-    };
-    let durability = match promise.durability {
-        Durability::Synced => proto::Durability::Synced,
-        Durability::Buffered => proto::Durability::Buffered,
-    };
-    let ordering = match promise.order {
-        Order::Any => proto::Ordering::Unordered,
-        Order::Fifo => proto::Ordering::Fifo,
-        Order::ByKey => proto::Ordering::ByKey,
-    };
-    let dead_letters = QUEUES.iter().find(|(_, other)| other.dead_letters_of == Some(queue));
-    let (overflow, max_messages, max_bytes) = match (promise.drops_beyond, promise.refuses_beyond) {
-        (Some(most), _) => (proto::Overflow::DropOldest, u64::try_from(most).expect("few"), 0),
-        (None, Some(most)) => (proto::Overflow::Reject, most, BOUNDED_BYTES_MAX),
-        (None, None) => (proto::Overflow::Unspecified, 0, 0),
-    };
-    let retry_backoff = promise.backoff.map(|initial| proto::RetryBackoff {
-        initial: prost_types::Duration::try_from(Duration::from_millis(initial)).ok(),
-        multiplier: 2.0,
-        max: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
-    });
-    proto::QueueSettings {
-        ordering: ordering.into(),
-        delivery: delivery.into(),
-        durability: durability.into(),
-        lease_duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
-        max_attempts: if dead_letters.is_some() { 2 } else { 0 },
-        dead_letter_queue: dead_letters.map(|(queue, _)| (*queue).to_owned()).unwrap_or_default(),
-        max_messages,
-        max_bytes,
-        overflow: overflow.into(),
-        retry_backoff,
-        single_active_consumer: promise.single,
-        // Producers that get no answer send again.
-        deduplication_window: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
-        ..proto::QueueSettings::default()
-    }
-}
 
 impl Load {
     /// Keeps its record, and backups, in a directory that it shares with the other processes.
@@ -229,7 +141,17 @@ impl Load {
         let id = id_of(delivery.attributes());
         let content = as_sent(delivery.body(), delivery.attributes());
         let (epoch, at) = (epoch.unwrap_or(0), now());
-        self.witness.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
+        let letter = letter(delivery.attributes());
+        self.witness.record(Event::Delivered(Delivered {
+            lease,
+            letter,
+            epoch,
+            call,
+            id,
+            content,
+            until,
+            at,
+        }));
         // Redeliveries count too often; it is a brake, no more.
         let _ = self.backlog.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         lease
@@ -238,6 +160,12 @@ impl Load {
 
 pub fn id_of(attributes: &HashMap<String, String>) -> Option<Id> {
     attributes.get("id").and_then(|id| id.parse().ok()).map(Id)
+}
+
+/// What a dead letter says of its death.
+fn letter(attributes: &HashMap<String, String>) -> Option<Letter> {
+    let note = |what: &str| attributes.get(&format!("bbq-dead-letter-{what}"));
+    Some(Letter { reason: note("reason")?.clone(), attempts: note("attempts")?.parse().ok()? })
 }
 
 /// The content of a message without what the server adds to it.
@@ -320,7 +248,7 @@ impl Actor {
             let key = self.rng.random_range(0..=KEYS);
             message.ordering_key = if key == KEYS { String::new() } else { key.to_string() };
         }
-        if self.queue == MORTAL {
+        if MORTALS.contains(&self.queue) {
             let long = self.rng.random_bool(0.2);
             let life = if long { LONG_LIFE } else { Duration::from_millis(self.rng.random_range(200..3000)) };
             message.time_to_live = Some(life);
@@ -502,7 +430,10 @@ impl Actor {
         let witness = Arc::clone(&self.load.witness);
         let roll = self.rng.random_range(0..100);
         let longer = Duration::from_millis(self.rng.random_range(1000..2000));
+        // Where attempts are used up, that happens often.
+        let tries = QUEUES.iter().any(|(queue, it)| *queue == self.queue && it.gives_up_after.is_some());
         match roll {
+            0..50 if tries => _ = settling.spawn(settle(witness, lease, delivery, Verdict::Nack)),
             0..80 => _ = settling.spawn(settle(witness, lease, delivery, Verdict::Ack)),
             80..90 => _ = settling.spawn(settle(witness, lease, delivery, Verdict::Nack)),
             90..94 => _ = settling.spawn(extend(witness, lease, delivery, longer, Some(Verdict::Ack))),

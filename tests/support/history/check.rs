@@ -8,14 +8,20 @@ mod ends;
 mod kinds;
 #[path = "check/leases.rs"]
 mod leases;
+#[path = "check/letters.rs"]
+mod letters;
 #[path = "check/lines.rs"]
 mod lines;
+#[path = "check/purges.rs"]
+mod purges;
+#[path = "check/ranks.rs"]
+mod ranks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     CLOCK_SLACK, Delivered, Durability, Event, Id, Lease, Limits, Mode, Outcome, Promise, Publish, Queue,
-    Rule, Verdict, Violation, sources,
+    Rule, Verdict, Violation, gives_up, sources,
 };
 
 use calls::Calls;
@@ -23,6 +29,8 @@ use ends::Ends;
 use kinds::Kinds;
 use leases::Held;
 use lines::Lines;
+use purges::Purges;
+use ranks::Ranks;
 
 #[derive(Default)]
 pub(super) struct Check {
@@ -33,6 +41,9 @@ pub(super) struct Check {
     messages: BTreeMap<(Queue, u64), Message>,
     calls: Calls,
     lines: Lines,
+    purges: Purges,
+    /// The last event that is about a message.
+    last: HashMap<(Queue, u64), usize>,
     /// Where what was given up, or moved back, came from, and the first event that showed it.
     given_up: HashMap<(Queue, Id), usize>,
     together: Vec<Together>,
@@ -40,6 +51,7 @@ pub(super) struct Check {
     durable_before: usize,
     ends: Ends,
     kinds: Kinds,
+    ranks: Ranks,
     found: Vec<Violation>,
 }
 
@@ -71,16 +83,39 @@ struct Message {
 impl Check {
     pub(super) fn of(promises: &BTreeMap<Queue, Promise>, events: &[Event]) -> Vec<Violation> {
         let mut check = Self { promises: promises.clone(), ..Self::default() };
-        // Known from the start, so that they are never counted as there.
-        check.unsent.extend(events.iter().filter_map(|event| match event {
-            Event::Unsent { id } => Some(*id),
-            _ => None,
-        }));
+        check.look_ahead(events);
         for (at, event) in events.iter().enumerate() {
             check.event(at, event);
         }
         check.finish(events.len());
         check.found
+    }
+
+    /// What is known from the start: what was certainly not sent, so that it is never counted as there, and what was given up.
+    fn look_ahead(&mut self, events: &[Event]) {
+        for (at, event) in events.iter().enumerate() {
+            let (queue, sequence) = match event {
+                Event::Unsent { id } => {
+                    self.unsent.insert(*id);
+                    continue;
+                }
+                Event::Confirmed { queue, sequence, .. } => (*queue, *sequence),
+                Event::Delivered(Delivered { lease, id, .. }) => {
+                    for (source, id) in
+                        sources(&self.promises, lease.queue).into_iter().zip(id.iter().cycle())
+                    {
+                        self.given_up.entry((source, *id)).or_insert(at);
+                    }
+                    (lease.queue, lease.sequence)
+                }
+                Event::Settling { lease, .. }
+                | Event::Settled { lease, .. }
+                | Event::Extending { lease, .. }
+                | Event::Extended { lease, .. } => (lease.queue, lease.sequence),
+                _ => continue,
+            };
+            self.last.insert((queue, sequence), at);
+        }
     }
 
     fn event(&mut self, at: usize, event: &Event) {
@@ -95,10 +130,10 @@ impl Check {
             Event::Confirmed { queue, id, sequence } => self.confirmed(at, queue, *id, *sequence),
             Event::Unsent { .. } => {}
             Event::Opened { call, queue, kind, lease } => self.calls.opened(at, *call, queue, *kind, *lease),
-            Event::Ended { call } => self.calls.ended(*call),
+            Event::Ended { call } => self.calls.ended(at, *call),
             Event::Answered { call } => self.calls.over(at, *call),
             Event::Delivered(delivered) => self.delivered(at, delivered),
-            Event::Settling { lease, verdict } => self.settling(*lease, *verdict),
+            Event::Settling { lease, verdict } => self.settling(at, *lease, *verdict),
             Event::Settled { lease, verdict, outcome, at: when } => {
                 self.ends.seen(*when);
                 self.settled(at, *lease, *verdict, *outcome, *when);
@@ -112,12 +147,15 @@ impl Check {
                 self.ends.draining(queue, *depth, at);
             }
             Event::Drained { queue, at: when } => self.ends.drained(queue, *when),
-            Event::Purging { queue } => self.kinds.purging(queue),
-            Event::Purged { queue } => self.kinds.purged(queue, at),
+            Event::Purging { queue } => self.purges.begun(queue, at),
+            Event::Purged { queue, at: when } => {
+                self.ends.seen(*when);
+                self.purges.done(queue, at, *when);
+            }
             Event::Paused { queue, at: when } => self.kinds.paused(queue, *when),
             Event::Resuming { queue, at: when } => self.kinds.resuming(queue, *when),
             Event::Copying { .. } | Event::Copied { .. } => {}
-            Event::Killing { process } => self.calls.end_all_of(*process),
+            Event::Killing { process } => self.calls.end_all_of(at, *process),
             Event::Down => self.down(at),
             Event::PowerCut => {
                 self.down(at);
@@ -128,7 +166,7 @@ impl Check {
 
     fn down(&mut self, at: usize) {
         self.calls.all_over(at);
-        self.kinds.down(at);
+        self.purges.down(at);
     }
 
     fn broken(&mut self, rule: Rule, queue: Queue, sequence: u64, at: usize) {
@@ -184,6 +222,9 @@ impl Check {
         {
             self.lines.stands(line, sequence);
         }
+        if self.message(Lease { queue, sequence, attempt: 0 }).acks.is_empty() {
+            self.is_there(at, queue, sequence);
+        }
         if known != id {
             self.broken(Rule::OneNameEach, queue, sequence, at);
         }
@@ -204,16 +245,19 @@ impl Check {
         } else {
             self.identify(at, queue, id, sequence);
         }
-        for source in sources {
-            self.given_up.entry((source, id)).or_insert(at);
-        }
         let opened = self.calls.get(delivered.call).at;
         if self.given_up.get(&(queue, id)).is_some_and(|shown| *shown < opened) {
             self.broken(Rule::DeadIsGone, queue, sequence, at);
         }
         let held = Held::new(at, delivered, self.calls.get(delivered.call));
         if let Some(line) = self.line(queue, id) {
-            self.lines.delivered(line, sequence, &held);
+            self.delivered_in_line(line, sequence, &held);
+        }
+        if self.comes_back(delivered.lease, &held) {
+            self.broken(Rule::PurgedIsGone, queue, sequence, at);
+        }
+        if self.died_for_no_reason(delivered, &held, &sent.limits) {
+            self.broken(Rule::GivenUpForAReason, queue, sequence, at);
         }
         self.in_its_kind(at, delivered.lease, &held, &sent.limits);
         match self.promises[queue].mode {
@@ -228,7 +272,7 @@ impl Check {
         self.message(delivered.lease).held.push(held);
     }
 
-    fn settling(&mut self, lease: Lease, verdict: Verdict) {
+    fn settling(&mut self, at: usize, lease: Lease, verdict: Verdict) {
         let message = self.message(lease);
         if message.held.iter().any(|held| held.attempt > lease.attempt) {
             message.stale.insert(lease.attempt);
@@ -236,9 +280,10 @@ impl Check {
         match verdict {
             Verdict::Ack => {
                 message.acks.insert(lease.attempt, false);
+                self.kinds.leaves(lease.queue, lease.sequence);
                 self.leaves_its_line(lease);
             }
-            Verdict::Nack => self.held(lease, |held| held.nacked = true),
+            Verdict::Nack => self.held(lease, |held| held.nacked = Some(at)),
         }
     }
 
@@ -265,28 +310,40 @@ impl Check {
                 message.acks.insert(lease.attempt, true);
                 if message.acks.values().all(|refused| *refused) {
                     self.back_in_its_line(lease);
+                    self.is_there(at, lease.queue, lease.sequence);
+                }
+                if self.is_wronged(at, lease, when) {
+                    self.broken(Rule::HoldersSettle, lease.queue, lease.sequence, at);
                 }
             }
             (Verdict::Nack, Outcome::Done) => {
-                self.held(lease, |held| held.nacked_by = Some(when));
+                self.held(lease, |held| (held.nacked_by, held.back) = (Some(when), Some(at)));
                 if stale {
                     self.broken(Rule::StaleIsStale, lease.queue, lease.sequence, at);
                 }
             }
-            (Verdict::Nack, Outcome::Refused) => self.held(lease, |held| held.nacked = false),
+            (Verdict::Nack, Outcome::Refused) => {
+                self.held(lease, |held| held.nacked = None);
+                let acked = !self.message(lease).acks.is_empty();
+                if !acked && self.is_wronged(at, lease, when) {
+                    self.broken(Rule::HoldersSettle, lease.queue, lease.sequence, at);
+                }
+            }
         }
+    }
+
+    fn gives_up(&self, queue: Queue) -> bool {
+        gives_up(&self.promises, queue)
     }
 
     /// Whether a message can be gone without an ack: acking it then counts, whatever the attempt.
     fn ends_by_itself(&mut self, lease: Lease) -> bool {
         let queue = lease.queue;
-        let comes_from = |promise: &Promise| promise.dead_letters_of.or(promise.redriven_from);
-        let gives_up = self.promises.values().any(|promise| comes_from(promise) == Some(queue));
         let id = self.message(lease).id;
         let sent = id.and_then(|id| self.sent.get(&(queue, id)));
-        gives_up
+        self.gives_up(queue)
             || self.promises[queue].drops_beyond.is_some()
-            || self.kinds.was_purged(queue)
+            || self.purges.any(queue)
             || sent.is_some_and(|sent| sent.limits.expires.is_some())
     }
 }

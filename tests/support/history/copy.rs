@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Durability, Event, Id, Lease, Mode, Outcome, Promise, Queue, Rule, Verdict, Violation, sources};
+use super::{
+    Durability, Event, Id, Lease, Mode, Outcome, Promise, Queue, Rule, Verdict, Violation, gives_up, sources,
+};
 
 /// A message of a server that was made from a backup.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +85,7 @@ impl Known {
             let promise = promises[queue];
             let purged = events[..end]
                 .iter()
-                .any(|event| matches!(event, Event::Purging { queue: purged } if *purged == queue));
+                .any(|event| matches!(event, Event::Purging { queue: purged, .. } if *purged == queue));
             promise.mode == Mode::AtLeastOnce && promise.drops_beyond.is_none() && !purged
         };
         let keeping: HashSet<Queue> = promises.keys().copied().filter(|queue| keeps(queue)).collect();
@@ -91,7 +93,8 @@ impl Known {
             match event {
                 Event::Sending { queue, id, content, limits } => {
                     known.sent.insert((queue, *id), *content);
-                    if limits.expires.is_some() {
+                    // Where there is a dead-letter queue, what is over is there.
+                    if limits.expires.is_some() && !gives_up(promises, queue) {
                         mortal.insert((*queue, *id));
                     }
                 }

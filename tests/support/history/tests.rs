@@ -1,5 +1,10 @@
 //! Each rule, broken once.
 
+#[path = "tests/lines.rs"]
+mod lines;
+#[path = "tests/purges.rs"]
+mod purges;
+
 use super::*;
 
 const JOBS: Queue = "jobs";
@@ -14,6 +19,8 @@ const CAPPED: Queue = "capped";
 const BOUNDED: Queue = "bounded";
 const SINGLE: Queue = "single";
 const SLOWLY: Queue = "slowly";
+const STEPS: Queue = "steps";
+const MISSTEPS: Queue = "missteps";
 
 /// How long all calls lease.
 const MINUTE: u64 = 60_000;
@@ -25,7 +32,7 @@ fn told() -> Told {
     let plain = Promise::PLAIN;
     Told(Witness::new([
         (JOBS, plain),
-        (RETRIED, plain),
+        (RETRIED, Promise { gives_up_after: Some(2), ..plain }),
         (TICKS, Promise { mode: Mode::AtMostOnce, ..plain }),
         (CLICKS, Promise { durability: Durability::Buffered, ..plain }),
         (LINES, Promise { order: Order::Fifo, ..plain }),
@@ -36,6 +43,8 @@ fn told() -> Told {
         (BOUNDED, Promise { refuses_beyond: Some(2), ..plain }),
         (SINGLE, Promise { single: true, ..plain }),
         (SLOWLY, Promise { backoff: Some(200), ..plain }),
+        (STEPS, Promise { order: Order::Fifo, gives_up_after: Some(2), ..plain }),
+        (MISSTEPS, Promise { dead_letters_of: Some(STEPS), ..plain }),
     ]))
 }
 
@@ -88,6 +97,7 @@ impl Told {
             lease: lease(1, 1),
             epoch: 1,
             call: Call(1),
+            letter: None,
             id: Some(Id(1)),
             content: 1,
             until: MINUTE,
@@ -215,7 +225,8 @@ fn a_delivered_message_that_never_comes_back_is_lost() {
 #[test]
 fn an_ack_that_was_refused_settles_nothing() {
     let acking = || told().sent().stream(1).delivered(1, 1).settling(1, Verdict::Ack);
-    acking().settled(1, Verdict::Ack, Outcome::Refused).breaks(Rule::NothingIsLost);
+    // It can have been refused if its stream was over.
+    acking().ended(1).settled(1, Verdict::Ack, Outcome::Refused).breaks(Rule::NothingIsLost);
     // Without an answer it may have settled it, or not.
     acking().holds();
     acking().ended(1).stream(2).delivered(2, 2).acked(2).holds();
@@ -409,132 +420,6 @@ fn a_power_cut_takes_only_the_last_confirms_of_a_buffered_queue() {
     clicked(told()).sending(CLICKS, 2).confirmed(CLICKS, 2).event(Event::PowerCut).holds();
 }
 
-#[test]
-fn the_first_of_a_line_comes_first() {
-    let line = || told().sending(LINES, 1).confirmed(LINES, 1).sending(LINES, 2).confirmed(LINES, 2);
-    line().taken(1, LINES, 1).taken(1, LINES, 2).holds();
-    line().comes(1, LINES, 1).comes(1, LINES, 2).ack(LINES, 1, 1).ack(LINES, 2, 1).holds();
-    line().taken(1, LINES, 2).taken(1, LINES, 1).breaks(Rule::InOrder);
-    line().comes(1, LINES, 1).comes(2, LINES, 2).ack(LINES, 1, 1).ack(LINES, 2, 1).breaks(Rule::InOrder);
-    // An ack without an answer may have made room for the next.
-    let acking =
-        Event::Settling { lease: Lease { queue: LINES, sequence: 1, attempt: 1 }, verdict: Verdict::Ack };
-    line().comes(1, LINES, 1).event(acking).taken(2, LINES, 2).holds();
-}
-
-#[test]
-fn the_first_of_a_key_comes_first() {
-    let limits = |key| Limits { key: Some(key), ..Limits::default() };
-    let keyed = |key| {
-        let first = told().limited(KEYS, 1, limits(1)).confirmed(KEYS, 1);
-        first.limited(KEYS, 2, limits(key)).confirmed(KEYS, 2)
-    };
-    keyed(2).taken(1, KEYS, 2).taken(1, KEYS, 1).holds();
-    keyed(1).taken(1, KEYS, 1).taken(1, KEYS, 2).holds();
-    keyed(1).taken(1, KEYS, 2).taken(1, KEYS, 1).breaks(Rule::InOrder);
-}
-
-#[test]
-fn one_that_goes_back_takes_along_those_behind_it_in_the_same_hands() {
-    let both = || {
-        let line = told().sending(LINES, 1).confirmed(LINES, 1).sending(LINES, 2).confirmed(LINES, 2);
-        line.comes(1, LINES, 1).comes(1, LINES, 2)
-    };
-    let back = |told: Told| {
-        told.comes_again(2, LINES, 1, 2).comes_again(2, LINES, 2, 2).ack(LINES, 1, 2).ack(LINES, 2, 2)
-    };
-    let nack =
-        Event::Settling { lease: Lease { queue: LINES, sequence: 1, attempt: 1 }, verdict: Verdict::Nack };
-    back(both().event(nack)).holds();
-    // The first of them is over for no reason, and so is what came with it.
-    let found: Vec<_> = back(both()).0.check().iter().map(|violation| violation.rule).collect();
-    assert_eq!(found, [Rule::OneHolder, Rule::OneHolder]);
-}
-
-/// What goes back takes along what is behind it, once, and nothing before it or of another line.
-#[test]
-fn one_that_goes_back_takes_along_nothing_else() {
-    let three =
-        |told: Told, queue| (1..=3).fold(told, |told, id| told.sending(queue, id).confirmed(queue, id));
-    let held = || (1..=3).fold(three(told(), LINES), |told, id| told.comes(1, LINES, id));
-    let all = |told: Told, attempts: [u32; 3]| {
-        (1..).zip(attempts).fold(told, |told, (id, attempt)| told.ack(LINES, id, attempt))
-    };
-    let again = |told: Told, call| told.comes_again(call, LINES, 2, 2).comes_again(call, LINES, 3, 2);
-    all(again(held().nack(LINES, 2, 1), 1), [1, 2, 2]).holds();
-    // The first is not given back by a nack of the second.
-    let first = again(held().nack(LINES, 2, 1).comes_again(2, LINES, 1, 2), 2);
-    all(first, [2, 2, 2]).breaks(Rule::OneHolder);
-    // The third went back once, and is then held as any other.
-    let twice = again(held().nack(LINES, 2, 1), 1).comes_again(1, LINES, 3, 3);
-    all(twice, [1, 2, 3]).breaks(Rule::OneHolder);
-    // Another key does not go along.
-    let keyed = |id| Limits { key: Some(id % 2), ..Limits::default() };
-    let keys = (1..=2).fold(told(), |told, id| told.limited(KEYS, id, keyed(id)).confirmed(KEYS, id));
-    let keys = keys.comes(1, KEYS, 1).comes(1, KEYS, 2).nack(KEYS, 1, 1).comes_again(1, KEYS, 1, 2);
-    let keys = keys.comes_again(2, KEYS, 2, 2);
-    keys.ack(KEYS, 1, 2).ack(KEYS, 2, 2).breaks(Rule::OneHolder);
-}
-
-/// A lease of the first that runs out takes along those behind it, and only then.
-#[test]
-fn a_deadline_takes_along_those_behind_it() {
-    let line = || {
-        let line = (1..=2).fold(told(), |told, id| told.sending(LINES, id).confirmed(LINES, id));
-        line.event(opened(1, LINES)).event(opened(2, LINES))
-    };
-    let at = |told: Told, call, id, attempt, granted| {
-        told.with(|delivered| {
-            delivered.call = Call(call);
-            delivered.lease = Lease { queue: LINES, sequence: id, attempt };
-            (delivered.id, delivered.content, delivered.until) = (Some(Id(id)), id, granted + MINUTE);
-        })
-    };
-    let held = || at(at(line(), 1, 1, 1, 0), 1, 2, 1, MINUTE / 2);
-    let acked = |told: Told| told.ack(LINES, 1, 2).ack(LINES, 2, 2);
-    acked(at(at(held(), 2, 1, 2, MINUTE), 2, 2, 2, MINUTE)).holds();
-    let early = at(at(held(), 2, 1, 2, MINUTE - 1), 2, 2, 2, MINUTE - 1);
-    let found: Vec<_> = acked(early).0.check().iter().map(|violation| violation.rule).collect();
-    assert_eq!(found, [Rule::OneHolder, Rule::OneHolder]);
-    // What was acked in time runs out no more.
-    let settled = at(held().ack(LINES, 1, 1), 2, 2, 2, MINUTE);
-    settled.ack(LINES, 2, 2).breaks(Rule::OneHolder);
-}
-
-/// Having held the one before once is not enough.
-#[test]
-fn what_comes_before_is_in_the_same_hands_at_that_moment() {
-    let line = || {
-        let line = (1..=2).fold(told(), |told, id| told.sending(LINES, id).confirmed(LINES, id));
-        line.event(opened(1, LINES)).event(opened(2, LINES))
-    };
-    let at = |told: Told, call, id, attempt, granted| {
-        told.with(|delivered| {
-            delivered.call = Call(call);
-            delivered.lease = Lease { queue: LINES, sequence: id, attempt };
-            (delivered.id, delivered.content, delivered.until) = (Some(Id(id)), id, granted + MINUTE);
-        })
-    };
-    let back = || at(line(), 1, 1, 1, 0).nack(LINES, 1, 1);
-    let acked = |told: Told, attempt| told.ack(LINES, 1, attempt).ack(LINES, 2, 1);
-    // It went back, and another one has it.
-    let other = at(back(), 2, 1, 2, 1000);
-    acked(at(other, 1, 2, 1, 1001), 2).breaks(Rule::InOrder);
-    // The same, recorded the other way round.
-    let early = at(at(back(), 1, 2, 1, 1001), 2, 1, 2, 1000);
-    acked(early, 2).breaks(Rule::InOrder);
-    // It went back, and nobody has it.
-    let nobody = at(back(), 1, 2, 1, CLOCK_SLACK + 1);
-    acked(at(nobody, 1, 1, 2, 2000), 2).breaks(Rule::InOrder);
-    // Its deadline had come.
-    let late = at(at(line(), 1, 1, 1, 0), 1, 2, 1, MINUTE + 1);
-    acked(at(late, 1, 1, 2, MINUTE + 2), 2).breaks(Rule::InOrder);
-    // It was granted while they were in the same hands, and seen late.
-    let seen_late = at(at(back(), 2, 1, 2, 1000), 1, 2, 1, 0);
-    let again = at(seen_late, 2, 2, 2, 1000);
-    again.ack(LINES, 1, 2).ack(LINES, 2, 2).holds();
-}
-
 /// Calls of before the last attempt, and of after this one, took nothing in between.
 #[test]
 fn only_calls_in_between_explain_attempts_that_nobody_saw() {
@@ -668,19 +553,6 @@ fn filled(queue: Queue, count: u64) -> Told {
 }
 
 #[test]
-fn a_purge_takes_what_was_there_and_nothing_else() {
-    let purging = || told().sent().event(Event::Purging { queue: JOBS });
-    let purged = Event::Purged { queue: JOBS };
-    purging().event(purged.clone()).holds();
-    purging().event(purged).sending(JOBS, 2).confirmed(JOBS, 2).breaks(Rule::NothingIsLost);
-    // Without an answer it may have been as late as the server.
-    purging().sending(JOBS, 2).confirmed(JOBS, 2).holds();
-    purging().event(Event::Down).sending(JOBS, 2).confirmed(JOBS, 2).breaks(Rule::NothingIsLost);
-    let other = told().sending(LINES, 1).confirmed(LINES, 1).event(Event::Purging { queue: JOBS });
-    other.breaks(Rule::NothingIsLost);
-}
-
-#[test]
 fn a_queue_that_is_paused_hands_out_nothing() {
     let paused = || filled(JOBS, 1).event(Event::Paused { queue: JOBS, at: 1000 });
     let granted = |told: Told, when| at(told, 1, JOBS, 1, 1, when).ack(JOBS, 1, 1);
@@ -743,6 +615,47 @@ fn a_queue_has_no_more_than_its_bound() {
     let bounded = |depth| told().event(Event::Draining { queue: BOUNDED, depth });
     bounded(2).holds();
     bounded(3).breaks(Rule::Bounded);
+}
+
+/// Of what is certainly there, too: what is confirmed, and of which no ack was begun.
+#[test]
+fn a_queue_never_has_more_than_its_bound() {
+    let two = || filled(BOUNDED, 2);
+    let third = |told: Told| told.sending(BOUNDED, 3).confirmed(BOUNDED, 3);
+    let taken = |told: Told| (1..=3).fold(told, |told, id| told.comes(1, BOUNDED, id).ack(BOUNDED, id, 1));
+    taken(third(two())).breaks(Rule::Bounded);
+    third(two().taken(1, BOUNDED, 1)).taken(1, BOUNDED, 2).taken(1, BOUNDED, 3).holds();
+    // An ack without an answer may have made room.
+    let lease = Lease { queue: BOUNDED, sequence: 1, attempt: 1 };
+    let acking = Event::Settling { lease, verdict: Verdict::Ack };
+    let room = || third(two().comes(1, BOUNDED, 1).event(acking.clone()));
+    room().taken(1, BOUNDED, 2).taken(1, BOUNDED, 3).holds();
+    // One that was refused did not.
+    let refused = Event::Settled { lease, verdict: Verdict::Ack, outcome: Outcome::Refused, at: 2 * MINUTE };
+    let back = room().event(refused).comes_again(2, BOUNDED, 1, 2).ack(BOUNDED, 1, 2);
+    back.taken(1, BOUNDED, 2).taken(1, BOUNDED, 3).breaks_among(Rule::Bounded);
+}
+
+#[test]
+fn nothing_comes_while_something_with_a_higher_priority_waits() {
+    let ranked = |told: Told, id, priority| {
+        told.limited(JOBS, id, Limits { priority, ..Limits::default() }).confirmed(JOBS, id)
+    };
+    let two = |first, second| ranked(ranked(told(), 1, first), 2, second);
+    let open = |told: Told| told.event(opened(1, JOBS));
+    let taken = |told: Told, first, second| {
+        let told = at(at(told, 1, JOBS, 1, 1, first), 1, JOBS, 2, 1, second);
+        told.ack(JOBS, 1, 1).ack(JOBS, 2, 1)
+    };
+    taken(open(two(4, 5)), 11, 10).holds();
+    taken(open(two(5, 5)), 10, 11).holds();
+    taken(open(two(4, 5)), 10, 10).holds();
+    taken(open(two(4, 5)), 10, 11).breaks(Rule::HighestFirst);
+    // It may have been confirmed after that.
+    taken(ranked(open(ranked(told(), 1, 4)), 2, 5), 10, 11).holds();
+    // What was given back may have waited.
+    let back = at(open(two(4, 5)), 1, JOBS, 2, 1, 9).nack(JOBS, 2, 1);
+    at(at(back, 1, JOBS, 1, 1, 10), 1, JOBS, 2, 2, 11).ack(JOBS, 1, 1).ack(JOBS, 2, 2).holds();
 }
 
 #[test]

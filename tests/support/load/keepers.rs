@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
-use super::{DEAD, Load, PAUSED, PURGED, REVIVED, now, over, pause};
+use super::queues::{DEAD, PAUSED, PURGED, REVIVED};
+use super::{Load, now, over, pause};
 use crate::history::Event;
 
 /// Messages of a queue that is about to be deleted: enough that their removal goes on after the checkpoint.
@@ -54,7 +55,7 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(rng.random_range(50..400))).await;
             self.witness.record(Event::Purging { queue: PURGED });
             if client.purge_queue(PURGED).await.is_ok() {
-                self.witness.record(Event::Purged { queue: PURGED });
+                self.witness.record(Event::Purged { queue: PURGED, at: now() });
             }
         }
     }

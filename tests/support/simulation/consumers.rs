@@ -74,7 +74,8 @@ impl Client {
         let epoch = if until == 0 { 0 } else { receipt.epoch.0 };
         let at = self.now();
         self.clocks.told(delivery.message.published_at.0);
-        self.record(Event::Delivered(Delivered { lease, epoch, call, id, content, until, at }));
+        let letter = messages::letter(&delivery.message.content);
+        self.record(Event::Delivered(Delivered { lease, letter, epoch, call, id, content, until, at }));
         lease
     }
 

@@ -77,7 +77,7 @@ impl Client {
             let purging = self.handle.purge(name(PURGED));
             if let Some(Ok(gone)) = self.schedule.unless_cancelled(purging).await {
                 self.seen(gone);
-                self.record(Event::Purged { queue: PURGED });
+                self.record(Event::Purged { queue: PURGED, at: self.now() });
             }
         }
     }

@@ -9,8 +9,8 @@ use prost::Message as _;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use super::queues::{FADING, LATE, MORTAL, RANKED, promise};
-use crate::history::{self, Event, Id, Limits, Order, Queue};
+use super::queues::{ERRANDS, FADING, FADING_MS, LATE, MORTAL, RANKED, WILTING, promise};
+use crate::history::{self, Event, Id, Letter, Limits, Order, Queue};
 
 /// How many ordering keys there are: few, so that most of them wait for each other.
 const KEYS: u64 = 4;
@@ -59,7 +59,8 @@ impl Made {
             message.delay = duration(delay);
             facts.delay = types::Duration(delay);
         }
-        if queue == MORTAL || queue == FADING && rng.random_ratio(1, 2) {
+        let mortal = [MORTAL, WILTING, ERRANDS].contains(&queue);
+        if mortal || queue == FADING && rng.random_ratio(1, 2) {
             let long = rng.random_ratio(1, 5);
             message.time_to_live = duration(if long { LONG_LIFE_MS } else { rng.random_range(20..2000) });
             facts.expires = true;
@@ -84,10 +85,10 @@ impl Made {
             let seconds = u64::try_from(time.seconds).expect("it is none of the past");
             now + seconds * 1000 + u64::from(time.nanos.unsigned_abs()) / 1_000_000
         };
+        let of_queue = (queue == FADING).then_some(now + FADING_MS);
         let limits = Limits {
             key: ordering_key.parse().ok(),
-            // Where there is a dead-letter queue, it is never gone.
-            expires: time_to_live.as_ref().filter(|_| queue == MORTAL).map(after),
+            expires: time_to_live.as_ref().map(after).into_iter().chain(of_queue).min(),
             due: delay.as_ref().map(after),
             priority: *priority,
         };
@@ -119,4 +120,11 @@ pub fn read(content: &Content) -> (Option<Id>, u64) {
     let attributes: HashMap<_, _> = attributes.into_iter().filter(own).collect();
     let id = body.first_chunk().map(|id| Id(u64::from_be_bytes(*id)));
     (id, history::content(&body, &attributes))
+}
+
+/// What a dead letter says of its death.
+pub fn letter(content: &Content) -> Option<Letter> {
+    let Message { attributes, .. } = Message::decode(content.0.clone()).ok()?;
+    let note = |what: &str| attributes.get(&format!("bbq-dead-letter-{what}"));
+    Some(Letter { reason: note("reason")?.clone(), attempts: note("attempts")?.parse().ok()? })
 }

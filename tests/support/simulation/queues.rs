@@ -15,7 +15,7 @@ use crate::history::{Durability, Mode, Order, Promise, Queue};
 
 /// Queues whose messages are accounted for, and what each promises. What gets messages of others comes after these, so that a drain
 /// finds everything.
-pub const QUEUES: [(Queue, Promise); 21] = [
+pub const QUEUES: [(Queue, Promise); 26] = [
     (ORDERS, Promise::PLAIN),
     ("left", Promise::PLAIN),
     ("right", Promise::PLAIN),
@@ -26,9 +26,14 @@ pub const QUEUES: [(Queue, Promise); 21] = [
     (MORTAL, Promise::PLAIN),
     (FADING, Promise::PLAIN),
     ("faded", Promise { dead_letters_of: Some(FADING), ..Promise::PLAIN }),
-    (RETRIED, Promise::PLAIN),
+    (RETRIED, Promise { gives_up_after: Some(2), ..Promise::PLAIN }),
     (DEAD, Promise { dead_letters_of: Some(RETRIED), ..Promise::PLAIN }),
     (REVIVED, Promise { redriven_from: Some(DEAD), ..Promise::PLAIN }),
+    ("steps", Promise { order: Order::Fifo, gives_up_after: Some(2), ..Promise::PLAIN }),
+    ("missteps", Promise { dead_letters_of: Some("steps"), ..Promise::PLAIN }),
+    (WILTING, Promise { order: Order::ByKey, ..Promise::PLAIN }),
+    (ERRANDS, Promise { order: Order::ByKey, gives_up_after: Some(2), ..Promise::PLAIN }),
+    ("failures", Promise { dead_letters_of: Some(ERRANDS), ..Promise::PLAIN }),
     (LATE, Promise::PLAIN),
     ("capped", Promise { drops_beyond: Some(30), ..Promise::PLAIN }),
     ("bounded", Promise { refuses_beyond: Some(40), ..Promise::PLAIN }),
@@ -40,7 +45,7 @@ pub const QUEUES: [(Queue, Promise); 21] = [
 ];
 
 /// Those that take part together.
-const KINDS: [&[Queue]; 15] = [
+const KINDS: [&[Queue]; 18] = [
     &[ORDERS, "left", "right"],
     &["clicks"],
     &["ticks"],
@@ -49,6 +54,9 @@ const KINDS: [&[Queue]; 15] = [
     &[MORTAL],
     &[FADING, "faded"],
     &[RETRIED, DEAD, REVIVED],
+    &["steps", "missteps"],
+    &[WILTING],
+    &[ERRANDS, "failures"],
     &[LATE],
     &["capped", "bounded"],
     &["single"],
@@ -66,6 +74,11 @@ pub const BOTH: [Queue; 2] = ["left", "right"];
 pub const MORTAL: Queue = "mortal";
 /// Its messages have a time to live, and are dead letters after it: none is ever gone.
 pub const FADING: Queue = "fading";
+/// Messages of theirs have a time to live, which counts for the order of their keys. The second has dead letters, and ends attempts too.
+pub const WILTING: Queue = "wilting";
+pub const ERRANDS: Queue = "errands";
+/// How long the messages live that are dead letters after it, unless they have less.
+pub const FADING_MS: u64 = 1500;
 /// Its messages have two attempts; then they are dead letters, of which some are moved on.
 const RETRIED: Queue = "retried";
 pub const DEAD: Queue = "dead";
@@ -142,9 +155,9 @@ pub fn settings(queue: Queue) -> QueueSettings {
             Durability::Synced => types::Durability::Synced,
             Durability::Buffered => types::Durability::Buffered,
         },
-        max_attempts: if queue == RETRIED { 2 } else { 0 },
+        max_attempts: promise.gives_up_after.unwrap_or_default(),
         dead_letter_queue: dead_letters(queue).map(name),
-        time_to_live: types::Duration(if queue == FADING { 1500 } else { 0 }),
+        time_to_live: types::Duration(if queue == FADING { FADING_MS } else { 0 }),
         retry_backoff: match promise.backoff {
             Some(initial) => Some(backoff(initial, 1000)),
             None => (queue == RETRIED).then(|| backoff(20, 200)),

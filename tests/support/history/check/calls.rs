@@ -18,15 +18,22 @@ pub(super) struct Open {
     /// How long it leases, in milliseconds.
     pub(super) lease: u64,
     pub(super) at: usize,
-    /// By its consumer. The server may not have noticed.
-    pub(super) ended: bool,
+    /// Since then by its consumer. The server may not have noticed.
+    pub(super) ended: Option<usize>,
     /// From here on it certainly got nothing more.
     over: Option<usize>,
 }
 
+impl Open {
+    /// Whether its leases can have ended with it, before an event.
+    pub(super) fn let_go_before(&self, at: usize) -> bool {
+        self.kind == Kind::Stream && self.ended.into_iter().chain(self.over).any(|ended| ended < at)
+    }
+}
+
 impl Calls {
     pub(super) fn opened(&mut self, at: usize, call: Call, queue: Queue, kind: Kind, lease: u64) {
-        self.all.insert(call, Open { kind, lease, at, ended: false, over: None });
+        self.all.insert(call, Open { kind, lease, at, ended: None, over: None });
         self.of.entry(queue).or_default().push(call);
         self.open.push(call);
     }
@@ -35,14 +42,14 @@ impl Calls {
         self.all.get(&call).expect("a call is opened first")
     }
 
-    pub(super) fn ended(&mut self, call: Call) {
-        self.all.get_mut(&call).expect("a call is opened first").ended = true;
+    pub(super) fn ended(&mut self, at: usize, call: Call) {
+        self.all.get_mut(&call).expect("a call is opened first").ended.get_or_insert(at);
     }
 
     /// Of a process.
-    pub(super) fn end_all_of(&mut self, process: u32) {
+    pub(super) fn end_all_of(&mut self, at: usize, process: u32) {
         for call in self.open.iter().filter(|call| call.0 >> 32 == u64::from(process)) {
-            self.all.get_mut(call).expect("a call is opened first").ended = true;
+            self.all.get_mut(call).expect("a call is opened first").ended.get_or_insert(at);
         }
     }
 

@@ -87,6 +87,7 @@ impl Check {
         self.down(end);
         self.judge_lines();
         self.judge_consumers(end);
+        self.judge_ranks();
         for (publishes, acks) in std::mem::take(&mut self.together) {
             self.both_or_neither(end, &publishes, &acks);
         }
@@ -96,7 +97,7 @@ impl Check {
             let there = message.confirmed.is_some() || !message.held.is_empty();
             let acked = message.acks.values().any(|refused| !refused);
             let kept = self.promises[queue].mode == Mode::AtLeastOnce;
-            if there && kept && !acked && !self.may_be_gone(queue, message) {
+            if there && kept && !acked && !self.may_be_gone(queue, sequence, message) {
                 if self.promises[queue].drops_beyond.is_some() {
                     dropped.entry(queue).or_default().push(sequence);
                 } else {
@@ -143,12 +144,13 @@ impl Check {
     }
 
     /// Whether something else than an ack can have ended a message, but for a full queue.
-    fn may_be_gone(&self, queue: Queue, message: &Message) -> bool {
+    fn may_be_gone(&self, queue: Queue, sequence: u64, message: &Message) -> bool {
         let Some(id) = message.id else { return false };
         let given_up = self.given_up.contains_key(&(queue, id));
         let sent = self.sent.get(&(queue, id));
-        let purged = sent.is_some_and(|sent| self.kinds.may_be_purged(queue, sent.at));
-        let expires = sent.and_then(|sent| sent.limits.expires);
+        let purged = sent.is_some_and(|sent| self.can_be_purged(queue, sequence, sent.at, usize::MAX));
+        // Where there is a dead-letter queue, what is over is there.
+        let expires = sent.and_then(|sent| sent.limits.expires).filter(|_| !self.gives_up(queue));
         given_up || purged || expires.is_some_and(|at| at <= self.ends.last_look(queue) + CLOCK_SLACK)
     }
 

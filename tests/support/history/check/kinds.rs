@@ -1,16 +1,15 @@
-//! What some kinds of queues and messages promise beside: purges, pauses, delays, priorities, one active consumer.
+//! What some kinds of queues and messages promise beside: bounds, pauses, delays, one active consumer.
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::{Call, Lease, Limits, Mode, Queue, Rule};
+use super::super::{Call, Durability, Lease, Limits, Mode, Queue, Rule};
 use super::leases::Held;
 use super::{CLOCK_SLACK, Check};
 
 #[derive(Default)]
 pub(super) struct Kinds {
-    purging: HashSet<Queue>,
-    /// What was sent before this event may be gone.
-    purged: HashMap<Queue, usize>,
+    /// Of queues with a bound: what is certainly there.
+    there: HashMap<Queue, HashSet<u64>>,
     /// By our clock.
     pauses: HashMap<Queue, Vec<(u64, Option<u64>)>>,
     /// When a call got its first and its last message, by the server's clock.
@@ -18,28 +17,9 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    pub(super) fn purging(&mut self, queue: Queue) {
-        self.purging.insert(queue);
-    }
-
-    pub(super) fn purged(&mut self, queue: Queue, at: usize) {
-        self.purging.remove(queue);
-        self.purged.insert(queue, at);
-    }
-
-    /// A purge without an answer has happened by now, or never.
-    pub(super) fn down(&mut self, at: usize) {
-        for queue in std::mem::take(&mut self.purging) {
-            self.purged.insert(queue, at);
-        }
-    }
-
-    pub(super) fn may_be_purged(&self, queue: Queue, sent: usize) -> bool {
-        self.purged.get(queue).is_some_and(|at| sent < *at)
-    }
-
-    pub(super) fn was_purged(&self, queue: Queue) -> bool {
-        self.purging.contains(queue) || self.purged.contains_key(queue)
+    /// From now on it may be gone.
+    pub(super) fn leaves(&mut self, queue: Queue, sequence: u64) {
+        self.there.entry(queue).or_default().remove(&sequence);
     }
 
     pub(super) fn paused(&mut self, queue: Queue, at: u64) {
@@ -61,6 +41,20 @@ impl Kinds {
 }
 
 impl Check {
+    /// A message is known to be there, where nothing but an ack ends it.
+    pub(super) fn is_there(&mut self, at: usize, queue: Queue, sequence: u64) {
+        let promise = self.promises[queue];
+        let Some(most) = promise.refuses_beyond.filter(|_| promise.durability == Durability::Synced) else {
+            return;
+        };
+        if !self.ends_by_itself(Lease { queue, sequence, attempt: 0 }) {
+            let there = self.kinds.there.entry(queue).or_default();
+            if there.insert(sequence) && u64::try_from(there.len()).is_ok_and(|count| count > most) {
+                self.broken(Rule::Bounded, queue, sequence, at);
+            }
+        }
+    }
+
     pub(super) fn in_its_kind(&mut self, at: usize, lease: Lease, held: &Held, limits: &Limits) {
         let Lease { queue, sequence, attempt } = lease;
         let promise = self.promises[queue];
@@ -70,6 +64,7 @@ impl Check {
         if self.kinds.is_paused(queue, held.granted) {
             self.broken(Rule::PausedIsPaused, queue, sequence, at);
         }
+        self.ranked(at, lease, held, limits);
         if attempt == 1 && !self.ends.next_priority(queue, limits.priority) {
             self.broken(Rule::HighestFirst, queue, sequence, at);
         }

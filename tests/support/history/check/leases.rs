@@ -1,6 +1,6 @@
 //! Who holds a message: one at a time, each attempt the next.
 
-use super::super::{Call, Delivered, Kind, Lease, Rule};
+use super::super::{Call, Delivered, Durability, Kind, Lease, Queue, Rule};
 use super::calls::Open;
 use super::{CLOCK_SLACK, Check};
 
@@ -16,8 +16,10 @@ pub(super) struct Held {
     pub(super) until: u64,
     pub(super) extended: bool,
     pub(super) at: usize,
-    /// It may have been given back.
-    pub(super) nacked: bool,
+    /// Since then it may have been given back.
+    pub(super) nacked: Option<usize>,
+    /// Since then it certainly was.
+    pub(super) back: Option<usize>,
     /// When its end was known, in milliseconds of ours.
     pub(super) nacked_by: Option<u64>,
     pub(super) acked_by: Option<u64>,
@@ -34,7 +36,8 @@ impl Held {
             until,
             extended: false,
             at,
-            nacked: false,
+            nacked: None,
+            back: None,
             nacked_by: None,
             acked_by: None,
         }
@@ -49,6 +52,16 @@ impl Held {
     pub(super) fn can_have_run_out(&self, by: u64) -> bool {
         let slack = if self.extended { CLOCK_SLACK } else { 0 };
         by + slack >= self.until
+    }
+
+    fn was_settled_in_time(&self) -> bool {
+        self.acked_by.is_some_and(|at| at + CLOCK_SLACK < self.until)
+    }
+
+    /// Whether it had ended before a time of the server's clock.
+    pub(super) fn was_certainly_over(&self, by: u64) -> bool {
+        let ran_out = !self.extended && self.until < by;
+        ran_out || self.nacked_by.is_some_and(|at| at + CLOCK_SLACK < by)
     }
 }
 
@@ -95,11 +108,53 @@ impl Check {
     /// Whether something can have ended a lease before a later attempt was made.
     fn is_over(&mut self, lease: Lease, held: &Held, later: &Held) -> bool {
         let call = self.calls.get(held.call);
-        let with_call = call.kind == Kind::Stream && (call.ended || later.epoch > held.epoch);
-        held.nacked
+        let with_call = call.kind == Kind::Stream && (call.ended.is_some() || later.epoch > held.epoch);
+        held.nacked.is_some()
             || with_call
             || held.can_have_run_out(later.granted)
             || self.goes_along(lease, held, later)
+    }
+
+    /// Whether something can have ended the lease of a message before an event, and before a time of the server's clock. All leases
+    /// are known by now.
+    pub(super) fn can_have_ended(
+        &self,
+        (queue, sequence): (Queue, u64),
+        held: &Held,
+        before: usize,
+        by: u64,
+    ) -> bool {
+        let nacked = |held: &Held| held.nacked.is_some_and(|nacked| nacked < before);
+        let took_along = |first: &Held| {
+            let ran_out = first.can_have_run_out(by) && !first.was_settled_in_time();
+            !first.was_certainly_over(held.granted) && (nacked(first) || ran_out)
+        };
+        let id = self.messages.get(&(queue, sequence)).and_then(|message| message.id);
+        let line = id.and_then(|id| self.line(queue, id));
+        let in_front = line.map_or(&[][..], |line| self.lines.in_hands(line, held.call));
+        let mut in_front = in_front.iter().filter(|(first, _)| *first < sequence);
+        nacked(held)
+            || held.can_have_run_out(by)
+            || self.calls.get(held.call).let_go_before(before)
+            || in_front.any(|(first, attempt)| {
+                let all = &self.messages[&(queue, *first)].held;
+                all.iter().any(|held| held.attempt == *attempt && took_along(held))
+            })
+    }
+
+    /// Whether whoever holds a message was told that it doesn't. An ack begun by anybody may have settled it before.
+    pub(super) fn is_wronged(&self, at: usize, lease: Lease, when: u64) -> bool {
+        let Lease { queue, sequence, attempt } = lease;
+        let Some(message) = self.messages.get(&(queue, sequence)) else { return false };
+        let Some(held) = message.held.iter().find(|held| held.attempt == attempt) else { return false };
+        let others = message.acks.keys().any(|other| *other != attempt)
+            || message.held.iter().any(|other| other.attempt > attempt);
+        // All of a transaction is refused for one receipt.
+        let together = || self.together.iter().any(|(_, acks)| acks.contains(&lease));
+        self.promises[queue].durability == Durability::Synced
+            && !others
+            && !self.can_have_ended((queue, sequence), held, at, when + CLOCK_SLACK)
+            && !together()
     }
 
     /// Whether one of those before it in the same hands can have gone back, and taken it along. Each of these takes along one lease of
@@ -112,10 +167,9 @@ impl Check {
         before.into_iter().filter(|(before, _)| *before < sequence).any(|(before, attempt)| {
             let message = &self.messages[&(queue, before)];
             let Some(first) = message.held.iter().find(|held| held.attempt == attempt) else { return false };
-            let settled_in_time = first.acked_by.is_some_and(|at| at + CLOCK_SLACK < first.until);
-            let ran_out = first.can_have_run_out(later.granted) && !settled_in_time;
+            let ran_out = first.can_have_run_out(later.granted) && !first.was_settled_in_time();
             first.at < held.at
-                && (first.nacked || ran_out)
+                && (first.nacked.is_some() || ran_out)
                 && self.lines.takes_along(queue, (before, attempt), (sequence, held.attempt))
         })
     }

@@ -1,4 +1,7 @@
 //! What comes one after the other: the messages of a queue, or those of a key.
+//!
+//! What leaves its line without an ack, because its attempts are used up, its time is over or it is purged, leaves it once nobody
+//! holds it any more. Nobody says when; so it may have left as soon as that is possible, unless it comes again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,8 +40,15 @@ impl Lines {
     }
 
     /// Sequences are given in order, so all lower ones were there before.
-    pub(super) fn delivered(&mut self, line: Line, sequence: u64, held: &Held) {
-        let before: Vec<_> = self.unsettled.entry(line).or_default().range(..sequence).copied().collect();
+    fn before(&self, line: Line, sequence: u64) -> Vec<u64> {
+        self.unsettled.get(&line).map_or_else(Vec::new, |all| all.range(..sequence).copied().collect())
+    }
+
+    fn leaves(&mut self, line: Line, sequence: u64) {
+        self.unsettled.entry(line).or_default().remove(&sequence);
+    }
+
+    fn delivered(&mut self, line: Line, sequence: u64, held: &Held, before: Vec<u64>) {
         if !before.is_empty() {
             self.deliveries.push(Delivery { queue: line.0, sequence, held: held.clone(), before });
         }
@@ -75,7 +85,7 @@ impl Check {
 
     pub(super) fn leaves_its_line(&mut self, lease: Lease) {
         if let Some(line) = self.line_of(lease) {
-            self.lines.unsettled.entry(line).or_default().remove(&lease.sequence);
+            self.lines.leaves(line, lease.sequence);
         }
     }
 
@@ -85,13 +95,43 @@ impl Check {
         }
     }
 
-    /// What stood before a message when it was given out was in the same hands then.
+    /// What can have left the line, and of which nothing more is told, is looked at no more.
+    pub(super) fn delivered_in_line(&mut self, line: Line, sequence: u64, held: &Held) {
+        let (left, before): (Vec<_>, Vec<_>) =
+            self.lines.before(line, sequence).into_iter().partition(|before| {
+                let last = self.last.get(&(line.0, *before));
+                last.is_none_or(|last| *last < held.at) && self.can_have_left(line.0, *before, held)
+            });
+        left.into_iter().for_each(|left| self.lines.leaves(line, left));
+        self.lines.delivered(line, sequence, held, before);
+    }
+
+    /// What stood before a message when it was given out was in the same hands then, or had left.
     pub(super) fn judge_lines(&mut self) {
         for Delivery { queue, sequence, held, before } in std::mem::take(&mut self.lines.deliveries) {
-            if !before.iter().all(|before| self.in_the_same_hands(queue, *before, &held)) {
+            let passed = |before: &u64| {
+                self.in_the_same_hands(queue, *before, &held) || self.can_have_left(queue, *before, &held)
+            };
+            if !before.iter().all(passed) {
                 self.broken(Rule::InOrder, queue, sequence, held.at);
             }
         }
+    }
+
+    /// Whether a message can have been gone without an ack when another one was given out. What has a dead-letter queue to go to is
+    /// seen there some time.
+    fn can_have_left(&self, queue: Queue, sequence: u64, when: &Held) -> bool {
+        let Some(message) = self.messages.get(&(queue, sequence)) else { return false };
+        let sent = message.id.and_then(|id| Some((id, self.sent.get(&(queue, id))?)));
+        let Some((id, sent)) = sent else { return false };
+        let over = sent.limits.expires.is_some_and(|expires| expires <= when.granted + CLOCK_SLACK);
+        let gone = if self.gives_up(queue) { self.given_up.contains_key(&(queue, id)) } else { over };
+        let ended = |held: &Held| {
+            held.granted <= when.granted
+                && self.can_have_ended((queue, sequence), held, when.at, when.granted)
+        };
+        let last = message.held.iter().max_by_key(|held| held.attempt);
+        (gone || self.can_be_purged(queue, sequence, sent.at, when.at)) && last.is_none_or(ended)
     }
 
     fn in_the_same_hands(&self, queue: Queue, before: u64, with: &Held) -> bool {
@@ -103,13 +143,5 @@ impl Check {
         let mut candidates = then.chain(last);
         candidates
             .any(|held| held.call == with.call && held.at < with.at && !held.was_certainly_over(with.granted))
-    }
-}
-
-impl Held {
-    /// Whether it had ended before a time of the server's clock.
-    fn was_certainly_over(&self, by: u64) -> bool {
-        let ran_out = !self.extended && self.until < by;
-        ran_out || self.nacked_by.is_some_and(|at| at + CLOCK_SLACK < by)
     }
 }
