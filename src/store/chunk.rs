@@ -150,7 +150,7 @@ pub(super) fn extent(value: &[u8]) -> Result<Extent, Malformed> {
     let mut input = Input::new(value);
     input.range(8)?;
     let kind = input.u8()?;
-    let last = Sequence(input.u64()?);
+    let last = last(&mut input)?;
     let parts = match kind {
         0 | 2 => 0,
         1 => {
@@ -160,6 +160,15 @@ pub(super) fn extent(value: &[u8]) -> Result<Extent, Malformed> {
         _ => return Err(Malformed("a chunk is of a kind that this program does not know")),
     };
     Ok(Extent { last, parts })
+}
+
+/// The sequence of a chunk's last message, which is not the last that there can be: a queue has a next one.
+fn last(input: &mut Input<'_>) -> Result<Sequence, Malformed> {
+    let last = input.u64()?;
+    if last == u64::MAX {
+        return Err(Malformed("a sequence is too large"));
+    }
+    Ok(Sequence(last))
 }
 
 /// Where a message's content is.
@@ -201,7 +210,7 @@ pub(super) fn decode(value: &[u8], first: Sequence) -> Result<Decoded, Malformed
     let mut input = Input::new(value);
     input.range(8)?;
     let kind = input.u8()?;
-    let last = Sequence(input.u64()?);
+    let last = last(&mut input)?;
     let count = input.u16()?;
     if kind != 2 {
         let slots = slots(input, kind, (first, last), count)?;

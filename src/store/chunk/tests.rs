@@ -48,6 +48,17 @@ fn a_large_message_goes_into_parts() {
     assert!(join(&[parts[1].clone(), parts[0].clone()], length, checksum, Sequence(5)).is_err());
 }
 
+/// With its checksum made right it would otherwise end a start, which counts on from it.
+#[test]
+fn the_last_number_there_is_belongs_to_no_message() {
+    let numbered = |sequence| ChunkBuilder::new(&message(sequence, b"x")).finish();
+    assert_eq!(extent(&numbered(u64::MAX - 1)), Ok(Extent { last: Sequence(u64::MAX - 1), parts: 0 }));
+    assert!(decode(&numbered(u64::MAX - 1), Sequence(u64::MAX - 1)).is_ok());
+    let too_large = Malformed("a sequence is too large");
+    assert_eq!(extent(&numbered(u64::MAX)), Err(too_large));
+    assert_eq!(decode(&numbered(u64::MAX), Sequence(u64::MAX)).map(drop), Err(too_large));
+}
+
 #[test]
 fn chunks_fill_up_to_their_bounds() {
     let mut few = ChunkBuilder::new(&message(1, &[7; 1000]));
