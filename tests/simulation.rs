@@ -107,29 +107,34 @@ fn is_found(plants: Plants) {
     println!("{plants:?}: found by seed {seed}: {}", why.lines().take(2).collect::<Vec<_>>().join(" "));
 }
 
+/// The same for what the disk does wrong.
+fn fault_is_found(fault: Fault) {
+    is_found(Plants { fault: Some(fault), ..Plants::default() });
+}
+
 #[test]
 fn a_journal_that_is_not_synced_is_found() {
-    is_found(Plants { fault: Some(Fault::NoJournalSync), ..Plants::default() });
+    fault_is_found(Fault::NoJournalSync);
 }
 
 #[test]
 fn a_reply_before_its_entry_is_durable_is_found() {
-    is_found(Plants { fault: Some(Fault::LateJournalSync), ..Plants::default() });
+    fault_is_found(Fault::LateJournalSync);
 }
 
 #[test]
 fn a_journal_that_is_purged_too_early_is_found() {
-    is_found(Plants { fault: Some(Fault::NoPersist), ..Plants::default() });
+    fault_is_found(Fault::NoPersist);
 }
 
 #[test]
 fn a_checkpoint_in_pieces_is_found() {
-    is_found(Plants { fault: Some(Fault::TornTransaction), ..Plants::default() });
+    fault_is_found(Fault::TornTransaction);
 }
 
 #[test]
 fn a_directory_that_is_not_synced_is_found() {
-    is_found(Plants { fault: Some(Fault::NoDirectorySync), ..Plants::default() });
+    fault_is_found(Fault::NoDirectorySync);
 }
 
 #[test]
@@ -139,10 +144,10 @@ fn a_lost_wake_up_is_found() {
 
 #[test]
 fn a_failed_sync_that_is_taken_for_a_good_one_is_found() {
-    is_found(Plants { fault: Some(Fault::HiddenSync), ..Plants::default() });
+    fault_is_found(Fault::HiddenSync);
 }
 
 #[test]
 fn a_failed_write_that_is_taken_for_a_good_one_is_found() {
-    is_found(Plants { fault: Some(Fault::HiddenWrite), ..Plants::default() });
+    fault_is_found(Fault::HiddenWrite);
 }

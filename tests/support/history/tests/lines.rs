@@ -72,59 +72,37 @@ fn one_that_goes_back_takes_along_nothing_else() {
 /// A lease of the first that runs out takes along those behind it, and only then.
 #[test]
 fn a_deadline_takes_along_those_behind_it() {
-    let line = || {
-        let line = (1..=2).fold(told(), |told, id| told.sending(LINES, id).confirmed(LINES, id));
-        line.event(opened(1, LINES)).event(opened(2, LINES))
-    };
-    let at = |told: Told, call, id, attempt, granted| {
-        told.with(|delivered| {
-            delivered.call = Call(call);
-            delivered.lease = Lease { queue: LINES, sequence: id, attempt };
-            (delivered.id, delivered.content, delivered.until) = (Some(Id(id)), id, granted + MINUTE);
-        })
-    };
-    let held = || at(at(line(), 1, 1, 1, 0), 1, 2, 1, MINUTE / 2);
+    let held = || at(at(filled(LINES, 2), 1, LINES, 1, 1, 0), 1, LINES, 2, 1, MINUTE / 2);
     let acked = |told: Told| told.ack(LINES, 1, 2).ack(LINES, 2, 2);
-    acked(at(at(held(), 2, 1, 2, MINUTE), 2, 2, 2, MINUTE)).holds();
-    let early = at(at(held(), 2, 1, 2, MINUTE - 1), 2, 2, 2, MINUTE - 1);
+    acked(at(at(held(), 2, LINES, 1, 2, MINUTE), 2, LINES, 2, 2, MINUTE)).holds();
+    let early = at(at(held(), 2, LINES, 1, 2, MINUTE - 1), 2, LINES, 2, 2, MINUTE - 1);
     let found: Vec<_> = acked(early).0.check().iter().map(|violation| violation.rule).collect();
     assert_eq!(found, [Rule::OneHolder, Rule::OneHolder]);
     // What was acked in time runs out no more.
-    let settled = at(held().ack(LINES, 1, 1), 2, 2, 2, MINUTE);
+    let settled = at(held().ack(LINES, 1, 1), 2, LINES, 2, 2, MINUTE);
     settled.ack(LINES, 2, 2).breaks(Rule::OneHolder);
 }
 
 /// Having held the one before once is not enough.
 #[test]
 fn what_comes_before_is_in_the_same_hands_at_that_moment() {
-    let line = || {
-        let line = (1..=2).fold(told(), |told, id| told.sending(LINES, id).confirmed(LINES, id));
-        line.event(opened(1, LINES)).event(opened(2, LINES))
-    };
-    let at = |told: Told, call, id, attempt, granted| {
-        told.with(|delivered| {
-            delivered.call = Call(call);
-            delivered.lease = Lease { queue: LINES, sequence: id, attempt };
-            (delivered.id, delivered.content, delivered.until) = (Some(Id(id)), id, granted + MINUTE);
-        })
-    };
-    let back = || at(line(), 1, 1, 1, 0).nack(LINES, 1, 1);
+    let back = || at(filled(LINES, 2), 1, LINES, 1, 1, 0).nack(LINES, 1, 1);
     let acked = |told: Told, attempt| told.ack(LINES, 1, attempt).ack(LINES, 2, 1);
     // It went back, and another one has it.
-    let other = at(back(), 2, 1, 2, 1000);
-    acked(at(other, 1, 2, 1, 1001), 2).breaks(Rule::InOrder);
+    let other = at(back(), 2, LINES, 1, 2, 1000);
+    acked(at(other, 1, LINES, 2, 1, 1001), 2).breaks(Rule::InOrder);
     // The same, recorded the other way round.
-    let early = at(at(back(), 1, 2, 1, 1001), 2, 1, 2, 1000);
+    let early = at(at(back(), 1, LINES, 2, 1, 1001), 2, LINES, 1, 2, 1000);
     acked(early, 2).breaks(Rule::InOrder);
     // It went back, and nobody has it.
-    let nobody = at(back(), 1, 2, 1, CLOCK_SLACK + 1);
-    acked(at(nobody, 1, 1, 2, 2000), 2).breaks(Rule::InOrder);
+    let nobody = at(back(), 1, LINES, 2, 1, CLOCK_SLACK + 1);
+    acked(at(nobody, 1, LINES, 1, 2, 2000), 2).breaks(Rule::InOrder);
     // Its deadline had come.
-    let late = at(at(line(), 1, 1, 1, 0), 1, 2, 1, MINUTE + 1);
-    acked(at(late, 1, 1, 2, MINUTE + 2), 2).breaks(Rule::InOrder);
+    let late = at(at(filled(LINES, 2), 1, LINES, 1, 1, 0), 1, LINES, 2, 1, MINUTE + 1);
+    acked(at(late, 1, LINES, 1, 2, MINUTE + 2), 2).breaks(Rule::InOrder);
     // It was granted while they were in the same hands, and seen late.
-    let seen_late = at(at(back(), 2, 1, 2, 1000), 1, 2, 1, 0);
-    let again = at(seen_late, 2, 2, 2, 1000);
+    let seen_late = at(at(back(), 2, LINES, 1, 2, 1000), 1, LINES, 2, 1, 0);
+    let again = at(seen_late, 2, LINES, 2, 2, 1000);
     again.ack(LINES, 1, 2).ack(LINES, 2, 2).holds();
 }
 
