@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use crate::history::{Event, Found, Outcome, Queue, Verdict};
 use crate::load::{Load, QUEUES, as_sent, create_topic, id_of, settings};
 use crate::state_hashes::StateHashes;
+use crate::support::ports::lasting_address;
 use crate::support::server::GREETING;
 use crate::support::{Cli, Process, Server, Setup};
 
@@ -84,7 +85,7 @@ impl Rig {
         }
     }
 
-    /// The same directory, with other bounds each time.
+    /// The same directory, with other bounds and on another port each time.
     pub fn setup(&self, rng: &mut StdRng) -> Setup {
         let interval = if rng.random_bool(0.7) { rng.random_range(10..100) } else { 5_000 };
         let journal = 65_536_u64 << rng.random_range(0..6);
@@ -100,7 +101,9 @@ impl Rig {
             format!("broker.entries_in_flight={}", rng.random_range(1..4)),
             format!("broker.read_ahead_bytes={}", 1024 << rng.random_range(0..10)),
         ];
-        sets.iter().fold(self.base.clone(), |setup, set| setup.args(&["--set", set]))
+        // A publisher sends what it took after the task is gone that had it: elsewhere, or it would send it into a drain.
+        let elsewhere = self.base.clone().listen(lasting_address());
+        sets.iter().fold(elsewhere, |setup, set| setup.args(&["--set", set]))
     }
 
     /// Starts a server. One that refuses is a finding.
