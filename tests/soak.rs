@@ -111,7 +111,7 @@ async fn look(server: &Server, client: &Client, started: Instant) -> Sample {
     let sum = |of: fn(&bbq_client::proto::QueueStats) -> u64| {
         queues.iter().filter_map(|queue| queue.stats.as_ref()).map(of).sum()
     };
-    let vitals = Vitals::of(server.process.pid(), &server.data());
+    let vitals = Vitals::of(server.process.pid(), &server.data()).await;
     assert_eq!(vitals.blobs, 0, "nothing spills into blobs");
     let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let bound = u64::try_from(workers).expect("a few") + BLOCKING_THREADS_MAX;

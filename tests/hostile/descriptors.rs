@@ -19,8 +19,8 @@ fn busy_and_poor() -> Setup {
     Setup::new().wrapper(&["sh", "-c", &limited, "sh"]).args(&small)
 }
 
-fn descriptors(server: &Server) -> u64 {
-    Vitals::of(server.process.pid(), &server.data()).descriptors
+async fn descriptors(server: &Server) -> u64 {
+    Vitals::of(server.process.pid(), &server.data()).await.descriptors
 }
 
 async fn checkpoints(server: &Server) -> u64 {
@@ -39,7 +39,7 @@ async fn store_goes_on(server: &Server) {
         (checkpoints(server).await >= until).then_some(())
     })
     .await;
-    assert!(descriptors(server) <= LIMIT);
+    assert!(descriptors(server).await <= LIMIT);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +79,7 @@ async fn connections_that_stand_leave_the_store_its_descriptors() {
     }
     assert!(held.len() >= 50, "only {} could be had", held.len());
     store_goes_on(&server).await;
-    println!("{} connections over TLS stand, {} descriptors in use", held.len(), descriptors(&server));
+    println!("{} connections over TLS stand, {} descriptors in use", held.len(), descriptors(&server).await);
     assert_eq!(server.get("/healthz").await.0, 200, "operators have places of their own");
     drop(held);
     eventually("there is room again", async || h2::try_tls(&server, b"h2").await.ok()).await;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
+use crate::support::eventually;
+
 /// A look at a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Vitals {
@@ -24,31 +26,30 @@ pub struct Vitals {
 
 impl Vitals {
     /// Looks at the process and at its data directory.
-    pub fn of(pid: Pid, data: &Path) -> Self {
-        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-        let status = status.expect("the server runs");
+    pub async fn of(pid: Pid, data: &Path) -> Self {
+        let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+        let status = fs::read_to_string(process.join("status")).expect("the server runs");
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of a process");
             line.trim().trim_end_matches(" kB").parse().expect("a number")
         };
+        // While a compaction puts new state files in place of the old ones, there are none for a moment.
+        let state = async || Some(kib(&data.join("state"))).filter(|kib| *kib > 0);
+        let blobs = async || fs::read_dir(data.join("state/blobs")).ok();
         Self {
             resident_kib: field("VmRSS:"),
             threads: field("Threads:"),
-            tokio_threads: named(
-                Path::new(&format!("/proc/{}/task", pid.as_raw_nonzero())),
-                "tokio-rt-worker",
-            ),
-            descriptors: count(Path::new(&format!("/proc/{}/fd", pid.as_raw_nonzero()))),
+            tokio_threads: named(&process.join("task"), "tokio-rt-worker"),
+            descriptors: entries(fs::read_dir(process.join("fd")).expect("the server runs")),
             journal_kib: kib(&data.join("journal")),
-            state_kib: kib(&data.join("state")),
-            blobs: count(&data.join("state/blobs")),
+            state_kib: eventually("the state files", state).await,
+            blobs: entries(eventually("the directory of large records", blobs).await),
         }
     }
 }
 
-fn count(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).expect("the directory is there");
-    u64::try_from(entries.count()).expect("a few")
+fn entries(directory: fs::ReadDir) -> u64 {
+    u64::try_from(directory.count()).expect("a few")
 }
 
 /// Tasks of this name. Those that end while it looks count for nothing.
