@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bbq_client::proto::{self, publish_request::Target};
 use serde_json::Value;
@@ -35,15 +35,17 @@ async fn counts(server: &Server, queue: &str) -> (Value, Value) {
 async fn a_delayed_message_waits_for_its_time_also_across_a_kill() {
     let mut server = Server::start().await;
     server.run(&["queue", "create", "q"]).await.ok();
-    server.run(&["publish", "q", "late", "--delay", "1h"]).await.ok();
-    server.run(&["publish", "q", "soon", "--delay", "1500ms", "--priority", "3"]).await.ok();
+    server.run(&["publish", "q", "late", "--delay", "1h", "--priority", "3"]).await.ok();
     server.run(&["publish", "q", "now"]).await.ok();
     assert_eq!(server.run(&["subscribe", "q", "--count", "1"]).await.ok(), "now\n");
+    let published = Instant::now();
+    server.run(&["publish", "q", "soon", "--delay", "1500ms"]).await.ok();
     server.kill().await;
     let mut server = server.restart().await;
     let soon = within("the delay", server.run(&["subscribe", "q", "--count", "1", "--json"])).await;
     let soon = soon.json().remove(0);
     assert_eq!((&soon["body"], &soon["attempt"]), (&"soon".into(), &1.into()));
+    assert!(published.elapsed() >= Duration::from_millis(1500), "{soon}");
     let age = |field: &str| soon[field].as_str().unwrap().to_owned();
     assert!(age("published_at") < age("lease_expires_at"), "{soon}");
     // What waits is on disk only after this.

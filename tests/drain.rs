@@ -157,7 +157,7 @@ async fn a_stream_ends_with_unavailable_over_http2() {
 /// A consumer that reads nothing holds up the end until the bound, and no longer; meanwhile the server is not ready.
 async fn never_reads(transport: Transport) {
     // Longer than looking at readiness takes, shorter than the time after which a silent peer is given up.
-    let (mut server, client) = server(Setup::new().args(&["--set", "drain_timeout_ms=5000"])).await;
+    let (mut server, client) = server(Setup::new().args(&["--set", "drain_timeout_ms=8000"])).await;
     let mut subscribe = server.cli(&["subscribe", QUEUE, "--no-ack", "--max-in-flight", "1000"]);
     if transport == Transport::Http2 {
         subscribe = subscribe.args(&["--http2"]);

@@ -16,8 +16,8 @@ mod frames;
 mod raw;
 mod support;
 
+use std::any::Any;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bbq_client::{Client, Delivery, Profile, Subscription, Transport, proto};
 use rustix::process::Signal;
@@ -111,8 +111,9 @@ async fn rounds(transport: Transport, count: usize, mut leave: impl AsyncFnMut(&
         stage.publish().await;
         let holder = leave(&stage).await;
         let waiting = stage.waiting().await;
-        holder.leave().await;
+        let kept = holder.leave().await;
         stage.comes_back_to(waiting).await;
+        drop(kept);
     }
 }
 
@@ -127,39 +128,32 @@ enum Holder {
 }
 
 impl Holder {
-    async fn leave(self) {
+    /// Goes. What comes back lives on meanwhile, so that its end is not what is noticed.
+    async fn leave(self) -> Option<Box<dyn Any + Send>> {
         match self {
             Self::Cancels(subscription) => drop(subscription),
             Self::Closes(client, _subscription) => client.close().await,
-            // The connection goes on; what it was kept for ends here.
             Self::Resets(raw, mut send, mut recv) => {
                 // As clients cancel that do not look how far the call is: the request was sent, so there is nothing to reset.
                 _ = send.reset(0x10c_u32.into());
                 recv.stop(0x10c_u32.into()).unwrap();
-                keep(raw, (send, recv));
+                return Some(Box::new((raw, send, recv)));
             }
             Self::StopsReading(raw, send, mut recv) => {
                 recv.stop(0_u32.into()).unwrap();
-                keep(raw, (send, recv));
+                return Some(Box::new((raw, send, recv)));
             }
             Self::Vanishes(raw, send, recv) => {
                 raw.connection.close(0xdead_u32.into(), b"gone");
-                keep(send, recv);
+                return Some(Box::new((send, recv)));
             }
             Self::IsCut(cut, client, subscription) => {
                 cut.send(()).unwrap();
-                keep(client, subscription);
+                return Some(Box::new((client, subscription)));
             }
         }
+        None
     }
-}
-
-/// Lets something live long enough that its end is not what is noticed.
-fn keep(one: impl Send + 'static, other: impl Send + 'static) {
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        drop((one, other));
-    });
 }
 
 async fn cancelled(transport: Transport) {

@@ -35,11 +35,12 @@ async fn next(client: &Client) -> Delivery {
 /// A consumer that is stopped with a message in its hands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_consumer_holds_its_message_only_until_the_deadline() {
-    let server = Server::start().await;
+    // Its connection stays as it is meanwhile, so that nothing else than the deadline gives the message back.
+    let server = Server::start_with(&["--set", "http2.keep_alive_ms=3600000"]).await;
     let client = queue(&server).await;
     client.publish("q", "a").await.unwrap();
-    let mut stopped =
-        server.cli(&["subscribe", "q", "--exec", "echo begun; exec sleep 10 > /dev/null 2>&1"]).spawn();
+    let command = "echo begun; exec sleep 10 > /dev/null 2>&1";
+    let mut stopped = server.cli(&["--http2", "subscribe", "q", "--exec", command]).spawn();
     stopped.stdout.contains("begun").await;
     stopped.signal(Signal::STOP);
     let again = next(&client).await;

@@ -254,7 +254,7 @@ async fn cancelling_answered_calls_is_never_too_fast() {
 /// The peer is there as far as TCP knows, and answers nothing: a frozen process, a dead network.
 #[tokio::test]
 async fn a_silent_client_is_noticed_by_pings() {
-    let h2 = H2Settings { keep_alive_ms: 100, keep_alive_timeout_ms: 200, ..H2Settings::default() };
+    let h2 = H2Settings { keep_alive_ms: 1_500, keep_alive_timeout_ms: 3_000, ..H2Settings::default() };
     let (server, mut events) = Server::with(Setup { h2, ..Setup::default() });
     let mut tls = raw(&server).await;
     tls.write_all(&opened(1, "/t/Idle")).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_silent_client_is_noticed_by_pings() {
 
 #[tokio::test]
 async fn a_handshake_that_does_not_come_is_given_up() {
-    let h2 = H2Settings { handshake_timeout_ms: 100, handshakes_max: 1, ..H2Settings::default() };
+    let h2 = H2Settings { handshake_timeout_ms: 3_000, handshakes_max: 1, ..H2Settings::default() };
     let (server, _events) = Server::with(Setup { h2, ..Setup::default() });
     let mut mute = TcpStream::connect(server.address).await.unwrap();
     // The only place for a handshake is taken until then.

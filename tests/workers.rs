@@ -104,7 +104,7 @@ async fn leases_are_extended_while_commands_run() {
         let server = server_with(&["a", "b"]).await;
         let gate = Gate::new().await;
         let command = gate.command("exit 0");
-        let words = ["subscribe", "q", "--lease-duration", "1s", "--parallel", "2", "--exec", &command];
+        let words = ["subscribe", "q", "--lease-duration", "10s", "--parallel", "2", "--exec", &command];
         let mut worker = server.cli(&[&words, source].concat()).spawn();
         worker.stdout.lines(2).await;
         let leases = async || server.run(&["leases", "q", "--json"]).await.json();

@@ -19,9 +19,9 @@ use crate::{attack, frames, scale, wire_h3};
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 
-/// Whoever says nothing is let go after a second and a half.
+/// Whoever says nothing is let go after five seconds.
 const IMPATIENT: [&str; 4] =
-    ["--set", "http2.keep_alive_ms=500", "--set", "http2.keep_alive_timeout_ms=1000"];
+    ["--set", "http2.keep_alive_ms=1000", "--set", "http2.keep_alive_timeout_ms=4000"];
 
 type Write = WriteHalf<TlsStream<TcpStream>>;
 

@@ -21,6 +21,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::support::LONG;
+
 pub use kinds::backlog;
 use kinds::{DEAD, Kind};
 
@@ -60,6 +62,26 @@ pub struct Done {
     pub errors: AtomicU64,
 }
 
+impl Done {
+    /// What was done, and how often, but for errors.
+    pub fn counts(&self) -> [(&'static str, u64); 9] {
+        let Self { published, delivered, acked, streams, changes, .. } = self;
+        let Self { transactions, buried, redriven, backups, .. } = self;
+        let counts = [
+            ("messages published", published),
+            ("delivered", delivered),
+            ("acked", acked),
+            ("streams", streams),
+            ("changes", changes),
+            ("transactions", transactions),
+            ("dead letters buried", buried),
+            ("sent back", redriven),
+            ("backups", backups),
+        ];
+        counts.map(|(what, count)| (what, count.load(Ordering::Relaxed)))
+    }
+}
+
 /// The churn, running. Dropping it ends it wherever it is.
 pub struct Churn {
     pub done: Arc<Done>,
@@ -77,7 +99,7 @@ impl Churn {
         let mut rng = StdRng::seed_from_u64(seed);
         let clients = [Transport::Http3, Transport::Http2].map(|transport| {
             let profile = Profile { transport, ..profile.clone() };
-            Client::connect_lazily(&profile).expect("a good profile").with_deadline(Duration::from_secs(20))
+            Client::connect_lazily(&profile).expect("a good profile").with_deadline(LONG)
         });
         let admin = &clients[0];
         admin.create_queue(DEAD, proto::QueueSettings::default()).await.expect("a queue");
