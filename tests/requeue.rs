@@ -17,7 +17,7 @@ mod raw;
 mod support;
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use bbq_client::{Client, Delivery, Profile, Subscription, Transport, proto};
 use rustix::process::Signal;
@@ -225,11 +225,11 @@ async fn relay(to: SocketAddr) -> (SocketAddr, oneshot::Sender<()>) {
     (address, cut)
 }
 
-async fn raw(stage: &Stage) -> (Raw, quinn::SendStream, quinn::RecvStream) {
+async fn raw(stage: &Stage, in_flight: u32) -> (Raw, quinn::SendStream, quinn::RecvStream) {
     let raw = Raw::connect(&stage.server).await;
     let request = proto::SubscribeRequest {
         queue: QUEUE.to_owned(),
-        max_in_flight: HELD,
+        max_in_flight: in_flight,
         ..proto::SubscribeRequest::default()
     };
     let (send, recv) = raw.subscribe(&request).await;
@@ -240,7 +240,7 @@ async fn raw(stage: &Stage) -> (Raw, quinn::SendStream, quinn::RecvStream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_and_a_stop_give_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage).await;
+        let (raw, send, recv) = raw(stage, HELD).await;
         Holder::Resets(raw, send, recv)
     })
     .await;
@@ -249,7 +249,7 @@ async fn a_reset_and_a_stop_give_everything_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_of_the_response_gives_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage).await;
+        let (raw, send, recv) = raw(stage, HELD).await;
         Holder::StopsReading(raw, send, recv)
     })
     .await;
@@ -258,10 +258,28 @@ async fn a_stop_of_the_response_gives_everything_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_closed_in_mid_call_gives_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage).await;
+        let (raw, send, recv) = raw(stage, HELD).await;
         Holder::Vanishes(raw, send, recv)
     })
     .await;
+}
+
+/// From one network to another: nothing says goodbye, and nobody is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_changes_networks_keeps_everything() {
+    let stage = Stage::set(Transport::Http3).await;
+    stage.publish().await;
+    let (raw, send, mut recv) = raw(&stage, HELD + 1).await;
+    raw.endpoint.rebind(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+    stage.client.publish(QUEUE, "elsewhere").await.unwrap();
+    let mut came = Vec::new();
+    while !came.windows(9).any(|bytes| bytes == b"elsewhere") {
+        let chunk = within("the next message", recv.read_chunk(1 << 16, true)).await.unwrap();
+        came.extend_from_slice(&chunk.unwrap().bytes);
+    }
+    let stats = stage.stats().await;
+    assert_eq!((stats.ready, stats.leased, stats.consumers), (0, u64::from(HELD) + 1, 1));
+    drop(send);
 }
 
 /// A consumer that is a process of its own, holding everything.

@@ -53,6 +53,21 @@ async fn a_reload_shows_the_new_certificate_and_loses_no_connection() {
     until(&mut events, &Event::BodyDropped("/t/Idle".to_owned())).await;
 }
 
+/// A call in early data could be sent again by whoever recorded it: a client that comes back is offered none.
+#[tokio::test]
+async fn a_resumed_session_sends_nothing_early() {
+    let (server, _events) = Server::start();
+    let mut tls = support::client::tls(&server.ca, b"h3", None);
+    tls.enable_early_data = true;
+    let endpoint = support::client::endpoint_with(tls);
+    // Its session's ticket is there before the answer is.
+    let mut first = Client::with(endpoint.clone(), server.address).await;
+    assert_eq!(first.call("/t/Echo", b"first").await.body, b"first");
+    let again = endpoint.connect(server.address, "localhost").unwrap().into_0rtt();
+    let again = again.map(|_| ()).expect_err("early data");
+    within("a connection", again).await.unwrap();
+}
+
 fn client_ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);

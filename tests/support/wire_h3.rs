@@ -20,7 +20,7 @@ pub struct Raw {
     profile: Profile,
     /// Closing it would end the connection.
     control: Option<quinn::SendStream>,
-    _endpoint: quinn::Endpoint,
+    pub endpoint: quinn::Endpoint,
 }
 
 /// A client's endpoint that trusts the server of a profile.
@@ -66,7 +66,7 @@ impl Raw {
         let endpoint = endpoint(&profile);
         let connecting = endpoint.connect(server.address, "localhost").expect("a good address");
         let connection = within("a connection", connecting).await.expect("the server takes connections");
-        Self { connection, profile, control: None, _endpoint: endpoint }
+        Self { connection, profile, control: None, endpoint }
     }
 
     /// Calls Subscribe, with a whole request, and reads nothing.

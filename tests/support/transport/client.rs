@@ -36,7 +36,11 @@ pub fn tls(ca: &CertificateDer<'static>, alpn: &[u8], identity: Option<Identity>
 
 /// A client's endpoint; dropping it does not tell the server.
 pub fn endpoint(server: &Server, identity: Option<Identity>) -> quinn::Endpoint {
-    let crypto = QuicClientConfig::try_from(tls(&server.ca, b"h3", identity)).unwrap();
+    endpoint_with(tls(&server.ca, b"h3", identity))
+}
+
+pub fn endpoint_with(tls: rustls::ClientConfig) -> quinn::Endpoint {
+    let crypto = QuicClientConfig::try_from(tls).unwrap();
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     let mut transport = quinn::TransportConfig::default();
     transport.max_idle_timeout(Some(Duration::from_secs(60).try_into().unwrap()));
