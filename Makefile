@@ -67,14 +67,12 @@ lint: $(BUF) $(CARGO_DENY) ## The parts of `make test` that run no code of ours
 	$(STEP) 'lint: Rust' cargo clippy --locked --workspace --all-targets -- -D warnings
 
 soak: tools ## All tests against the release build, with ROUNDS=500 rounds of kill -9 and MINUTES=30 of churn
-	BBQ_SOAK_ROUNDS=$(ROUNDS) BBQ_SOAK_MINUTES=$(MINUTES) BBQ_SOAK_CHART=$(CURDIR)/docs/soak.svg \
+	@$(NOTED) BBQ_SOAK_ROUNDS=$(ROUNDS) BBQ_SOAK_MINUTES=$(MINUTES) BBQ_SOAK_CHART=$(CURDIR)/docs/soak.svg \
 		cargo test --locked --workspace --release
 
 powerloss: ## ROUNDS=500 power cuts below the release build, on a disk that forgets; needs root and /dev/fuse
-	@mkdir -p target && rm -f $(BBQ_NOTICES)
-	BBQ_POWERLOSS_ROUNDS=$(ROUNDS) $(if $(SEED),BBQ_POWERLOSS_SEED=$(SEED)) \
+	@$(NOTED) BBQ_POWERLOSS_ROUNDS=$(ROUNDS) $(if $(SEED),BBQ_POWERLOSS_SEED=$(SEED)) \
 		cargo test --locked --release --test powerloss -- --nocapture
-	@if [ -s $(BBQ_NOTICES) ]; then printf '\nNOT RUN on this machine:\n'; cat $(BBQ_NOTICES); fi
 
 sim: ## Simulate seeds of broker, engine and store: the first is SEED=1, and ROUNDS=500 of them
 	BBQ_SIM_SEED=$(or $(SEED),1) BBQ_SIM_ROUNDS=$(ROUNDS) \

@@ -17,6 +17,7 @@ use std::time::Duration;
 use clients::{Language, matrix, root, runner};
 use futures_util::future::join_all;
 use support::Server;
+use support::notices::notice;
 use tokio::process::Command;
 
 /// How long one example, or one run of buf, may take.
@@ -25,6 +26,11 @@ const BOUND: Duration = Duration::from_secs(600);
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_passes_every_scenario_over_every_transport() {
     let scale = clients::Scale::chosen();
+    let left_out = clients::LANGUAGES
+        .iter()
+        .filter(|language| !clients::chosen().iter().any(|one| one.name == language.name));
+    left_out
+        .for_each(|language| notice(&format!("clients: {}: BBQ_CLIENTS_ONLY leaves it out", language.name)));
     let of = |language: &'static Language| async move {
         if language.prepare().await.is_err() {
             return Vec::new();

@@ -58,7 +58,7 @@ fn every_corpus_has_a_target() {
     assert_eq!(there, known);
 }
 
-/// A few thousand changes to each input, as a fuzzer makes them, with a fixed seed: what a fuzzer finds in its first moments is found
+/// Two thousand changed inputs for each target, as a fuzzer makes them, with a fixed seed: what a fuzzer finds in its first moments is found
 /// here.
 #[test]
 fn every_target_takes_what_is_near_its_corpus() {

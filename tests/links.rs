@@ -13,6 +13,25 @@ fn links_of_the_pages_lead_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// The table of docs/TESTING.md says what each file of tests/ shows.
+#[test]
+fn each_file_of_tests_has_a_row() {
+    let page = read(&root().join("docs/TESTING.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let named: Vec<&str> =
+        rows.flat_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split('`')).collect();
+    let has_a_row = |name: &str| {
+        named.iter().any(|pattern| match pattern.split_once('*') {
+            Some((before, after)) => name.starts_with(before) && name.ends_with(after),
+            None => pattern.trim_end_matches('/') == name,
+        })
+    };
+    let entries = fs::read_dir(root().join("tests")).expect("the tests are there");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("plain names"));
+    let missing: Vec<_> = names.filter(|name| name != "support" && !has_a_row(name)).collect();
+    assert!(missing.is_empty(), "docs/TESTING.md says nothing of {missing:?}");
+}
+
 #[test]
 fn a_link_to_nowhere_is_seen() {
     let page = root().join("README.md");

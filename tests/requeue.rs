@@ -225,11 +225,11 @@ async fn relay(to: SocketAddr) -> (SocketAddr, oneshot::Sender<()>) {
     (address, cut)
 }
 
-async fn raw(stage: &Stage, in_flight: u32) -> (Raw, quinn::SendStream, quinn::RecvStream) {
+async fn raw(stage: &Stage) -> (Raw, quinn::SendStream, quinn::RecvStream) {
     let raw = Raw::connect(&stage.server).await;
     let request = proto::SubscribeRequest {
         queue: QUEUE.to_owned(),
-        max_in_flight: in_flight,
+        max_in_flight: HELD,
         ..proto::SubscribeRequest::default()
     };
     let (send, recv) = raw.subscribe(&request).await;
@@ -240,7 +240,7 @@ async fn raw(stage: &Stage, in_flight: u32) -> (Raw, quinn::SendStream, quinn::R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_and_a_stop_give_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage, HELD).await;
+        let (raw, send, recv) = raw(stage).await;
         Holder::Resets(raw, send, recv)
     })
     .await;
@@ -249,7 +249,7 @@ async fn a_reset_and_a_stop_give_everything_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_of_the_response_gives_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage, HELD).await;
+        let (raw, send, recv) = raw(stage).await;
         Holder::StopsReading(raw, send, recv)
     })
     .await;
@@ -258,7 +258,7 @@ async fn a_stop_of_the_response_gives_everything_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_closed_in_mid_call_gives_everything_back() {
     rounds(Transport::Http3, 20, async |stage| {
-        let (raw, send, recv) = raw(stage, HELD).await;
+        let (raw, send, recv) = raw(stage).await;
         Holder::Vanishes(raw, send, recv)
     })
     .await;
@@ -269,7 +269,7 @@ async fn a_connection_closed_in_mid_call_gives_everything_back() {
 async fn a_consumer_that_changes_networks_keeps_everything() {
     let stage = Stage::set(Transport::Http3).await;
     stage.publish().await;
-    let (raw, send, recv) = raw(&stage, HELD).await;
+    let (raw, send, recv) = raw(&stage).await;
     raw.endpoint.rebind(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
     let request = proto::SubscribeRequest { queue: QUEUE.to_owned(), ..proto::SubscribeRequest::default() };
     let more = raw.subscribe(&request).await;

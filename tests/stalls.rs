@@ -5,13 +5,13 @@
 
 mod support;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use bbq_client::{Client, Delivery, Error, Message, proto};
 use rustix::process::Signal;
+use support::notices::notice;
 use support::{Server, Setup, within};
 use tempfile::TempDir;
 
@@ -98,12 +98,7 @@ impl Jumping {
         if built.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self { directory, library });
         }
-        let notice = format!("jumps of the wall clock: cc can't build a library to preload here ({built:?})");
-        eprintln!("NOT RUN: {notice}");
-        if let Some(path) = std::env::var_os("BBQ_NOTICES") {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            writeln!(file.unwrap(), "{notice}").unwrap();
-        }
+        notice(&format!("jumps of the wall clock: cc can't build a library to preload here ({built:?})"));
         None
     }
 

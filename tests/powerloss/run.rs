@@ -1,6 +1,5 @@
 //! One disk, some power cuts, one check.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::fault::{Fault, Plant};
 use crate::history::{Event, VIOLATIONS};
 use crate::mount::Mounted;
 use crate::rig::{DIFFERS, REFUSED, Rig, THERE_AGAIN, until_it_answers};
+use crate::support::notices::notice;
 use crate::support::server::GREETING;
 use crate::support::{LONG, Process, within};
 
@@ -46,13 +46,9 @@ pub fn is_a_finding(panic: &str) -> bool {
 pub fn mounting_is_allowed() -> bool {
     let directory = tempfile::tempdir().unwrap();
     let Err(error) = Mounted::new(Disk::default(), directory.path()) else { return true };
-    let notice =
-        format!("power cuts: a FUSE file system can't be mounted here ({error}); run as root with /dev/fuse");
-    eprintln!("NOT RUN: {notice}");
-    if let Some(path) = std::env::var_os("BBQ_NOTICES") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        writeln!(file.unwrap(), "{notice}").unwrap();
-    }
+    notice(&format!(
+        "power cuts: a FUSE file system can't be mounted here ({error}); run as root with /dev/fuse"
+    ));
     false
 }
 
