@@ -9,7 +9,7 @@ use std::time::Duration;
 use bbq_client::{Client, Nack, proto};
 use serde_json::json;
 use support::raw::{Raw, refusal};
-use support::{Server, within};
+use support::{Server, eventually, within};
 use tonic::Code;
 
 /// A queue that gives up after two attempts, and the queue that takes what it gave up.
@@ -130,6 +130,53 @@ async fn dead_letter_queues_that_make_no_sense_are_refused() {
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "QUEUE_IN_USE"));
     server.run(&["queue", "update", "jobs", "--dead-letter-queue", ""]).await.ok();
     server.run(&["queue", "delete", "dead"]).await.ok();
+}
+
+/// What waits for a dead-letter queue would wait for ever if there were none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_whose_dead_wait_keeps_its_dead_letter_queue() {
+    let server = server().await;
+    server
+        .run(&["queue", "create", "early", "--max-attempts", "1", "--dead-letter-queue", "later"])
+        .await
+        .ok();
+    let client = server.client().await;
+    client.publish("early", "a").await.unwrap();
+    assert_eq!(nack_all(&client, "early", &Nack::new()).await, 1);
+    let without = ["queue", "update", "early", "--dead-letter-queue", ""];
+    let why = server.run(&without).await.refused();
+    assert!(why.contains("1 in the state dead") && why.contains("bbq queue create later"), "{why}");
+    server.run(&["queue", "update", "early", "--max-attempts", "2"]).await.ok();
+    server.run(&["queue", "create", "later"]).await.ok();
+    eventually("the move", async || (depth(&client, "later").await.ready == 1).then_some(())).await;
+    server.run(&without).await.ok();
+}
+
+/// A redrive goes by the limits of where it moves to, and says how far it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_ends_where_there_is_no_room() {
+    let server = server().await;
+    let client = server.client().await;
+    client.publish_all("jobs", ["a", "b", "c"].map(Into::into).into()).await.unwrap();
+    assert_eq!(nack_all(&client, "jobs", &Nack::dead_letter("")).await, 3);
+    server.run(&["queue", "update", "jobs", "--max-messages", "2"]).await.ok();
+    let redrive = ["redrive", "dead"];
+    let why = server.run(&redrive).await.refused();
+    assert!(why.contains("queue jobs is full: it holds 2 messages, 1 message came"), "{why}");
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "jobs").await.ready), (1, 2));
+    assert_eq!(server.run(&["subscribe", "jobs", "--count", "1"]).await.ok(), "a\n");
+    server.run(&redrive).await.ok();
+    assert_eq!(server.run(&["subscribe", "jobs", "--count", "2"]).await.ok(), "b\nc\n");
+    // By bytes, and where not even one fits.
+    server.run(&["queue", "create", "tight", "--max-bytes", "10"]).await.ok();
+    server.run(&["publish", "dead", &"x".repeat(20)]).await.ok();
+    let why = server.run(&["redrive", "dead", "--target", "tight"]).await.refused();
+    assert!(why.contains("never fit into 10 bytes"), "{why}");
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "tight").await.ready), (1, 0));
+    // One that drops its oldest takes everything.
+    server.run(&["queue", "update", "tight", "--overflow", "drop-oldest"]).await.ok();
+    server.run(&["redrive", "dead", "--target", "tight"]).await.ok();
+    assert_eq!((depth(&client, "dead").await.ready, depth(&client, "tight").await.ready), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

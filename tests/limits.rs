@@ -38,6 +38,8 @@ async fn a_full_queue_refuses_a_publish_and_names_the_way_out() {
     let (code, reason, _, message) = refusal(raw.queues.publish(request(&["b", "c"], "")).await);
     assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
     assert!(message.contains("max_messages") && message.contains("DROP_OLDEST"), "{message}");
+    let never = refusal(raw.queues.publish(request(&["b", "c", "d"], "")).await).3;
+    assert!(never.contains("3 messages at once never fit into 2 messages (max_messages)"), "{never}");
     raw.queues.publish(request(&["b"], "")).await.unwrap();
     assert_eq!(server.run(&["subscribe", "q", "--count", "2"]).await.ok(), "a\nb\n");
     raw.queues.publish(request(&["c"], "")).await.unwrap();
@@ -47,7 +49,8 @@ async fn a_full_queue_refuses_a_publish_and_names_the_way_out() {
 async fn the_oldest_are_dropped_also_after_a_restart() {
     let mut server = Server::start().await;
     server.run(&["queue", "create", "q", "--max-messages", "3", "--overflow", "drop-oldest"]).await.ok();
-    server.run(&["publish", "q", "a", "b", "c", "d"]).await.refused();
+    let never = server.run(&["publish", "q", "a", "b", "c", "d"]).await.refused();
+    assert!(!never.contains("DROP_OLDEST") && never.contains("raise the limit"), "{never}");
     server.run(&["publish", "q", "a", "b", "c"]).await.ok();
     server.run(&["publish", "q", "d"]).await.ok();
     server.kill().await;

@@ -360,7 +360,7 @@ async fn the_commands_make_bind_list_and_publish() {
     let often = server.run(&["publish", "--topic", "t", "x", "--count", "3", "--json"]).await.json();
     assert_eq!((&often[0]["published"], &often[0]["unroutable"]), (&json!(3), &json!(3)));
     let refused = server.run(&["queue", "delete", "q"]).await.refused();
-    assert!(refused.contains("bbq topic unbind t q"), "{refused}");
+    assert!(refused.contains("`bbq topic unbind t q --pattern 'orders.*' --attr 'k=v'`"), "{refused}");
     server.run(&["topic", "unbind", "t", "q", "--pattern", "orders.*", "--attr", "k=v"]).await.ok();
     server.run(&["topic", "delete", "t"]).await.ok();
     assert_eq!(server.run(&["topic", "list", "--json"]).await.ok(), "");

@@ -18,6 +18,7 @@ use crate::engine::{Created, Engine, Outcome, Queue};
 use crate::store::Lookup;
 use crate::types::{
     Claim, Command, Holder, HolderId, LaneId, QueueId, QueueName, QueueSettings, Receipt, ReceiptFailure,
+    SettingsField,
 };
 
 impl Broker {
@@ -52,7 +53,7 @@ impl Broker {
                 Departure::Queue(Answer::new(reply, self.update(batch, queue, &patch)))
             }
             Request::Relocate { queue, messages, reply } => {
-                Departure::Counted(Answer::new(reply, self.relocate(batch, &queue, messages)))
+                Departure::Moved(Answer::new(reply, self.relocate(batch, &queue, messages)))
             }
             Request::Delete { queue, reply } => {
                 Departure::Counted(Answer::new(reply, self.delete(batch, queue)))
@@ -296,17 +297,26 @@ impl Broker {
         &mut self,
         batch: &mut Batch,
         name: QueueName,
-        settings: QueueSettings,
+        wanted: QueueSettings,
     ) -> Result<QueueView, BrokerError> {
-        match self.act(batch, Command::CreateQueue { name: name.clone(), settings }) {
+        match self.act(batch, Command::CreateQueue { name: name.clone(), settings: wanted.clone() }) {
             Outcome::Created(Created::New(_)) => {
                 self.dead_letters_may_go(&name);
                 self.named(&name).map(|queue| self.view(queue))
             }
             Outcome::Created(Created::Existed(_)) => self.named(&name).map(|queue| self.view(queue)),
             Outcome::Created(Created::Cycle(cycle)) => Err(BrokerError::Cycle(cycle)),
-            _ => Err(BrokerError::OtherSettings(name)),
+            _ => Err(self.other_settings(name, &wanted)),
         }
+    }
+
+    fn other_settings(&self, name: QueueName, wanted: &QueueSettings) -> BrokerError {
+        let settings = match self.named(&name) {
+            Ok(queue) => queue.settings(),
+            Err(error) => return error,
+        };
+        let differs = |field: &SettingsField| settings.clone().with(wanted, &[*field]) != *settings;
+        BrokerError::OtherSettings(name, SettingsField::ALL.into_iter().filter(differs).collect())
     }
 
     fn delete(&mut self, batch: &mut Batch, name: QueueName) -> Result<u64, BrokerError> {
@@ -317,7 +327,8 @@ impl Broker {
             return Err(BrokerError::InUse { queue: name, by });
         }
         if let Outcome::QueueBound { topic, binding } = outcome {
-            return Err(BrokerError::QueueBound { queue: name, topic, pattern: binding.pattern });
+            let (pattern, attributes) = (binding.pattern, binding.attributes);
+            return Err(BrokerError::QueueBound { queue: name, topic, pattern, attributes });
         }
         self.tallies.remove(queue);
         self.lapses.forget(queue);

@@ -1,24 +1,43 @@
 //! Why the broker did not do what it was asked to, each with the way out.
 
 use crate::types::{
-    Full, QueueName, ReceiptFailure, RoutingPattern, SettingsError, SettingsField, TopicName,
+    Attributes, Full, QueueName, ReceiptFailure, RoutingPattern, SettingsError, SettingsField, TopicName,
 };
 
 /// Why the broker did not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
     /// There is no such queue.
-    #[error("there is no queue {0}; create it with CreateQueue (`bbq queue create {0}`)")]
+    #[error(
+        "there is no queue {0}; ListQueues (`bbq queue list`) shows those that are there, CreateQueue (`bbq queue create {0}`) \
+         makes it"
+    )]
     NoQueue(QueueName),
     /// There is one, but it is another.
-    #[error("queue {0} exists with other settings; delete it first, or ask for the settings it has")]
-    OtherSettings(QueueName),
+    #[error(
+        "queue {0} exists with other settings ({names}); ask for those it has, or change them with UpdateQueue (`bbq queue update {0}`)",
+        names = names(.1)
+    )]
+    OtherSettings(QueueName, Vec<SettingsField>),
     /// A setting may change only while the queue is empty.
     #[error(
         "queue {0} has messages, and {name} may change only while it has none; drain or purge it first",
         name = .1.name()
     )]
     NotEmpty(QueueName, SettingsField),
+    /// It can't be without a dead-letter queue, because messages wait for that.
+    #[error(
+        "what queue {queue} gave up ({dead} in the state dead) waits for its dead-letter queue {waits_for}, and nothing else \
+         would take it: create that (`bbq queue create {waits_for}`), name another one, or purge queue {queue}"
+    )]
+    DeadWait {
+        /// The queue.
+        queue: QueueName,
+        /// How many there are.
+        dead: u64,
+        /// Its dead-letter queue.
+        waits_for: QueueName,
+    },
     /// Dead-letter queues would form a circle.
     #[error("dead_letter_queue: {}; dead letters would go round and round", circle(.0))]
     Cycle(Vec<QueueName>),
@@ -40,10 +59,7 @@ pub enum BrokerError {
     #[error("the store is behind; try again in a moment")]
     Behind,
     /// A queue has no room for what was published.
-    #[error(
-        "queue {0} is full: {1}; consume or purge messages, raise the limit, or let the queue drop the oldest \
-         (overflow DROP_OLDEST)"
-    )]
+    #[error("queue {0} is full: {1}")]
     Full(QueueName, Full),
     /// A message has an id that its queue would not remember.
     #[error(
@@ -101,12 +117,16 @@ pub enum BrokerError {
         limit: usize,
     },
     /// There is no such topic.
-    #[error("there is no topic {0}; create it with CreateTopic (`bbq topic create {0}`)")]
+    #[error(
+        "there is no topic {0}; ListTopics (`bbq topic list`) shows those that are there, CreateTopic (`bbq topic create {0}`) \
+         makes it"
+    )]
     NoTopic(TopicName),
     /// There is no such binding.
     #[error(
-        "topic {topic} has no binding of queue {queue} with just the pattern {pattern:?} and these attributes; \
-         ListTopics (`bbq topic list`) shows those that it has",
+        "topic {topic} has no binding of queue {queue} with just the pattern {pattern:?} and {}; ListTopics \
+         (`bbq topic list`) shows those that it has",
+        pairs(.attributes),
         pattern = .pattern.as_str()
     )]
     NoBinding {
@@ -116,6 +136,8 @@ pub enum BrokerError {
         queue: QueueName,
         /// The pattern.
         pattern: RoutingPattern,
+        /// The attributes.
+        attributes: Attributes,
     },
     /// It has as many bindings as it may have.
     #[error("topic {topic} has {limit} bindings, the limit; take some back, or use another topic")]
@@ -127,9 +149,9 @@ pub enum BrokerError {
     },
     /// The queue can't be deleted while a topic's binding names it.
     #[error(
-        "queue {queue} is bound to topic {topic} with the pattern {pattern:?}; take that back first, with Unbind \
-         (`bbq topic unbind {topic} {queue}`) or by deleting the topic",
-        pattern = .pattern.as_str()
+        "queue {queue} is bound to topic {topic}; take that back first, with Unbind \
+         (`bbq topic unbind {topic} {queue}{}`) or by deleting the topic",
+        flags(.pattern, .attributes)
     )]
     QueueBound {
         /// The queue.
@@ -138,6 +160,8 @@ pub enum BrokerError {
         topic: TopicName,
         /// The binding's pattern.
         pattern: RoutingPattern,
+        /// Its attributes.
+        attributes: Attributes,
     },
     /// The queues of a topic would get too many messages at once.
     #[error(
@@ -218,6 +242,23 @@ fn reason(why: ReceiptFailure) -> &'static str {
         ReceiptFailure::Gone => "the message is gone",
         ReceiptFailure::Unknown => "it is not a receipt of this queue",
     }
+}
+
+fn names(fields: &[SettingsField]) -> String {
+    fields.iter().map(|field| field.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn pairs(attributes: &Attributes) -> String {
+    let pairs: Vec<_> = attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "no attributes".to_owned() } else { format!("the attributes {}", pairs.join(", ")) }
+}
+
+/// What the command needs to name a binding.
+fn flags(pattern: &RoutingPattern, attributes: &Attributes) -> String {
+    let pattern = Some(pattern.as_str()).filter(|pattern| !pattern.is_empty());
+    let pattern = pattern.map(|pattern| format!(" --pattern '{pattern}'"));
+    let attributes = attributes.iter().map(|(key, value)| format!(" --attr '{key}={value}'"));
+    pattern.into_iter().chain(attributes).collect()
 }
 
 fn circle(names: &[QueueName]) -> String {

@@ -11,7 +11,7 @@ use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::board::Watch;
-use super::changes::{Patch, Relocation};
+use super::changes::{Moved, Patch, Relocation};
 use super::error::BrokerError;
 use super::gauges::Depths;
 use super::request::{
@@ -135,12 +135,12 @@ impl Handle {
         self.ask(|reply| Request::Update { queue, patch, reply }).await
     }
 
-    /// Moves messages of a queue that are still ready to other queues, in its order, and says how many that were. Safe to
-    /// repeat: what has moved is not there any more.
+    /// Moves messages of a queue that are still ready to other queues, in its order, up to the first for which there is no
+    /// room, and says how many that were. Safe to repeat: what has moved is not there any more.
     ///
     /// # Errors
     /// If one of the queues is not there, or the broker has stopped.
-    pub async fn relocate(&self, queue: QueueName, messages: Vec<Relocation>) -> Result<u64, BrokerError> {
+    pub async fn relocate(&self, queue: QueueName, messages: Vec<Relocation>) -> Result<Moved, BrokerError> {
         self.ask(|reply| Request::Relocate { queue, messages, reply }).await
     }
 

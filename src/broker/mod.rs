@@ -43,7 +43,7 @@ pub use crate::engine::{Credit, Depth};
 pub use crate::store::Backup;
 pub(crate) use attributes::ordering_key;
 pub use board::{Board, Row, Tally, Watch};
-pub use changes::{Patch, Relocation};
+pub use changes::{Moved, Patch, Relocation};
 pub use clock::{Wall, wall as wall_clock};
 pub(crate) use dead_letters::revived;
 pub use error::BrokerError;

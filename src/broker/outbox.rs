@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::Watch;
+use super::changes::Moved;
 use super::error::BrokerError;
 use super::request::{Delivery, Feed, LeaseView, MessageState, Page, Peeked, QueueView, Refused, Reply};
 use super::topics::{TopicResult, TopicView};
@@ -23,6 +24,7 @@ pub(super) enum Departure {
     Published(Answer<Published>),
     Settled(Answer<Vec<Refused>>),
     Counted(Answer<u64>),
+    Moved(Answer<Moved>),
     Queue(Answer<QueueView>),
     Queues(Answer<Page<QueueView, QueueName>>),
     Leases(Answer<Page<LeaseView, Sequence>>),
@@ -48,6 +50,7 @@ impl Departure {
             Self::Published(answer) => answer.send(),
             Self::Settled(answer) => answer.send(),
             Self::Counted(answer) => answer.send(),
+            Self::Moved(answer) => answer.send(),
             Self::Queue(answer) => answer.send(),
             Self::Queues(answer) => answer.send(),
             Self::Leases(answer) => answer.send(),

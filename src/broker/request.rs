@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::board::Watch;
-use super::changes::{Patch, Relocation};
+use super::changes::{Moved, Patch, Relocation};
 use super::error::BrokerError;
 use super::topics::{TopicPublish, TopicRequest};
 use super::transactions::Transacting;
@@ -180,7 +180,7 @@ pub(super) enum Request {
     Relocate {
         queue: QueueName,
         messages: Vec<Relocation>,
-        reply: Reply<u64>,
+        reply: Reply<Moved>,
     },
     Delete {
         queue: QueueName,

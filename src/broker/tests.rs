@@ -13,7 +13,7 @@ mod looks;
 use super::*;
 use crate::store::{self, StoreOptions};
 use crate::types::{
-    Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Overflow, Priority,
+    Consumer, Content, DeliveryMode, Durability, Duration, Facts, Full, Limits, Measure, Overflow, Priority,
     QueueName, QueueSettings, Receipt, ReceiptFailure, Retry, Sequence,
 };
 
@@ -359,6 +359,10 @@ fn limited(messages: u64, bytes: u64, overflow: Overflow) -> QueueSettings {
     QueueSettings { limits: Limits { messages, bytes, overflow }, ..QueueSettings::default() }
 }
 
+fn full(measure: Measure, held: u64, more: u64, limit: u64) -> Full {
+    Full { measure, held, more, limit, overflow: Overflow::DropOldest }
+}
+
 /// What makes room may lie on disk only, where the sizes have to be read first; what comes behind waits its turn.
 #[tokio::test]
 async fn the_oldest_messages_make_room_from_memory_and_from_disk() {
@@ -381,7 +385,7 @@ async fn the_oldest_messages_make_room_from_memory_and_from_disk() {
     assert_eq!(rig.settle(&queue, held[0].receipt, Settlement::Ack).await, None);
     let too_large = vec![Content(Bytes::from(vec![0; 1001]))];
     let refused = rig.handle.publish(queue.clone(), too_large, Vec::new()).await;
-    assert_eq!(refused, Err(BrokerError::Full(queue.clone(), Full::Bytes { held: 990, limit: 1000 })));
+    assert_eq!(refused, Err(BrokerError::Full(queue.clone(), full(Measure::Bytes, 990, 1001, 1000))));
     assert_eq!(
         rig.handle.show(queue).await.unwrap().depth.ready,
         99,
@@ -399,7 +403,7 @@ async fn what_consumers_hold_makes_no_room() {
     let mut stream = rig.subscribe(&queue, 10).await;
     next(&mut stream, 2).await;
     let refused = rig.handle.publish(queue.clone(), vec![Content(Bytes::new())], Vec::new()).await;
-    assert_eq!(refused, Err(BrokerError::Full(queue, Full::Messages { held: 2, limit: 2 })));
+    assert_eq!(refused, Err(BrokerError::Full(queue, full(Measure::Messages, 2, 1, 2))));
     rig.stop().await;
 }
 

@@ -300,8 +300,8 @@ impl Broker {
             (TopicOutcome::Done | TopicOutcome::Already, _) => Ok(()),
             (TopicOutcome::NoQueue, Some(binding)) => Err(BrokerError::NoQueue(binding.queue)),
             (TopicOutcome::NoBinding, Some(binding)) => {
-                let NamedBinding { queue, pattern, .. } = binding;
-                Err(BrokerError::NoBinding { topic, queue, pattern })
+                let NamedBinding { queue, pattern, attributes } = binding;
+                Err(BrokerError::NoBinding { topic, queue, pattern, attributes })
             }
             (TopicOutcome::Full, _) => Err(BrokerError::TooManyBindings { topic, limit: BINDINGS_MAX }),
             (TopicOutcome::NoTopic | TopicOutcome::NoQueue | TopicOutcome::NoBinding, _) => {

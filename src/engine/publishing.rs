@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::duplicate::Sifted;
 use super::{Effects, Engine, Outcome, Queue};
 use crate::types::{
-    Change, Content, Dropped, Duration, Excess, Facts, Full, LAPSED, Lane, Published, QueueId, QueueRecord,
-    Sequence, Timestamp, Touch, TouchState,
+    Change, Content, Dropped, Duration, Excess, Facts, Full, LAPSED, Lane, Limits, Measure, Published,
+    QueueId, QueueRecord, Sequence, Timestamp, Touch, TouchState,
 };
 
 /// What leaves a queue before something else comes in.
@@ -59,10 +59,13 @@ impl Queue {
         let limits = self.record().settings.limits;
         let (held, held_bytes) = self.held_after(gone);
         let Excess { messages: many, bytes: much } = self.excess(gone, messages, bytes);
+        let Limits { overflow, .. } = limits;
         if many > 0 {
-            Some(Full::Messages { held, limit: limits.messages })
+            let (measure, limit) = (Measure::Messages, limits.messages);
+            Some(Full { measure, held, more: messages, limit, overflow })
         } else if much > 0 {
-            Some(Full::Bytes { held: held_bytes, limit: limits.bytes })
+            let (measure, limit) = (Measure::Bytes, limits.bytes);
+            Some(Full { measure, held: held_bytes, more: bytes, limit, overflow })
         } else {
             None
         }

@@ -40,7 +40,7 @@ pub struct Caller {
 }
 
 /// Any of these lets its bearer see that a queue is there.
-pub(super) const SEE: [Permission; 3] = [Permission::Manage, Permission::Consume, Permission::Publish];
+pub(super) const SEE: [Permission; 3] = [Permission::Consume, Permission::Publish, Permission::Manage];
 
 impl Permission {
     /// Its name on the wire, in lower case.
@@ -68,8 +68,8 @@ impl Caller {
     /// The same for what is called `name`: a `queue` or a `topic`.
     pub(super) fn may_at(&self, any_of: &[Permission], what: &str, name: &str) -> Result<(), Status> {
         let allowed = any_of.iter().any(|&permission| self.authority.allows(permission, Some(name)));
-        let wanted = any_of.first().map_or("", |permission| permission.as_str());
-        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), wanted, Some((what, name)))) }
+        let wanted: Vec<_> = any_of.iter().map(|permission| permission.as_str()).collect();
+        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), &wanted, Some((what, name)))) }
     }
 
     /// Whether it may know that a queue is there.
@@ -80,6 +80,6 @@ impl Caller {
     /// Refuses a caller that may not do everything.
     pub(super) fn administers(&self) -> Result<(), Status> {
         let allowed = self.authority.allows(Permission::Admin, None);
-        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), "admin", None)) }
+        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), &["admin"], None)) }
     }
 }

@@ -16,7 +16,9 @@ use super::access::{Caller, Permission};
 use super::admin::Answers;
 use super::status::Invalid;
 use super::{Services, check, proto};
-use crate::broker::{BrokerError, MessageState, Page, Peeked, Relocation, Window, ordering_key, revived};
+use crate::broker::{
+    BrokerError, MessageState, Moved, Page, Peeked, Relocation, Window, ordering_key, revived,
+};
 use crate::types::{QueueName, Sequence};
 
 /// The most messages and bytes of a step.
@@ -49,6 +51,8 @@ struct Run {
     passed: Option<(Sequence, usize)>,
     /// Whether that is under way.
     stepping_over: bool,
+    /// Why it ends once its progress was told.
+    failed: Option<Status>,
 }
 
 impl Services {
@@ -89,6 +93,7 @@ impl Services {
             stayed: 0,
             passed: None,
             stepping_over: false,
+            failed: None,
         };
         Ok(Box::pin(try_unfold(Some(run), |run| async {
             match run {
@@ -102,12 +107,15 @@ impl Services {
 impl Run {
     /// Looks at one page, and moves what it holds. Nothing comes after the last.
     async fn step(mut self) -> Result<(proto::RedriveMessagesResponse, Option<Self>), Status> {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         let next = match self.passed {
             Some((begin, _)) if self.stepping_over => self.step_over(begin).await?,
             Some(_) | None => self.look().await?,
         };
         let view = self.services.broker.show(self.queue.clone()).await?;
-        let next = next.filter(|&next| next < self.until && self.left > 0);
+        let next = next.filter(|&next| self.failed.is_some() || next < self.until && self.left > 0);
         let remaining = if next.is_some() { view.depth.ready.min(self.left) } else { 0 };
         let progress = proto::RedriveMessagesResponse { moved: self.moved, remaining };
         Ok((progress, next.map(|from| Self { from, ..self })))
@@ -145,9 +153,13 @@ impl Run {
             return Ok(Some(self.from));
         }
         self.stayed += staying;
-        let moved = self.relocate(relocations).await?;
+        let Moved { messages: moved, full } = self.relocate(relocations).await?;
         self.moved += moved;
         self.left = self.left.saturating_sub(moved);
+        if let Some(full) = full {
+            self.failed = Some(full.into());
+            return Ok(Some(self.from));
+        }
         self.pass(&behind);
         Ok(page.next)
     }
@@ -182,7 +194,7 @@ impl Run {
     }
 
     /// Waits while the store is behind, as a publisher would.
-    async fn relocate(&self, relocations: Vec<Relocation>) -> Result<u64, Status> {
+    async fn relocate(&self, relocations: Vec<Relocation>) -> Result<Moved, Status> {
         loop {
             match self.services.broker.relocate(self.queue.clone(), relocations.clone()).await {
                 Err(BrokerError::Behind) => tokio::time::sleep(PAUSE).await,

@@ -82,12 +82,19 @@ impl From<BrokerError> for Status {
                 let details = info("QUEUE_NOT_FOUND", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::NotFound, message, details)
             }
-            BrokerError::OtherSettings(queue) => {
+            BrokerError::OtherSettings(queue, _) => {
                 let details = info("QUEUE_EXISTS", [("queue", queue.as_str())]);
                 Status::with_error_details(Code::AlreadyExists, message, details)
             }
             BrokerError::NotEmpty(queue, field) => {
                 let details = info("QUEUE_NOT_EMPTY", [("queue", queue.as_str()), ("field", field.name())]);
+                Status::with_error_details(Code::FailedPrecondition, message, details)
+            }
+            BrokerError::DeadWait { queue, waits_for, .. } => {
+                let details = info(
+                    "DEAD_MESSAGES_WAIT",
+                    [("queue", queue.as_str()), ("dead_letter_queue", waits_for.as_str())],
+                );
                 Status::with_error_details(Code::FailedPrecondition, message, details)
             }
             BrokerError::Cycle(_) => {
@@ -154,7 +161,7 @@ impl From<BrokerError> for Status {
                 let details = info("TOO_MANY_BINDINGS", [("topic", topic.as_str())]);
                 Status::with_error_details(Code::ResourceExhausted, message, details)
             }
-            BrokerError::QueueBound { queue, topic, pattern } => {
+            BrokerError::QueueBound { queue, topic, pattern, .. } => {
                 let bound =
                     [("queue", queue.as_str()), ("topic", topic.as_str()), ("pattern", pattern.as_str())];
                 Status::with_error_details(Code::FailedPrecondition, message, info("QUEUE_BOUND", bound))
@@ -233,11 +240,13 @@ pub(super) fn stalled(message: &str) -> Status {
 }
 
 /// A caller that is known but may not do this, to a `queue` or a `topic` of that name if it is about one.
-pub(super) fn denied(caller: &str, wanted: &str, at: Option<(&str, &str)>) -> Status {
+/// Any of the permissions `wanted` would do.
+pub(super) fn denied(caller: &str, wanted: &[&str], at: Option<(&str, &str)>) -> Status {
     let on = at.map_or(String::new(), |(what, name)| format!(" on {what} {name}"));
-    let message = format!("token {caller} lacks the permission {wanted}{on}; ask for a token that has it");
+    let any = wanted.join(" or ");
+    let message = format!("token {caller} lacks the permission {any}{on}; ask for a token that has it");
     let at = at.unwrap_or(("queue", ""));
-    let details = info("PERMISSION_MISSING", [("permission", wanted), at]);
+    let details = info("PERMISSION_MISSING", [("permission", wanted.first().copied().unwrap_or_default()), at]);
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 

@@ -1,5 +1,7 @@
 //! How much a queue may hold.
 
+use std::fmt;
+
 /// What happens to a publish beyond a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overflow {
@@ -21,25 +23,60 @@ pub struct Limits {
     pub overflow: Overflow,
 }
 
-/// Which limit a publish would have passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Full {
-    /// That of messages.
-    #[error("it holds {held} messages and may hold {limit} (max_messages)")]
-    Messages {
-        /// How many there are.
-        held: u64,
-        /// How many there may be.
-        limit: u64,
-    },
-    /// That of bytes.
-    #[error("it holds {held} bytes and may hold {limit} (max_bytes)")]
-    Bytes {
-        /// How many there are.
-        held: u64,
-        /// How many there may be.
-        limit: u64,
-    },
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// `max_messages`.
+    Messages,
+    /// `max_bytes`.
+    Bytes,
+}
+
+/// The limit that something would have passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// What it counts.
+    pub measure: Measure,
+    /// How much there is.
+    pub held: u64,
+    /// How much came.
+    pub more: u64,
+    /// How much there may be.
+    pub limit: u64,
+    /// What happens to a publish beyond it.
+    pub overflow: Overflow,
+}
+
+/// What is wrong, and what helps.
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { measure, held, more, limit, overflow } = *self;
+        let (name, amount): (_, fn(u64) -> String) = match measure {
+            Measure::Messages => ("max_messages", |count| counted(count, "message")),
+            Measure::Bytes => ("max_bytes", |count| counted(count, "byte")),
+        };
+        if more > limit {
+            let (more, limit) = (amount(more), amount(limit));
+            return write!(
+                f,
+                "{more} at once never fit into {limit} ({name}); publish less in one call, or raise the limit"
+            );
+        }
+        let (held, more, limit) = (amount(held), amount(more), amount(limit));
+        write!(f, "it holds {held}, {more} came, and it may hold {limit} ({name}); ")?;
+        match overflow {
+            Overflow::Reject => f.write_str(
+                "consume or purge messages, raise the limit, or let the queue drop the oldest (overflow DROP_OLDEST)",
+            ),
+            Overflow::DropOldest => f.write_str(
+                "what is leased, delayed, parked or dead is not dropped to make room: settle it, purge messages, or raise the limit",
+            ),
+        }
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// By how much a queue would be over its limits.

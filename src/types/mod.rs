@@ -32,7 +32,7 @@ pub use id::{Attempt, Epoch, HolderId, LogId, QueueId, Sequence};
 pub use lane::{Lane, LaneId, Priority};
 pub use lanes::{LaneRecord, Lanes};
 pub use lease::{Consumer, Holder, Lease, Touch, TouchState};
-pub use limit::{Excess, Full, Limits, Overflow};
+pub use limit::{Excess, Full, Limits, Measure, Overflow};
 pub use message::{Content, StoredMessage};
 pub use name::{NameError, QueueName};
 pub use queue::{

@@ -119,8 +119,8 @@ impl Client {
                 to: Some((name(REVIVED), message.content)),
             };
             let relocating = self.handle.relocate(name(DEAD), page.items.into_iter().map(moved).collect());
-            if let Some(Ok(count)) = self.schedule.unless_cancelled(relocating).await {
-                self.seen(count);
+            if let Some(Ok(moved)) = self.schedule.unless_cancelled(relocating).await {
+                self.seen(moved.messages);
             }
         }
     }
