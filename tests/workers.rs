@@ -97,6 +97,52 @@ async fn an_interrupt_lets_commands_end_and_gives_the_rest_back() {
     assert_eq!(sequences, [&json!(2), &json!(3), &json!(4)], "one was acked");
 }
 
+/// Of a queue whose messages are gone once they are taken, no more is taken than runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_delivered_at_most_once_waits_in_its_queue() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q", "--delivery", "at-most-once"]).await.ok();
+    server.run(&["publish", "q", "--attr", "kind=x", "a", "b", "c", "d", "e"]).await.ok();
+    let gate = Gate::new().await;
+    let command = gate.command("exit 0");
+    let mut worker = server.cli(&["subscribe", "q", "--parallel", "2", "--exec", &command]).spawn();
+    worker.stdout.lines(2).await;
+    worker.signal(Signal::INT);
+    gate.open();
+    assert_eq!(worker.ended().await.code(), Some(0));
+    assert_eq!(begun(&worker), 2);
+    server.until_counts("q", 3, 0).await;
+    let why = server.run(&["subscribe", "q", "--no-ack", "--count", "1"]).await.refused();
+    assert!(why.contains("at most once") && why.contains("bbq peek q"), "{why}");
+    assert_eq!(server.run(&["subscribe", "q", "--count", "2"]).await.ok(), "c\nd\n");
+    server.until_counts("q", 1, 0).await;
+}
+
+/// A worker that ends after so many messages is the active consumer until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_active_worker_with_a_count_keeps_the_others_waiting() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q", "--single-active-consumer"]).await.ok();
+    server.run(&["publish", "q", "--attr", "kind=x", "a", "b", "c"]).await.ok();
+    let gate = Gate::new().await;
+    let command = gate.command("exit 0");
+    let mut worker = server.cli(&["subscribe", "q", "--count", "3", "--exec", &command]).spawn();
+    worker.stdout.lines(1).await;
+    let mut next = server.cli(&["subscribe", "q", "--count", "1"]).spawn();
+    let client = server.client().await;
+    eventually("another one waits", async || {
+        let stats = client.get_queue("q").await.unwrap().stats.unwrap();
+        (stats.consumers == 2).then_some(())
+    })
+    .await;
+    gate.open();
+    assert_eq!(worker.ended().await.code(), Some(0));
+    assert_eq!(begun(&worker), 3, "it had all of them");
+    server.run(&["publish", "q", "d"]).await.ok();
+    assert_eq!(next.ended().await.code(), Some(0));
+    assert_eq!(next.stdout.now(), "d\n");
+}
+
 /// A command that takes longer than its lease keeps its message.
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_are_extended_while_commands_run() {

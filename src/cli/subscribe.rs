@@ -1,8 +1,9 @@
 //! `bbq subscribe`: messages as they come, printed or handed to a command.
 //!
 //! Without `--count` it is a Subscribe stream. With it, messages are taken by Receive, exactly as many as are missing: a
-//! stream would be sent more than it wants, and of an at-most-once queue these would be lost. With `--no-ack` it is always a
-//! stream, whose end gives everything back.
+//! stream would be sent more than it wants, which would have to come back. Of an at-most-once queue that would be lost, so that
+//! commands, which are slower than a stream, get it by Receive in any case. Where there is a single active consumer, only a
+//! stream is one, and with `--no-ack` only a stream's end gives everything back.
 //!
 //! Always true: a message is settled after its line was written or its command has ended, never before; the settlements
 //! are answered before the command ends.
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use bbq_client::proto::DeliveryMode;
 use bbq_client::{Client, Delivery, Error, Subscription};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +40,7 @@ const IN_FLIGHT_MAX: u64 = 10_000;
 pub(super) struct Subscribe {
     /// The queue
     queue: String,
-    /// End after so many messages
+    /// End after so many messages. Killed before, it leaves what it holds to the leases' deadlines; without --count that comes back at once
     #[arg(long, value_name = "COUNT")]
     count: Option<u64>,
     /// Settle nothing: the messages stay leased until the end, which gives them back
@@ -52,7 +54,7 @@ pub(super) struct Subscribe {
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     parallel: u32,
     /// The most messages held unsettled [default: 100; with --exec as many as run at once]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_in_flight: Option<u32>,
     /// How long each lease lasts, 1s to 12h; extended as long as needed [default: the queue's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -87,8 +89,8 @@ impl Subscribe {
         .await
     }
 
-    async fn source(&self, client: Client) -> Result<Source, Error> {
-        if self.count.is_some() && !self.no_ack {
+    async fn source(&self, client: Client) -> Result<Source> {
+        if self.polls(&client).await? {
             let (lease, batch) = match self.exec {
                 Some(_) => (Some(self.lease_duration.unwrap_or(EXEC_LEASE)), 1),
                 None => (self.lease_duration, self.max_in_flight.map_or(RECEIVE_MAX, u64::from)),
@@ -107,12 +109,29 @@ impl Subscribe {
         Ok(Source::Stream(builder.start().await?))
     }
 
+    /// Whether to take messages call by call; see above.
+    async fn polls(&self, client: &Client) -> Result<bool> {
+        if self.count.is_none() && self.exec.is_none() && !self.no_ack {
+            return Ok(false);
+        }
+        let settings = client.get_queue(&self.queue).await?.settings.unwrap_or_default();
+        let once = settings.delivery() == DeliveryMode::AtMostOnce;
+        if once && self.no_ack {
+            bail!(
+                "queue {0} delivers at most once: what is taken is gone, and --no-ack could leave nothing in it; look at it with \
+                 `bbq peek {0}`, or leave --no-ack away",
+                self.queue
+            );
+        }
+        Ok(once || self.count.is_some() && !self.no_ack && !settings.single_active_consumer)
+    }
+
     /// A stream's credit; the server's default if nothing speaks against it.
     fn in_flight(&self) -> Option<u32> {
-        // Nothing is settled, so no more than the credit ever comes.
-        let wanted = self.count.filter(|_| self.no_ack).map(|count| count.clamp(1, IN_FLIGHT_MAX));
+        // With --no-ack nothing is settled, so no more than the credit ever comes.
+        let wanted = self.count.map(|count| count.clamp(1, IN_FLIGHT_MAX));
         let wanted = wanted.and_then(|count| u32::try_from(count).ok());
-        self.max_in_flight.or(wanted).or(self.exec.as_ref().map(|_| self.parallel))
+        self.max_in_flight.or(self.exec.as_ref().map(|_| self.parallel)).or(wanted)
     }
 
     /// Takes messages until there were enough or `stop` is cancelled, then waits for commands and settlements.

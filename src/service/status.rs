@@ -246,7 +246,8 @@ pub(super) fn denied(caller: &str, wanted: &[&str], at: Option<(&str, &str)>) ->
     let any = wanted.join(" or ");
     let message = format!("token {caller} lacks the permission {any}{on}; ask for a token that has it");
     let at = at.unwrap_or(("queue", ""));
-    let details = info("PERMISSION_MISSING", [("permission", wanted.first().copied().unwrap_or_default()), at]);
+    let details =
+        info("PERMISSION_MISSING", [("permission", wanted.first().copied().unwrap_or_default()), at]);
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
