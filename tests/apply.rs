@@ -122,6 +122,38 @@ async fn a_file_with_a_mistake_changes_nothing() {
     assert_eq!(server.run(&["queue", "list", "--json"]).await.json(), [] as [Value; 0]);
 }
 
+/// What a file contradicts itself in, or lacks, is told by a dry run too, and before anything is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_is_refused_as_a_whole() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "there", "--dead-letter-queue", "a"]).await.ok();
+    let made = "[queues.made]\n";
+    for (text, says) in [
+        ("[queues.a]\ndead_letter_queue = \"there\"", "a -> there -> a"),
+        ("[queues.a]\ndead_letter_queue = \"a\"", "a -> a"),
+        ("[queues.a]\ndead_letter_queue = \"team/b\"", "dead_letter_queue team/b must be of the namespace"),
+        ("[topics.t]\nbindings = [{ queue = \"nobody\" }]", "add [queues.\"nobody\"]"),
+        ("[topics.\"team/t\"]\nbindings = [{ queue = \"made\" }]", "of one namespace"),
+        ("[topics.t]\nbindings = [{ queue = \"made\", pattern = \"x..y\" }]", "a word of it is empty"),
+        ("[topics.\"t t\"]", "topic \"t t\""),
+    ] {
+        let (_directory, path) = file(&format!("{made}{text}\n"));
+        for dry in [&["--dry-run"][..], &[]] {
+            let refused = server.run(&[&["apply", "-f", &path], dry].concat()).await.refused();
+            assert!(refused.contains(says), "{text}: {refused}");
+        }
+    }
+    assert_eq!(server.run(&["queue", "list", "--json"]).await.json().len(), 1);
+    // What only the server can know ends it where it stands.
+    let (_directory, path) = file("[queues.a]\n[queues.b]\nlease_duration = \"0s\"\n[queues.c]\n");
+    let ended = server.run(&["apply", "-f", &path]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "+ queue a\n"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("1 of 3 steps are done, 2 are not") && ended.stderr.contains("queue b"),
+        "{ended:?}"
+    );
+}
+
 /// Dead-letter queues come first, what differs is changed in use, and what the file does not name stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_in_use_is_changed_to_what_the_file_says() {

@@ -132,6 +132,8 @@ async fn a_key_that_waits_stalls_nobody_else() {
     let parked = server.run(&["peek", QUEUE, "--state", "parked", "--count", "2", "--json"]).await.json();
     assert_eq!([&parked[0]["body"], &parked[1]["body"]], ["1", "2"]);
     server.kill().await;
+    // They would be there again as soon as they noticed.
+    drop((slow, quick));
     let server = server.restart().await;
     let client = server.client().await;
     let mut slow = subscribe(&client, 100).await;

@@ -223,8 +223,14 @@ async fn a_redrive_finds_the_one_behind_many_that_stay() {
     assert!(others > 2 * STAYING / 256, "{others} steps are too few to let others in between");
     assert_eq!((depth(&client, "dead").await.ready, depth(&client, "jobs").await.ready), (STAYING, 1));
     // What was stepped over is in its place.
-    let first = within("receiving", client.receive("dead", 1000, Duration::ZERO, None)).await.unwrap();
-    assert!(first.iter().map(bbq_client::Delivery::sequence).eq(1..=1000));
+    let mut first = Vec::new();
+    while first.len() < 1000 {
+        // Fewer, where the rest has to be read from disk first.
+        let more =
+            within("receiving", client.receive("dead", 1000, Duration::from_secs(1), None)).await.unwrap();
+        first.extend(more.iter().map(bbq_client::Delivery::sequence));
+    }
+    assert!(first.iter().copied().eq(1..=u64::try_from(first.len()).unwrap()), "{first:?}");
 }
 
 /// Redrives what came from one queue; says how much that was.

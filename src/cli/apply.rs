@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::connection::with_client;
 use super::declaration::{Declaration, DeclaredQueue, DeclaredTopic};
+use super::feasible::feasible;
 use super::output::Output;
 use super::settings::settings as shown;
 
@@ -25,7 +26,8 @@ pub(super) struct Apply {
     /// What there should be: TOML with [queues.NAME] and [topics.NAME]
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Show what differs and change nothing; exit code 3 if something does
+    /// Show what differs and change nothing; exit code 3 if something does. What contradicts itself is refused either way, what a
+    /// setting may be only by the server when it is applied
     #[arg(long)]
     dry_run: bool,
 }
@@ -54,10 +56,16 @@ impl Apply {
             let mut output = Output::new(global);
             let mut differs = false;
             // What is to come is looked at before anything is changed.
-            for step in plan(&client, declaration).await? {
+            let steps = plan(&client, declaration).await?;
+            let count = steps.len();
+            for (done, step) in steps.into_iter().enumerate() {
                 differs |= !matches!(step.work, Work::Nothing);
                 if !self.dry_run {
-                    step.carry_out(&client).await.with_context(|| format!("{} {}", step.kind, step.name))?;
+                    let failed = || {
+                        let left = count - done;
+                        format!("{done} of {count} steps are done, {left} are not; mend this and apply the file again: {} {}", step.kind, step.name)
+                    };
+                    step.carry_out(&client).await.with_context(failed)?;
                 }
                 output.record(step.text(), &step.json(self.dry_run))?;
             }
@@ -68,6 +76,7 @@ impl Apply {
 }
 
 async fn plan(client: &Client, declaration: Declaration) -> Result<Vec<Step>> {
+    feasible(&declaration, &client.all_queues("").await?)?;
     let Declaration { queues, topics } = declaration;
     let mut steps = Vec::new();
     for queue in queues {
