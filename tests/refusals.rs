@@ -139,7 +139,7 @@ async fn a_setting_out_of_bounds_is_refused_by_the_command_too() {
     let server = server_with_message().await;
     says(
         &server.run(&["queue", "create", "new", "--lease-duration", "500ms"]).await.refused(),
-        &["1 s to 12 h"],
+        &["1s to 12h"],
     );
     says(
         &server.run(&["publish", "q", "x", "--ordering-key", "k"]).await.refused(),
@@ -148,10 +148,10 @@ async fn a_setting_out_of_bounds_is_refused_by_the_command_too() {
     says(&server.run(&["publish", "q", "x", "--delay", "31d"]).await.refused(), &["delay", "30 days"]);
     says(&server.run(&["publish", "q", "x", "--ttl", "0s"]).await.refused(), &["time_to_live", "unset"]);
     let late = ["publish", "q", "x", "--ttl", "1s", "--delay", "2s"];
-    says(&server.run(&late).await.refused(), &["delay", "2000 ms", "1000 ms"]);
+    says(&server.run(&late).await.refused(), &["delay", "2s", "1s"]);
     says(&server.run(&["publish", "q", "x", "--attr", "bbq-x=1"]).await.refused(), &["bbq-x", "server's"]);
     let why = server.run(&["nack", "q", "1.1.1.1", "--delay", "13h"]).await.refused();
-    says(&why, &["delay", "12 h"]);
+    says(&why, &["delay", "12h"]);
     let once = ["queue", "create", "new", "--delivery", "at-most-once", "--max-attempts", "3"];
     says(&server.run(&once).await.refused(), &["settings.max_attempts", "leave max_attempts unset"]);
     says(&server.run(&["queue", "show", "new"]).await.refused(), &["new"]);

@@ -1,7 +1,8 @@
 //! Why the broker did not do what it was asked to, each with the way out.
 
 use crate::types::{
-    Attributes, Full, QueueName, ReceiptFailure, RoutingPattern, SettingsError, SettingsField, TopicName,
+    Attributes, Duration, Full, QueueName, ReceiptFailure, RoutingPattern, SettingsError, SettingsField,
+    TopicName,
 };
 
 /// Why the broker did not do what it was asked to.
@@ -79,16 +80,16 @@ pub enum BrokerError {
     NoDelays(QueueName),
     /// A message would have no time left when its delay ends.
     #[error(
-        "a message's delay is {delay} ms, and in queue {queue} its time is over after {limit} ms (time_to_live): shorten the \
+        "a message's delay is {delay}, and in queue {queue} its time is over after {limit} (time_to_live): shorten the \
          delay, or change the queue"
     )]
     LateDelay {
         /// The queue.
         queue: QueueName,
-        /// The delay in milliseconds.
-        delay: u64,
-        /// The queue's time to live in milliseconds.
-        limit: u64,
+        /// The delay.
+        delay: Duration,
+        /// The queue's time to live.
+        limit: Duration,
     },
     /// There are as many messages with a delay as there may be.
     #[error(

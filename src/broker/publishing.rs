@@ -370,7 +370,7 @@ pub(super) fn may_wait(queue: &Queue, facts: &[(u32, Facts)]) -> Result<(), Brok
         return Err(BrokerError::NoDelays(name.clone()));
     }
     if limit > Duration::default() && longest >= limit {
-        return Err(BrokerError::LateDelay { queue: name.clone(), delay: longest.0, limit: limit.0 });
+        return Err(BrokerError::LateDelay { queue: name.clone(), delay: longest, limit });
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
             return Err(Invalid::new(field("time_to_live"), "it is 0; leave it unset for no limit"));
         }
         if delay >= time {
-            let problem = format!("its time is over after {} ms, before its delay of {} ms", time.0, delay.0);
+            let problem = format!("its time is over after {time}, before its delay of {delay}");
             return Err(Invalid::new(field("delay"), problem));
         }
     }
@@ -130,7 +130,7 @@ fn message(place: u32, encoded: &Bytes, limits: &Limits) -> Result<Facts, Invali
 fn delay(field: &str, delay: Option<prost_types::Duration>) -> Result<Duration, Invalid> {
     let delay = duration(field, delay.unwrap_or_default())?;
     if delay > DELAY_MAX {
-        return Err(Invalid::new(field, format!("it is {} ms; it must be at most 30 days", delay.0)));
+        return Err(Invalid::new(field, format!("it is {delay}; it must be at most 30 days")));
     }
     Ok(delay)
 }
@@ -208,8 +208,8 @@ pub(super) fn bounded<T: Copy + PartialOrd + Default + std::fmt::Display>(
 
 /// A length of time that is zero or more.
 pub(super) fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration, Invalid> {
-    let duration = StdDuration::try_from(duration)
-        .map_err(|_| Invalid::new(field, "a duration must be positive and in range"))?;
+    let duration =
+        StdDuration::try_from(duration).map_err(|_| Invalid::new(field, "a duration must be 0 or more"))?;
     let ms = duration.as_nanos().div_ceil(1_000_000);
     u64::try_from(ms).map(Duration).map_err(|_| Invalid::new(field, "the duration is too long"))
 }
@@ -222,7 +222,7 @@ pub(super) fn lease_duration(
     let Some(lease) = lease else { return Ok(None) };
     let lease = duration(field, lease)?;
     if lease < LEASE_MIN || lease > LEASE_MAX {
-        return Err(Invalid::new(field, format!("a lease of {} ms; it must be 1 s to 12 h", lease.0)));
+        return Err(Invalid::new(field, format!("a lease of {lease}; it must be 1s to 12h")));
     }
     Ok(Some(lease))
 }

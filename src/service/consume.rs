@@ -77,7 +77,7 @@ impl Services {
         let messages = check::bounded("max_messages", request.max_messages, 1, RECEIVE_MESSAGES_MAX)?;
         let wait = request.wait.map_or(Ok(Duration(0)), |wait| check::duration("wait", wait))?;
         if wait > RECEIVE_WAIT_MAX {
-            let problem = format!("{} ms is more than 60 s; call again when it comes back empty", wait.0);
+            let problem = format!("{wait} is more than 60s; call again when it comes back empty");
             return Err(Invalid::new("wait", problem).into());
         }
         let overhead = u64::from(messages) * DELIVERY_OVERHEAD;

@@ -70,7 +70,7 @@ fn limits(wire: &proto::QueueSettings) -> Result<Limits, Invalid> {
 
 fn deduplication_window(window: Duration) -> Result<Duration, Invalid> {
     if window > DEDUPLICATION_MAX {
-        let problem = format!("it is {} ms; it must be at most 24 h", window.0);
+        let problem = format!("it is {window}; it must be at most 24h");
         return Err(Invalid::new("settings.deduplication_window", problem));
     }
     Ok(window)

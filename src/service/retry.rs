@@ -57,7 +57,7 @@ pub(super) fn backoff(wire: proto::RetryBackoff) -> Result<RetryBackoff, Invalid
 fn bounded(field: &str, wire: prost_types::Duration, least: Duration) -> Result<Duration, Invalid> {
     let delay = duration(field, wire)?;
     if delay < least || delay > RETRY_DELAY_MAX {
-        let problem = format!("it is {} ms; it must be {} ms to 12 h", delay.0, least.0);
+        let problem = format!("it is {delay}; it must be {least} to 12h");
         return Err(Invalid::new(field, problem));
     }
     Ok(delay)

@@ -57,7 +57,7 @@ impl Services {
         let proto::WatchStatsRequest { queue, interval, prefix } = request;
         let interval = interval.map_or(Ok(INTERVAL), |interval| check::duration("interval", interval))?;
         if interval < INTERVAL_MIN || interval > INTERVAL_MAX {
-            let problem = format!("it is {} ms; it must be 100 ms to 1 h", interval.0);
+            let problem = format!("it is {interval}; it must be 100ms to 1h");
             return Err(Invalid::new("interval", problem).into());
         }
         let scope = if queue.is_empty() {

@@ -1,5 +1,7 @@
 //! Times, in whole milliseconds. Nothing here reads a clock.
 
+use std::fmt;
+
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
@@ -7,6 +9,13 @@ pub struct Timestamp(pub u64);
 /// A length of time in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(pub u64);
+
+/// As people write it: `1h 30m`.
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(std::time::Duration::from_millis(self.0)).fmt(f)
+    }
+}
 
 impl Timestamp {
     /// `duration` after this time; the end of time if that is beyond it.

@@ -205,7 +205,8 @@ async fn a_delay_that_leaves_no_time_is_refused() {
         let facts = vec![(0, Facts { delay: Duration(delay), ..Facts::default() })];
         rig.handle.publish(queue.clone(), vec![wire("a", None)], facts).await.map(|_| ())
     };
-    let refused = BrokerError::LateDelay { queue: queue.clone(), delay: 1000, limit: 1000 };
+    let refused =
+        BrokerError::LateDelay { queue: queue.clone(), delay: Duration(1000), limit: Duration(1000) };
     assert_eq!(publish(1000).await, Err(refused));
     assert_eq!(publish(999).await, Ok(()));
     rig.stop().await;
