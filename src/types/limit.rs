@@ -25,7 +25,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// That of messages.
-    #[error("it holds {held} messages and may hold {limit} (max_messages)")]
+    #[error("it holds {held} message{} and may hold {limit} (max_messages)", if *held == 1 { "" } else { "s" })]
     Messages {
         /// How many there are.
         held: u64,
