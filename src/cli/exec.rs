@@ -1,13 +1,8 @@
-//! Running a command for a message: body on standard input, everything else in the environment.
-//!
-//! | variable | value |
-//! |---|---|
-//! | `BBQ_QUEUE`, `BBQ_SEQUENCE`, `BBQ_ATTEMPT` | where the message comes from |
-//! | `BBQ_ATTR_<KEY>` | each attribute; the key in capitals, what is neither letter nor digit as `_` |
+//! Running a command for a message: body on standard input, everything else in the environment, as [`EXEC_HELP`] tells.
 //!
 //! It never settles anything: how the command ended is for the caller to judge.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 
@@ -16,12 +11,31 @@ use bbq_client::Delivery;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use super::record::time;
+
+/// What a command finds, as the help of the flag tells it.
+pub(super) const EXEC_HELP: &str = "\
+Run a command for each message, with `sh -c`; exit code 0 settles it, else it is given back.
+
+The body is on standard input. The environment has
+  BBQ_QUEUE, BBQ_SEQUENCE    where the message is, and its number there
+  BBQ_ATTEMPT                1 at first, more when it comes again
+  BBQ_PUBLISHED_AT           such as 2026-11-23T17:00:00.000Z
+  BBQ_ORDERING_KEY           empty if it has none
+  BBQ_PRIORITY               0 to 9
+  BBQ_ATTR_<KEY>             each attribute: the key in capitals, and _ for all but letters and digits of ASCII. Of keys that
+                             so become one, such as a-b and a_b, the last one in the order of their bytes counts: a_b. A value
+                             with a NUL byte is left out";
+
 /// Runs `sh -c command` for a delivery and waits for its end. Dropping the future kills the command.
 pub(super) async fn exec(command: &str, delivery: &Delivery) -> Result<ExitStatus> {
     let mut variables = attributes(delivery.attributes());
     variables.push(("BBQ_QUEUE".to_owned(), delivery.queue().to_owned()));
     variables.push(("BBQ_SEQUENCE".to_owned(), delivery.sequence().to_string()));
     variables.push(("BBQ_ATTEMPT".to_owned(), delivery.attempt().to_string()));
+    variables.push(("BBQ_PUBLISHED_AT".to_owned(), delivery.published_at().map(time).unwrap_or_default()));
+    variables.push(("BBQ_ORDERING_KEY".to_owned(), delivery.message().ordering_key.clone()));
+    variables.push(("BBQ_PRIORITY".to_owned(), delivery.message().priority.to_string()));
     run(command, variables, delivery.body()).await
 }
 
@@ -54,14 +68,16 @@ async fn run(command: &str, variables: Vec<(String, String)>, body: &[u8]) -> Re
     }
 }
 
-/// Attributes as variables. A value with a NUL has none: the environment can't hold it.
+/// Attributes as variables, in the order of their keys, so that of two with one name the same one counts each time. A value with a NUL
+/// has none: the environment can't hold it.
 fn attributes(attributes: &HashMap<String, String>) -> Vec<(String, String)> {
     let name = |key: &str| {
         let part = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
         format!("BBQ_ATTR_{}", key.chars().map(part).collect::<String>())
     };
     let possible = attributes.iter().filter(|(_, value)| !value.contains('\0'));
-    possible.map(|(key, value)| (name(key), value.clone())).collect()
+    let in_order: BTreeMap<_, _> = possible.collect();
+    in_order.into_iter().map(|(key, value)| (name(key), value.clone())).collect()
 }
 
 #[cfg(test)]
@@ -80,6 +96,15 @@ mod tests {
         let attributes = [("content-type", "a b"), ("nul", "a\0b")];
         assert!(succeeds("test \"$BBQ_ATTR_CONTENT_TYPE\" = 'a b'", &attributes, b"").await);
         assert!(succeeds("test -z \"$BBQ_ATTR_NUL\"", &attributes, b"").await);
+    }
+
+    /// However a map happens to be laid out.
+    #[tokio::test]
+    async fn of_attributes_with_one_name_the_last_counts() {
+        let pairs = [("a-b", "1"), ("a.b", "2"), ("a_b", "3"), ("A_B", "0"), ("a b", "4")];
+        for _ in 0..20 {
+            assert!(succeeds("test \"$BBQ_ATTR_A_B\" = 3", &pairs, b"").await);
+        }
     }
 
     /// A body larger than a pipe holds must neither block nor fail a command that does not read it.
