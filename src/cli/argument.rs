@@ -24,12 +24,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// The same in a file.
-pub(super) fn duration_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = <String as serde::Deserialize>::deserialize(from)?;
-    duration(&text).map(Some).map_err(serde::de::Error::custom)
-}
-
 /// A whole number within bounds, as an argument.
 pub(super) fn whole<T>(
     bounds: RangeInclusive<u64>,

@@ -11,6 +11,7 @@ mod check;
 mod connection;
 mod declaration;
 mod exec;
+mod field;
 mod inspect;
 mod output;
 mod progress;
