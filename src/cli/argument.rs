@@ -49,6 +49,12 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
     factor.ok_or_else(|| "give a number, 1 or more, such as 2 or 1.5".to_owned())
 }
 
+/// More than nothing.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "give a number greater than 0".to_owned())
+}
+
 /// Bytes: `1000`, `64KiB`, `16 MiB`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();

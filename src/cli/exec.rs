@@ -15,17 +15,20 @@ use super::record::time;
 
 /// What a command finds, as the help of the flag tells it.
 pub(super) const EXEC_HELP: &str = "\
-Run a command for each message, with `sh -c`; exit code 0 settles it, else it is given back.
+Run a command for each message, with `sh -c`; exit code 0 settles it, else it is given back, or lost where the queue delivers at \
+most once.
 
 The body is on standard input. The environment has
-  BBQ_QUEUE, BBQ_SEQUENCE    where the message is, and its number there
-  BBQ_ATTEMPT                1 at first, more when it comes again
-  BBQ_PUBLISHED_AT           such as 2026-11-23T17:00:00.000Z
-  BBQ_ORDERING_KEY           empty if it has none
-  BBQ_PRIORITY               0 to 9
-  BBQ_ATTR_<KEY>             each attribute: the key in capitals, and _ for all but letters and digits of ASCII. Of keys that
-                             so become one, such as a-b and a_b, the last one in the order of their bytes counts: a_b. A value
-                             with a NUL byte is left out";
+  BBQ_QUEUE         where the message is
+  BBQ_SEQUENCE      its number there
+  BBQ_ATTEMPT       1 at first, more when it comes again
+  BBQ_PUBLISHED_AT  such as 2026-11-23T17:00:00.000Z
+  BBQ_ORDERING_KEY  empty if it has none
+  BBQ_PRIORITY      0 to 9
+  BBQ_ATTR_<KEY>    each attribute
+
+A <KEY> is in capitals, with _ for all but ASCII letters and digits. Of attributes that so get one name, such as a-b and a_b, the \
+last in the order of their bytes counts: a_b. A value with a NUL byte is left out.";
 
 /// Runs `sh -c command` for a delivery and waits for its end. Dropping the future kills the command.
 pub(super) async fn exec(command: &str, delivery: &Delivery) -> Result<ExitStatus> {

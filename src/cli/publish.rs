@@ -130,7 +130,7 @@ impl Publish {
             "the argument '--deduplication-id <ID>' cannot be used with {other}: only the first message would be stored; \
              publish each with an id of its own"
         );
-        Err(Cli::command().error(ErrorKind::ArgumentConflict, message).into())
+        Err(usage_error(ErrorKind::ArgumentConflict, message).into())
     }
 
     /// With a topic, what stands in the queue's place is the first message.
@@ -138,7 +138,7 @@ impl Publish {
         self.bodies.splice(0..0, self.queue.take());
         if self.lines.is_some() && !self.bodies.is_empty() {
             let message = "the argument '--lines <FILE>' cannot be used with '[BODY]...'";
-            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message).into());
+            return Err(usage_error(ErrorKind::ArgumentConflict, message).into());
         }
         let target = TopicTarget { topic, routing_key: std::mem::take(&mut self.routing_key) };
         if let Some(path) = self.lines.take() {
@@ -228,6 +228,16 @@ impl Publish {
             anyhow!("{error:#}; {} published before it", were(tally.published, "message"))
         })?;
         tally.print(&self.queue(), begun.elapsed(), global)
+    }
+}
+
+/// What clap would say, had it seen it: with the usage of this command.
+fn usage_error(kind: ErrorKind, message: impl fmt::Display) -> clap::Error {
+    let mut all = Cli::command();
+    all.build();
+    match all.find_subcommand_mut("publish") {
+        Some(publish) => publish.error(kind, message),
+        None => all.error(kind, message),
     }
 }
 
@@ -322,7 +332,7 @@ async fn source(path: &Path) -> Result<BufReader<Box<dyn AsyncRead + Send + Unpi
 async fn standard_input() -> Result<Bytes> {
     if io::stdin().is_terminal() {
         let message = "nothing to publish: give BODY or --lines, or pipe one message into it";
-        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
+        return Err(usage_error(ErrorKind::MissingRequiredArgument, message).into());
     }
     let mut body = Vec::new();
     let mut input = tokio::io::stdin().take(BODY_BYTES_MAX + 1);

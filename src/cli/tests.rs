@@ -132,6 +132,10 @@ fn what_is_out_of_bounds_is_told_the_bounds() {
         ("bbq queue watch --count 0", "give a whole number, 1 or more"),
         ("bbq queue watch --interval -1s", "it must not be negative"),
         ("bbq token create n --grant consume --ttl -1h", "it must not be negative"),
+        ("bbq bench --messages -1", "give a whole number, 1 or more"),
+        ("bbq bench --rate -1", "give a number greater than 0"),
+        ("bbq bench cancel --held 0", "give a whole number, 1 to 10000"),
+        ("bbq bench backlog --size -1", "give a whole number, 0 to 4194304"),
     ] {
         let error = parsed(line).expect_err(line);
         assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
