@@ -53,7 +53,7 @@ pub(super) struct Subscribe {
         value_parser = whole::<u32>(1..=1000), allow_negative_numbers = true)]
     parallel: u32,
     /// The most messages held unsettled [default: 100; with --exec as many as run at once]
-    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(1..=10_000), allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     max_in_flight: Option<u32>,
     /// How long each lease lasts, 1s to 12h; extended as long as needed [default: the queue's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]

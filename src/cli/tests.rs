@@ -126,7 +126,7 @@ fn what_is_out_of_bounds_is_told_the_bounds() {
         ("bbq receive q --max 4294967296", "give a whole number, 1 to 1000"),
         ("bbq receive q --max 1001", "give a whole number, 1 to 1000"),
         ("bbq subscribe q --exec x --parallel -1", "give a whole number, 1 to 1000"),
-        ("bbq subscribe q --max-in-flight 10001", "give a whole number, 1 to 10000"),
+        ("bbq subscribe q --max-in-flight 0", "give a whole number, 1 to 4294967295"),
         ("bbq peek q --count -3", "give a whole number, 1 to 4294967295"),
         ("bbq redrive q --count -1", "give a whole number, 1 or more"),
         ("bbq queue watch --count 0", "give a whole number, 1 or more"),
