@@ -167,6 +167,32 @@ async fn what_fails_where_nothing_comes_back_is_said_to_be_lost() {
     assert_eq!(output.json(), [expected]);
 }
 
+/// A body larger than a pipe holds neither blocks nor fails a command that does not read it, and is whole for one that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_need_not_read_the_body() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    server.cli(&["publish", "q"]).stdin(vec![b'x'; 4 << 20]).run().await.ok();
+    for (command, code) in [("exit 3", 3), ("test \"$(wc -c)\" -ne 4194304", 1), ("exit 0", 0)] {
+        let ended = server.run(&["subscribe", "q", "--count", "1", "--json", "--exec", command]).await.json();
+        assert_eq!(ended[0]["exit_code"], code, "{command}");
+    }
+    server.until_counts("q", 0, 0).await;
+}
+
+/// Of attributes that get one name, the one that the help promises is the one that a command sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_sees_the_last_of_attributes_with_one_name() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    server
+        .run(&["publish", "q", "x", "--attr", "a_b=last", "--attr", "a-b=first", "--attr", "a.b=middle"])
+        .await
+        .ok();
+    let command = "echo \"$BBQ_ATTR_A_B\"";
+    assert_eq!(server.run(&["subscribe", "q", "--count", "1", "--exec", command]).await.ok(), "last\n");
+}
+
 /// All of a message but its times is in the environment, and the help says under which names.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_finds_the_message_in_its_environment() {
