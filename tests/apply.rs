@@ -95,6 +95,9 @@ async fn queues_are_created_from_a_file() {
     let (_other, changed) = file("[queues.jobs]\nlease_duration = \"2m\"\n");
     let refused = server.run(&["queue", "create", "--from", &changed]).await.refused();
     assert!(refused.contains("other settings"), "{refused}");
+    let told = server.run(&["queue", "create", "--from", &path]).await.stderr;
+    assert_eq!(told, format!("1 topic of {path} left out; `bbq apply -f {path}` makes topics too\n"));
+    assert_eq!(server.run(&["topic", "list", "--json"]).await.json(), [] as [Value; 0]);
     for words in [
         &["queue", "create"][..],
         &["queue", "create", "x", "--from", &path],
@@ -184,4 +187,25 @@ async fn a_queue_in_use_is_changed_to_what_the_file_says() {
     assert_eq!(actions(&steps), [("a", "update", true)], "none from now on");
     let steps = server.run(&["apply", "-f", &path, "--json"]).await.json();
     assert_eq!(actions(&steps), [("a", "none", false)]);
+}
+
+/// A file that names where the delay begins leaves alone how it grows, and the dry run shows what will change and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_backoff_leaves_the_rest_alone() {
+    let server = Server::start().await;
+    let backoff = ["--retry-initial", "1s", "--retry-multiplier", "3", "--retry-max", "10s", "--paused"];
+    server.run(&[&["queue", "create", "a"][..], &backoff].concat()).await.ok();
+    let (_directory, path) = file("[queues.a]\nretry_initial = \"2s\"\npaused = false\n");
+    let dry = server.run(&["apply", "-f", &path, "--dry-run"]).await;
+    assert_eq!(dry.stdout, "~ queue a\n    retry_initial: 1s -> 2s\n    paused: true -> false\n");
+    let changes = server.run(&["apply", "-f", &path, "--json"]).await.json().remove(0)["changes"].clone();
+    let backoff = |initial: &str| json!({"initial": initial, "multiplier": 3.0, "max": "10s"});
+    assert_eq!(changes["retry_backoff"], json!({"from": backoff("1s"), "to": backoff("2s")}));
+    let a = server.run(&["queue", "show", "a", "--json"]).await.json().remove(0);
+    assert_eq!(a["settings"]["retry_backoff"], backoff("2s"));
+    assert_eq!(actions(&server.run(&["apply", "-f", &path, "--json"]).await.json()), [("a", "none", false)]);
+    let (_other, none) = file("[queues.a]\nretry_initial = \"0s\"\n");
+    let text = server.run(&["apply", "-f", &none]).await.ok();
+    let all = "~ queue a\n    retry_initial: 2s -> none\n    retry_max: 10s -> none\n    retry_multiplier: 3.0 -> none\n";
+    assert_eq!(text, all);
 }

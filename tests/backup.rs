@@ -6,6 +6,8 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,6 +47,10 @@ fn load(client: Client, stop: Arc<AtomicBool>) -> JoinHandle<(HashSet<String>, H
 }
 
 /// Every message of a queue, by its body.
+fn mode(file: &Path) -> u32 {
+    fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
 async fn bodies(client: &Client, queue: &str) -> Vec<String> {
     let (mut bodies, mut token) = (Vec::new(), String::new());
     loop {
@@ -94,6 +100,7 @@ async fn a_backup_under_load_holds_all_that_was_confirmed_before_it() {
         acked.extend(more_acked);
     }
     assert_eq!(made["bytes"].as_u64().unwrap(), fs::metadata(&file).unwrap().len());
+    assert_eq!(mode(&file), 0o600, "every message is in it");
     let again = server.run(&["backup", file_text]).await.refused();
     assert!(again.contains("is there already"), "{again}");
 
@@ -176,7 +183,11 @@ async fn a_file_that_is_no_backup_is_refused_with_the_place() {
     server.run(&["queue", "create", "q"]).await.ok();
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    // What an earlier try left does not open the door.
+    fs::write(path("good.partial"), "").unwrap();
+    fs::set_permissions(path("good.partial"), fs::Permissions::from_mode(0o644)).unwrap();
     server.run(&["backup", &path("good")]).await.ok();
+    assert_eq!(mode(Path::new(&path("good"))), 0o600);
     let good = fs::read(path("good")).unwrap();
     fs::write(path("cut"), &good[..good.len() - 37]).unwrap();
     fs::write(path("other"), "something else").unwrap();
@@ -186,6 +197,8 @@ async fn a_file_that_is_no_backup_is_refused_with_the_place() {
     let cut = restore("cut").await;
     assert!(cut.contains("damaged at byte") && cut.contains("without its trailer"), "{cut}");
     assert!(restore("other").await.contains("no backup of bbq"));
-    assert!(restore("missing").await.contains("missing"));
+    let missing = restore("missing").await;
+    assert!(missing.contains("missing"), "{missing}");
+    assert_eq!(missing.matches("No such file").count(), 1, "once is enough: {missing}");
     assert!(!directory.path().join("data").exists());
 }

@@ -105,8 +105,17 @@ async fn a_whole_directory_passes_however_it_was_stopped() {
     let server = server.restart().await;
     let client = server.client().await;
     assert_eq!(client.get_queue("ordered").await.unwrap().stats.unwrap().ready, 201);
-    let people = Cli::new(&["check", "/nowhere"]).run().await.refused();
-    assert!(people.contains("not a data directory of bbq"), "{people}");
+    let (file, empty) = (server.data().join("FORMAT"), tempfile::tempdir().unwrap());
+    for (path, says) in [
+        (Path::new("/nowhere"), "does not exist"),
+        (&file, "is not a directory"),
+        (empty.path(), "is not a data directory of bbq"),
+    ] {
+        let shown = path.to_str().unwrap();
+        let people = Cli::new(&["check", shown]).run().await.refused();
+        let words = [shown, says, "name the data directory of a server that does not run"];
+        assert!(words.iter().all(|word| people.contains(word)), "{people}");
+    }
 }
 
 /// Changes one bit of a file, where `find` says.

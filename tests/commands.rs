@@ -350,3 +350,45 @@ async fn eleven_hundred_queues_come_page_by_page() {
     }
     assert_eq!(pages, [400, 400, 200]);
 }
+
+/// Of several messages under one id all but the first would be dropped, and said to be published.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_deduplication_id_is_for_one_message() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q", "--deduplication-window", "1h"]).await.ok();
+    server.run(&["topic", "create", "t"]).await.ok();
+    for words in [
+        &["publish", "q", "a", "b"][..],
+        &["publish", "q", "a", "--count", "2"],
+        &["publish", "--topic", "t", "a", "b"],
+        &["publish", "--topic", "t", "a", "--count", "2"],
+    ] {
+        let output = server.run(&[words, &["--dedup-id", "x"]].concat()).await;
+        assert_eq!(output.code, Some(2), "{words:?}: {output:?}");
+        assert!(output.stderr.contains("publish each with an id of its own"), "{output:?}");
+    }
+    assert_eq!(shown(&server).await["ready"], 0);
+    server.run(&["publish", "--topic", "t", "a", "--dedup-id", "x"]).await.ok();
+    assert_eq!(server.run(&["publish", "q", "a", "--dedup-id", "x"]).await.ok(), "1\n");
+    assert_eq!(server.run(&["publish", "q", "a", "--dedup-id", "x"]).await.ok(), "1 (a duplicate)\n");
+}
+
+/// To the server a backoff is one setting; whoever types a part of it means that part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_backoff_is_changed_and_the_rest_stays() {
+    let server = Server::start().await;
+    let backoff = ["--retry-initial", "1s", "--retry-multiplier", "3", "--retry-max", "10s"];
+    server.run(&[&["queue", "create", "q"][..], &backoff].concat()).await.ok();
+    for (words, expected) in [
+        (&["--retry-initial", "2s"][..], json!({"initial": "2s", "multiplier": 3.0, "max": "10s"})),
+        (&["--retry-multiplier", "4"], json!({"initial": "2s", "multiplier": 4.0, "max": "10s"})),
+        (&["--retry-max", "1m"], json!({"initial": "2s", "multiplier": 4.0, "max": "1m"})),
+        (&["--max-attempts", "7"], json!({"initial": "2s", "multiplier": 4.0, "max": "1m"})),
+        (&["--retry-initial", "0s"], Value::Null),
+    ] {
+        server.run(&[&["queue", "update", "q"], words].concat()).await.ok();
+        assert_eq!(shown(&server).await["settings"]["retry_backoff"], expected, "{words:?}");
+    }
+    let refused = server.run(&["queue", "update", "q", "--retry-multiplier", "3"]).await.refused();
+    assert!(refused.contains("queue q") && refused.contains("--retry-initial"), "{refused}");
+}

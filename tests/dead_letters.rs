@@ -162,7 +162,8 @@ async fn a_redrive_ends_where_there_is_no_room() {
     server.run(&["queue", "update", "jobs", "--max-messages", "2"]).await.ok();
     let redrive = ["redrive", "dead"];
     let why = server.run(&redrive).await.refused();
-    assert!(why.contains("queue jobs is full: it holds 2 messages, 1 message came"), "{why}");
+    let says = "2 messages were moved: queue jobs is full: it holds 2 messages, 1 message came";
+    assert!(why.contains(says), "{why}");
     assert_eq!((depth(&client, "dead").await.ready, depth(&client, "jobs").await.ready), (1, 2));
     assert_eq!(server.run(&["subscribe", "jobs", "--count", "1"]).await.ok(), "a\n");
     server.run(&redrive).await.ok();
@@ -190,12 +191,38 @@ async fn a_redrive_takes_what_came_from_one_queue_and_leaves_the_rest() {
         nack_all(&client, queue, &Nack::dead_letter("")).await;
     }
     server.run(&["publish", "dead", "own"]).await.ok();
-    let moved = server.run(&["redrive", "dead", "--source", "other", "--json"]).await.json();
-    assert_eq!(moved[0]["moved"], 150);
+    let redriven = server.run(&["redrive", "dead", "--source", "other", "--json"]).await;
+    assert!(redriven.stderr.contains("150 from jobs, and --source is other"), "{redriven:?}");
+    assert_eq!(redriven.json(), [json!({"queue": "dead", "moved": 150, "left": 151})]);
     assert_eq!((depth(&client, "dead").await.ready, depth(&client, "other").await.ready), (151, 150));
     let moved = server.run(&["redrive", "dead", "--target", "other", "--json"]).await.json();
     assert_eq!(moved[0]["moved"], 151, "with a target, what came from nowhere goes too");
     assert_eq!(depth(&client, "other").await.ready, 301);
+}
+
+/// Nothing moved is a puzzle without the reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_says_why_messages_stay() {
+    let server = server().await;
+    let client = server.client().await;
+    server.run(&["publish", "dead", "held"]).await.ok();
+    let hour = Some(Duration::from_secs(3600));
+    let held = within("one", client.receive("dead", 1, Duration::ZERO, hour)).await.unwrap();
+    assert_eq!(held.len(), 1);
+    client.publish("jobs", "from one that goes").await.unwrap();
+    nack_all(&client, "jobs", &Nack::dead_letter("")).await;
+    server.run(&["queue", "delete", "jobs"]).await.ok();
+    server.run(&["publish", "dead", "own", "own too"]).await.ok();
+    let output = server.run(&["redrive", "dead"]).await;
+    let expected = "\
+4 messages were left there:
+  1 leased or delayed; redrive again when they are ready
+  2 published there directly; --target QUEUE moves them
+  1 from jobs, which is gone; --target QUEUE moves them elsewhere, or create it again
+";
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), expected));
+    assert_eq!(output.stdout, "0 messages moved out of dead\n");
+    drop(held);
 }
 
 /// All of a dead-letter queue is looked at, however much of it stays, and others are served meanwhile.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bbq_client::proto::{self, publish_request::Target};
 use serde_json::Value;
@@ -38,7 +38,7 @@ async fn a_delayed_message_waits_for_its_time_also_across_a_kill() {
     server.run(&["publish", "q", "late", "--delay", "1h", "--priority", "3"]).await.ok();
     server.run(&["publish", "q", "now"]).await.ok();
     assert_eq!(server.run(&["subscribe", "q", "--count", "1"]).await.ok(), "now\n");
-    let published = Instant::now();
+    let published = tokio::time::Instant::now();
     server.run(&["publish", "q", "soon", "--delay", "1500ms"]).await.ok();
     server.kill().await;
     let mut server = server.restart().await;

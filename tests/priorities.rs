@@ -4,6 +4,7 @@
 
 mod support;
 
+use bbq_client::Message;
 use serde_json::json;
 use support::Server;
 
@@ -25,6 +26,7 @@ async fn what_is_urgent_goes_first_also_after_a_kill() {
     server.run(&["ack", "q", held["receipt"].as_str().unwrap()]).await.ok();
     let shown = server.run(&["queue", "show", "q", "--json"]).await.json().remove(0);
     assert_eq!((&shown["ready"], &shown["leased"], &shown["bytes"]), (&json!(0), &json!(0), &json!(0)));
-    let why = server.run(&["publish", "q", "x", "--priority", "10"]).await.refused();
+    let client = server.client().await;
+    let why = client.publish("q", Message::new("x").priority(10)).await.unwrap_err().to_string();
     assert!(why.contains("priority") && why.contains("0 to 9"), "{why}");
 }

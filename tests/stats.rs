@@ -207,3 +207,18 @@ async fn the_command_prints_reports_and_ends_when_told() {
     running.signal(Signal::INT);
     assert_eq!(running.ended().await.code(), Some(0));
 }
+
+/// What the client logs goes to a file without the colours of a terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_server_is_told_without_colours() {
+    let mut server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    let mut running =
+        server.cli(&["queue", "watch", "q", "--interval", "100ms", "--json", "--http2"]).spawn();
+    running.stdout.contains("\"ready\":0").await;
+    server.kill().await;
+    let told = running.stderr.contains("trying again").await;
+    assert!(!told.contains('\x1b'), "{told:?}");
+    running.signal(Signal::INT);
+    assert_eq!(running.ended().await.code(), Some(0));
+}

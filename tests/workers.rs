@@ -185,3 +185,97 @@ async fn parallel_needs_a_command_and_a_sensible_number() {
         assert!(output.stderr.contains("--parallel") || output.stderr.contains("--exec"), "{output:?}");
     }
 }
+
+/// `--exec "$CMD"` with nothing in the variable would settle every message, and run nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_command_is_refused_and_settles_nothing() {
+    let server = server_with(&["a"]).await;
+    for command in ["", " ", "\n"] {
+        for source in [&["--count", "1"][..], &[]] {
+            let output = server.run(&[&["subscribe", "q", "--exec", command], source].concat()).await;
+            assert_eq!(output.code, Some(2), "{output:?}");
+            assert!(output.stderr.contains("give a command"), "{output:?}");
+        }
+    }
+    server.until_counts("q", 1, 0).await;
+}
+
+/// Where a message is delivered at most once there is nothing to give back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_where_nothing_comes_back_is_said_to_be_lost() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "once", "--delivery", "at-most-once"]).await.ok();
+    server.run(&["publish", "once", "x"]).await.ok();
+    let output = server.run(&["subscribe", "once", "--exec", "exit 3", "--count", "1", "--json"]).await;
+    assert!(output.stderr.contains("at most once and lost"), "{output:?}");
+    assert!(!output.stderr.contains("given back"), "{output:?}");
+    let expected = json!({"queue": "once", "sequence": 1, "attempt": 1, "outcome": "lost", "exit_code": 3});
+    assert_eq!(output.json(), [expected]);
+}
+
+/// A body larger than a pipe holds neither blocks nor fails a command that does not read it, and is whole for one that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_need_not_read_the_body() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    server.cli(&["publish", "q"]).stdin(vec![b'x'; 4 << 20]).run().await.ok();
+    for (command, code) in [("exit 3", 3), ("test \"$(wc -c)\" -ne 4194304", 1), ("exit 0", 0)] {
+        let ended = server.run(&["subscribe", "q", "--count", "1", "--json", "--exec", command]).await.json();
+        assert_eq!(ended[0]["exit_code"], code, "{command}");
+    }
+    server.until_counts("q", 0, 0).await;
+}
+
+/// Of attributes that get one name, the one that the help promises is the one that a command sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_sees_the_last_of_attributes_with_one_name() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "q"]).await.ok();
+    server
+        .run(&["publish", "q", "x", "--attr", "a_b=last", "--attr", "a-b=first", "--attr", "a.b=middle"])
+        .await
+        .ok();
+    let command = "echo \"$BBQ_ATTR_A_B\"";
+    assert_eq!(server.run(&["subscribe", "q", "--count", "1", "--exec", command]).await.ok(), "last\n");
+}
+
+/// All of a message but its times is in the environment, and the help says under which names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_finds_the_message_in_its_environment() {
+    let server = Server::start().await;
+    server.run(&["queue", "create", "keyed", "--ordering", "by-key"]).await.ok();
+    server.run(&["queue", "create", "urgent"]).await.ok();
+    server.run(&["publish", "keyed", "x", "--key", "user 7"]).await.ok();
+    server.run(&["publish", "urgent", "x", "--priority", "7"]).await.ok();
+    let command =
+        "echo \"$BBQ_QUEUE/$BBQ_SEQUENCE/$BBQ_ATTEMPT/$BBQ_ORDERING_KEY/$BBQ_PRIORITY/$BBQ_PUBLISHED_AT\"";
+    for (queue, begins) in [("keyed", "keyed/1/1/user 7/0/20"), ("urgent", "urgent/1/1//7/20")] {
+        let line = server.run(&["subscribe", queue, "--exec", command, "--count", "1"]).await.ok();
+        assert!(line.starts_with(begins) && line.ends_with("Z\n"), "{line}");
+    }
+    let help = support::command::Cli::new(&["subscribe", "--help"]).run().await.ok();
+    for name in ["QUEUE", "SEQUENCE", "ATTEMPT", "PUBLISHED_AT", "ORDERING_KEY", "PRIORITY", "ATTR_<KEY>"] {
+        assert!(help.contains(&format!("BBQ_{name}")), "{help}");
+    }
+}
+
+/// The reason once, however many settlements it fails, and what it comes to.
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_that_a_lost_server_does_not_get_are_told_once() {
+    let mut server = server_with(&["a", "b", "c"]).await;
+    let gate = Gate::new().await;
+    let command = gate.command("exit 0");
+    let words = ["subscribe", "q", "--http2", "--count", "3", "--parallel", "3", "--exec", &command];
+    let mut worker = server.cli(&words).spawn();
+    worker.stdout.lines(3).await;
+    server.kill().await;
+    gate.open();
+    assert_eq!(worker.ended().await.code(), Some(1));
+    let told = worker.stderr.now();
+    assert!(!told.contains("settlements failed"), "{told}");
+    assert!(told.ends_with("error: 3 messages were not settled and will come back\n"), "{told}");
+    let mut warnings: Vec<_> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let count = warnings.len();
+    warnings.dedup();
+    assert!(count >= 1 && warnings.len() == count, "{told}");
+}

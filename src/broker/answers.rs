@@ -47,7 +47,7 @@ impl Broker {
                 Departure::Settled(Answer::new(reply, self.settle(batch, &queue, &receipts, what)))
             }
             Request::Create { queue, settings, reply } => {
-                Departure::Queue(Answer::new(reply, self.create(batch, queue, settings)))
+                Departure::Queue(Answer::new(reply, self.create(batch, queue, &settings)))
             }
             Request::Update { queue, patch, reply } => {
                 Departure::Queue(Answer::new(reply, self.update(batch, queue, &patch)))
@@ -297,7 +297,7 @@ impl Broker {
         &mut self,
         batch: &mut Batch,
         name: QueueName,
-        wanted: QueueSettings,
+        wanted: &QueueSettings,
     ) -> Result<QueueView, BrokerError> {
         match self.act(batch, Command::CreateQueue { name: name.clone(), settings: wanted.clone() }) {
             Outcome::Created(Created::New(_)) => {
@@ -306,7 +306,7 @@ impl Broker {
             }
             Outcome::Created(Created::Existed(_)) => self.named(&name).map(|queue| self.view(queue)),
             Outcome::Created(Created::Cycle(cycle)) => Err(BrokerError::Cycle(cycle)),
-            _ => Err(self.other_settings(name, &wanted)),
+            _ => Err(self.other_settings(name, wanted)),
         }
     }
 

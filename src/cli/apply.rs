@@ -2,6 +2,7 @@
 //!
 //! It creates what is missing and changes what differs, and never removes anything. Applying a file a second time does nothing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,8 @@ use super::connection::with_client;
 use super::declaration::{Declaration, DeclaredQueue, DeclaredTopic};
 use super::feasible::feasible;
 use super::output::Output;
-use super::settings::settings as shown;
+use super::record::word_of;
+use super::settings::{keep_backoff, settings as shown};
 
 /// With `--dry-run`, something is not as the file says. Exit code 3, and no line on standard error.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +28,9 @@ pub(super) struct Apply {
     /// What there should be: TOML with [queues.NAME] and [topics.NAME]
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Show what differs and change nothing; exit code 3 if something does. What contradicts itself is refused either way, what a
-    /// setting may be only by the server when it is applied
+    /// Show what differs and change nothing; exit code 3 if something does
+    ///
+    /// What contradicts itself is refused with or without it; what a setting may be is looked at when it is applied.
     #[arg(long)]
     dry_run: bool,
 }
@@ -40,6 +43,9 @@ struct Step {
     /// Field, what it is, what it should be.
     changes: Vec<(String, Value, Value)>,
 }
+
+/// Settings that are on or off.
+const FLAGS: [&str; 2] = ["single_active_consumer", "paused"];
 
 enum Work {
     Nothing,
@@ -98,11 +104,16 @@ async fn plan(client: &Client, declaration: Declaration) -> Result<Vec<Step>> {
 }
 
 fn queue_step(declared: DeclaredQueue, there: Option<&proto::QueueSettings>) -> Step {
-    let DeclaredQueue { name, settings, fields } = declared;
+    let DeclaredQueue { name, mut settings, fields } = declared;
+    if let Some(there) = there {
+        keep_backoff(&mut settings, there);
+    }
     let (wanted, has) = (shown(&settings), there.map(shown).unwrap_or_default());
     let mut changes = Vec::new();
     for field in fields {
-        let of = |settings: &Map<String, Value>| settings.get(&field).cloned().unwrap_or_default();
+        // A flag that is off is off, and not unset.
+        let unset = if FLAGS.contains(&field.as_str()) { Value::Bool(false) } else { Value::Null };
+        let of = |settings: &Map<String, Value>| settings.get(&field).cloned().unwrap_or(unset.clone());
         let (is, should) = (of(&has), of(&wanted));
         if !agrees(&is, &should) {
             changes.push((field, is, should));
@@ -179,15 +190,12 @@ impl Step {
         };
         let mut text = format!("{sign} {} {}", self.kind, self.name);
         for (field, is, should) in &self.changes {
-            let shown = |value: &Value| match value {
-                Value::Null => "none".to_owned(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            text += &match is {
-                Value::Null if self.action() == "create" => format!("\n    {field}: {}", shown(should)),
-                is => format!("\n    {field}: {} -> {}", shown(is), shown(should)),
-            };
+            for (name, is, should) in parts(field, is, should) {
+                text += &match self.action() {
+                    "create" => format!("\n    {name}: {}", shown_value(&should)),
+                    _ => format!("\n    {name}: {} -> {}", shown_value(&is), shown_value(&should)),
+                };
+            }
         }
         text
     }
@@ -199,6 +207,47 @@ impl Step {
         let changes: Map<String, Value> = self.changes.iter().map(change).collect();
         let done = !dry_run && !matches!(self.work, Work::Nothing);
         json!({"kind": self.kind, "name": self.name, "action": self.action(), "changes": changes, "done": done})
+    }
+}
+
+/// What people get to see of one change: what has parts, part by part, without those that stay or are not there.
+fn parts(field: &str, is: &Value, should: &Value) -> Vec<(String, Value, Value)> {
+    let none = Map::new();
+    let (before, after) = match (is, should) {
+        (Value::Object(is), Value::Object(should)) => (is, should),
+        (Value::Null, Value::Object(should)) => (&none, should),
+        (Value::Object(is), Value::Null) => (is, &none),
+        _ => return vec![(field.to_owned(), is.clone(), should.clone())],
+    };
+    // Where a binding leads is in its name.
+    let is_told = |name: &&String| field == "binding" && name.as_str() == "queue";
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).filter(|name| !is_told(name)).collect();
+    let of = |parts: &Map<String, Value>, name: &str| parts.get(name).cloned().unwrap_or_default();
+    let changed = names.into_iter().map(|name| (name, of(before, name), of(after, name)));
+    let prefix = if field == "retry_backoff" { "retry_" } else { "" };
+    changed
+        .filter(|(_, is, should)| is != should && !is_empty(should))
+        .map(|(name, is, should)| (format!("{prefix}{name}"), is, should))
+        .collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Object(parts) => parts.is_empty(),
+        _ => false,
+    }
+}
+
+fn shown_value(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Object(parts) => {
+            let pairs: Vec<_> =
+                parts.iter().map(|(key, value)| format!("{key}={}", word_of(value))).collect();
+            pairs.join(" ")
+        }
+        value => word_of(value),
     }
 }
 
@@ -230,10 +279,53 @@ mod tests {
         let update = step(Some(&settings(5, 2.0, None)));
         assert_eq!(update.text(), "~ queue q\n    max_attempts: 5 -> 3");
         assert_eq!(update.json(true)["changes"], json!({"max_attempts": {"from": 5, "to": 3}}));
+        let off = DeclaredQueue {
+            name: "q".into(),
+            settings: proto::QueueSettings::default(),
+            fields: vec!["paused".to_owned()],
+        };
+        let off = queue_step(off, Some(&settings(3, 2.0, None)));
+        assert_eq!(off.text(), "~ queue q\n    paused: true -> false");
         let other = step(Some(&settings(3, 1.5, None)));
         assert_eq!(
             other.changes.iter().map(|(field, ..)| field.as_str()).collect::<Vec<_>>(),
             ["retry_backoff"]
         );
+    }
+
+    /// To the server a backoff is one setting; to a file it is three.
+    #[test]
+    fn of_a_backoff_what_is_not_named_stays_and_what_changes_is_shown() {
+        let backoff = |initial, multiplier, max| {
+            let seconds = |seconds| prost_types::Duration { seconds, nanos: 0 };
+            let (initial, max) = (Some(seconds(initial)), Option::map(max, seconds));
+            let retry_backoff = Some(proto::RetryBackoff { initial, multiplier, max });
+            proto::QueueSettings { retry_backoff, ..Default::default() }
+        };
+        let there = backoff(1, 3.0, Some(10));
+        let changed = |settings| {
+            let fields = vec!["retry_backoff".to_owned()];
+            queue_step(DeclaredQueue { name: "q".into(), settings, fields }, Some(&there))
+        };
+        assert_eq!(changed(backoff(1, 0.0, None)).action(), "none");
+        let step = changed(backoff(2, 0.0, None));
+        assert_eq!(step.text(), "~ queue q\n    retry_initial: 1s -> 2s");
+        let Work::UpdateQueue(settings) = step.work else { panic!("it differs") };
+        assert_eq!(settings, backoff(2, 3.0, Some(10)));
+        let none = changed(proto::QueueSettings::default());
+        let gone = "~ queue q\n    retry_initial: 1s -> none\n    retry_max: 10s -> none\n    retry_multiplier: 3.0 -> none";
+        assert_eq!(none.text(), gone);
+    }
+
+    #[test]
+    fn a_binding_is_shown_without_what_it_does_not_say() {
+        let binding = proto::Binding {
+            queue: "q".into(),
+            pattern: String::new(),
+            attributes: [("kind".to_owned(), "order".to_owned())].into(),
+        };
+        let topic = DeclaredTopic { name: "t".into(), bindings: vec![binding] };
+        let steps = topic_steps(topic, None);
+        assert_eq!(steps[1].text(), "+ binding t to q\n    attributes: kind=order");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Always true: what there is under the name that was asked for is whole, checked and on disk, or was not touched.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,12 +18,15 @@ use super::Global;
 use super::connection::{stop_signal, with_client};
 use super::output::Output;
 use super::progress::bar;
-use super::record::time;
+use super::record::{counted, time};
 use crate::store::{Restored, StoreOptions, restore, verify};
+
+/// Read and written by its owner, as what is in the data directory.
+const OWNER_ONLY: u32 = 0o600;
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// The file to make; there must be none
+    /// The file to make, readable by its owner alone; there must be none
     file: PathBuf,
 }
 
@@ -48,8 +52,10 @@ impl Backup {
             let held = self.take(&client, &stop).await?;
             let shown = self.file.display();
             let text = format!(
-                "{shown} holds entry {}: {} rows, {} bytes",
-                held.applied.index, held.rows, held.bytes
+                "{shown} holds entry {}: {}, {}",
+                held.applied.index,
+                counted(held.rows, "row"),
+                counted(held.bytes, "byte")
             );
             Output::new(global).record(text, &summary(&self.file, held))
         })
@@ -66,12 +72,7 @@ impl Backup {
         beside.push(".partial");
         let mut partial = Partial { path: path.with_file_name(beside), kept: false };
         let failed = |what: &str| format!("{} can't be {what}", partial.path.display());
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&partial.path)
-            .with_context(|| failed("made"))?;
+        let mut file = private(&partial.path).with_context(|| failed("made"))?;
         let mut pieces = client.backup().await?;
         let bar = bar();
         loop {
@@ -129,6 +130,15 @@ impl Drop for Partial {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// A new file that its owner alone may read: in it is every message of every queue.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path)?;
+    // What an earlier try left keeps the mode that it was made with.
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
+    Ok(file)
 }
 
 fn summary(file: &Path, held: Restored) -> serde_json::Value {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Global;
 use super::output::Output;
 use super::progress::bar;
+use super::record::counted;
 use crate::server;
 use crate::store::check::{Finding, Findings, Report, check};
 
@@ -69,9 +70,14 @@ fn summary(report: &Report, shown: &str) -> String {
     let Report { applied, last, queues, messages, chunks, entries, damage, leftovers } = report;
     let verdict = if damage.count == 0 { "no damage" } else { "DAMAGED" };
     format!(
-        "{shown}: {verdict}; {queues} queues, {messages} messages in {chunks} chunks at entry {}, {entries} entries in the \
-         journal up to {}, {} left over",
-        applied.index, last.index, leftovers.count
+        "{shown}: {verdict}; {}, {} in {} at entry {}, {} in the journal up to {}, {} left over",
+        counted(*queues, "queue"),
+        counted(*messages, "message"),
+        counted(*chunks, "chunk"),
+        applied.index,
+        counted(*entries, "entry"),
+        last.index,
+        leftovers.count
     )
 }
 

@@ -3,22 +3,26 @@
 //! Always true: it is closed before the process ends, whatever happened, so that the server gives back at once what this
 //! process still held.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context as _, Result};
 use bbq_client::{Client, Profile, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::EnvFilter;
 
 use super::Global;
+
+/// What the client tells that no command tells by itself. Settlements that failed each command reports.
+const LOGS: &str = "warn,bbq_client::settle=off";
 
 /// Connects as the profile says, does the work, and closes the connection.
 pub(super) async fn with_client(global: &Global, work: impl AsyncFnOnce(Client) -> Result<()>) -> Result<()> {
     // The client tells of lost and new connections; if logs are taken care of already, so much the better.
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_max_level(LevelFilter::WARN)
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::new(LOGS))
         .with_target(false)
         .try_init()
         .ok();

@@ -135,6 +135,8 @@ mod tests {
             retry_initial = "1s"
             retry_multiplier = 2
             retry_max = "1m"
+            max_bytes = "64KiB"
+            paused = false
             dead_letter_queue = "z"
             [queues."team/b.c"]
             delivery = "at-most-once"
@@ -147,7 +149,8 @@ mod tests {
         let names: Vec<_> = declaration.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(names, ["team/b.c", "z", "a"]);
         let a = &declaration.queues[2];
-        assert_eq!(a.fields, ["max_attempts", "retry_backoff", "dead_letter_queue"]);
+        assert_eq!(a.fields, ["max_attempts", "retry_backoff", "dead_letter_queue", "max_bytes", "paused"]);
+        assert_eq!(a.settings.max_bytes, 65_536);
         let backoff = a.settings.retry_backoff.as_ref().unwrap();
         assert_eq!((backoff.multiplier, backoff.max.unwrap().seconds), (2.0, 60));
         assert_eq!(declaration.queues[1].fields, [""; 0]);
@@ -164,7 +167,16 @@ mod tests {
                 "unknown key `queues.a.max_atempts`; did you mean `queues.a.max_attempts`?",
             ),
             ("[queues.a]\nlease_duration = \"soon\"", "30s"),
-            ("[queues.a]\ndelivery = \"twice\"", "at-least-once"),
+            ("[queues.a]\nlease_duration = 90", "it is 90; give a unit too, in quotes, such as \"90s\""),
+            ("[queues.a]\ntime_to_live = -1", "it is -1; it must not be negative"),
+            ("[queues.a]\ndelivery = \"twice\"", "is \"twice\": give one of at-least-once, at-most-once"),
+            ("[queues.a]\nordering = 3", "it is 3; give one of unordered, fifo, by-key"),
+            ("[queues.a]\nmax_attempts = -1", "max_attempts: it is -1; give a whole number, 0 to 4294967295"),
+            ("[queues.a]\nmax_attempts = \"3\"", "give a whole number, without quotes"),
+            ("[queues.a]\nmax_messages = 1.5", "it is 1.5; give a whole number, 0 or more"),
+            ("[queues.a]\nmax_bytes = \"1MB\"", "is \"1MB\": give bytes, or a number and a unit"),
+            ("[queues.a]\nretry_initial = \"1s\"\nretry_multiplier = 0", "it is 0; give a number, 1 or more"),
+            ("[queues.a]\npaused = \"yes\"", "is \"yes\": give true or false, without quotes"),
             ("[queues.a]\nretry_max = \"1m\"", "give retry_initial too"),
             ("[topics.t]\nbindings = [{ pattern = \"x\" }]", "queue"),
             ("[topics.t]\nbinding = []", "did you mean `topics.t.bindings`?"),

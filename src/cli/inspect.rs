@@ -6,15 +6,37 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::Global;
+use super::argument::whole;
 use super::connection::with_client;
 use super::output::Output;
 use super::record::{self, object, wire_time};
+use super::table::Column::{self, Number, Text};
 use super::table::visible;
 
 /// The most that the server gives at once.
 const PAGE_MAX: u32 = 1000;
 /// How much of a body people get to see.
 const PREVIEW_CHARACTERS: usize = 60;
+
+const PEEKED: [Column; 7] = [
+    Number("SEQUENCE"),
+    Text("STATE"),
+    Number("ATTEMPTS"),
+    Text("PUBLISHED"),
+    Text("KEY"),
+    Number("PRIORITY"),
+    Text("BODY"),
+];
+const LEASES: [Column; 8] = [
+    Number("SEQUENCE"),
+    Number("ATTEMPT"),
+    Text("CONSUMER"),
+    Text("PEER"),
+    Text("TRANSPORT"),
+    Text("KIND"),
+    Text("SINCE"),
+    Text("EXPIRES"),
+];
 
 #[derive(Debug, Args)]
 pub(super) struct Peek {
@@ -24,8 +46,12 @@ pub(super) struct Peek {
     #[arg(long, value_enum)]
     state: Option<State>,
     /// The most messages to show
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = whole::<u32>(1..=u32::MAX.into()),
+        allow_negative_numbers = true)]
     count: u32,
+    /// Go on where an earlier peek ended, as it said
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page_token: String,
 }
 
 #[derive(Debug, Args)]
@@ -54,11 +80,16 @@ impl Peek {
             Some(State::Dead) => proto::MessageState::Dead,
         };
         with_client(global, async |client| {
-            let messages =
-                collect(self.count, async |page| client.peek(&self.queue, state, page).await).await?;
-            let rows = messages.iter().map(peeked).collect::<Vec<_>>();
-            let titles = ["SEQUENCE", "STATE", "ATTEMPTS", "PUBLISHED", "BODY"];
-            Output::new(global).rows(titles, &rows, "no such messages")
+            let page_of = async |page| client.peek(&self.queue, state, page).await;
+            let Page { items, next_page_token } = collect(self.count, self.page_token, page_of).await?;
+            let rows = items.iter().map(peeked).collect::<Vec<_>>();
+            Output::new(global).rows(PEEKED, &rows, "no such messages")?;
+            if !next_page_token.is_empty() {
+                eprintln!(
+                    "more may follow: --page-token {next_page_token} goes on, --count N shows more at once"
+                );
+            }
+            Ok(())
         })
         .await
     }
@@ -67,37 +98,35 @@ impl Peek {
 impl Leases {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         with_client(global, async |client: Client| {
-            let leases = collect(u32::MAX, async |page| client.leases(&self.queue, page).await).await?;
+            let page_of = async |page| client.leases(&self.queue, page).await;
+            let leases = collect(u32::MAX, String::new(), page_of).await?.items;
             let rows = leases.iter().map(lease).collect::<Vec<_>>();
-            let titles = ["SEQUENCE", "ATTEMPT", "CONSUMER", "PEER", "TRANSPORT", "KIND", "SINCE", "EXPIRES"];
-            Output::new(global).rows(titles, &rows, "nobody holds a message")
+            Output::new(global).rows(LEASES, &rows, "nobody holds a message")
         })
         .await
     }
 }
 
-/// At most `count` items, page by page.
+/// At most `count` items, page by page, and where the next one begins if there may be one.
 async fn collect<T>(
     count: u32,
+    mut token: String,
     page_of: impl AsyncFn(PageRequest) -> Result<Page<T>, Error>,
-) -> Result<Vec<T>, Error> {
+) -> Result<Page<T>, Error> {
     let mut items = Vec::new();
-    let mut token = String::new();
     loop {
         let missing = count.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        if missing == 0 {
-            return Ok(items);
-        }
         let page = page_of(PageRequest { size: missing.min(PAGE_MAX), token }).await?;
         items.extend(page.items);
-        if page.next_page_token.is_empty() {
-            return Ok(items);
-        }
         token = page.next_page_token;
+        let is_enough = u32::try_from(items.len()).map_or(true, |collected| collected >= count);
+        if token.is_empty() || is_enough {
+            return Ok(Page { items, next_page_token: token });
+        }
     }
 }
 
-fn peeked(peeked: &proto::PeekedMessage) -> ([String; 5], Value) {
+fn peeked(peeked: &proto::PeekedMessage) -> ([String; 7], Value) {
     let message = Message::from(peeked.message.clone().unwrap_or_default());
     let published = wire_time(peeked.published_at);
     let state = record::state(peeked);
@@ -113,6 +142,8 @@ fn peeked(peeked: &proto::PeekedMessage) -> ([String; 5], Value) {
         state,
         peeked.attempts.to_string(),
         published.unwrap_or_default(),
+        preview(message.ordering_key.as_bytes()),
+        if message.priority == 0 { String::new() } else { message.priority.to_string() },
         preview(&message.body),
     ];
     (cells, json.into())
@@ -178,10 +209,13 @@ mod tests {
             state: proto::MessageState::Leased.into(),
             attempts: 2,
             published_at: None,
-            message: Some(Message::new("hello").into()),
+            message: Some(Message::new("hello").ordering_key("k").priority(3).into()),
         });
-        assert_eq!(cells, ["7", "leased", "2", "", "hello"]);
-        assert_eq!(json, json!({"sequence": 7, "state": "leased", "attempts": 2, "body": "hello"}));
+        assert_eq!(cells, ["7", "leased", "2", "", "k", "3", "hello"]);
+        let expected = json!({
+            "sequence": 7, "state": "leased", "attempts": 2, "body": "hello", "ordering_key": "k", "priority": 3,
+        });
+        assert_eq!(json, expected);
     }
 
     #[tokio::test]
@@ -189,9 +223,12 @@ mod tests {
         let pages = async |page: PageRequest| {
             let first = page.token.parse::<u32>().unwrap_or(0);
             let items = (first..first + page.size.min(3)).collect::<Vec<_>>();
-            Ok(Page { next_page_token: (first + 3).to_string(), items })
+            let next = first + page.size.min(3);
+            Ok(Page { next_page_token: if next < 20 { next.to_string() } else { String::new() }, items })
         };
-        assert_eq!(collect(7, pages).await.unwrap(), (0..7).collect::<Vec<_>>());
-        assert_eq!(collect(0, pages).await.unwrap(), Vec::<u32>::new());
+        let seven = collect(7, String::new(), pages).await.unwrap();
+        assert_eq!((seven.items, seven.next_page_token.as_str()), ((0..7).collect(), "7"));
+        let rest = collect(u32::MAX, seven.next_page_token, pages).await.unwrap();
+        assert_eq!((rest.items, rest.next_page_token.as_str()), ((7..22).collect(), ""));
     }
 }

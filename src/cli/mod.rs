@@ -12,6 +12,7 @@ mod connection;
 mod declaration;
 mod exec;
 mod feasible;
+mod field;
 mod inspect;
 mod output;
 mod progress;

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use serde_json::Value;
 
 use super::Global;
-use super::table::table;
+use super::table::{Column, table};
 
 /// Whoever read the output has gone; the process ends quietly.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ impl<W: Write> Output<W> {
     /// Many results of a kind. People get no table without rows, but the words in `none`.
     pub(super) fn rows<const N: usize>(
         &mut self,
-        titles: [&str; N],
+        columns: [Column; N],
         rows: &[([String; N], Value)],
         none: &str,
     ) -> Result<()> {
@@ -80,7 +80,7 @@ impl<W: Write> Output<W> {
                 eprintln!("{none}");
                 Ok(())
             }
-            Shape::People => self.line(table(titles, rows.iter().map(|(cells, _)| cells)).as_bytes()),
+            Shape::People => self.line(table(columns, rows.iter().map(|(cells, _)| cells)).as_bytes()),
         }
     }
 
@@ -88,7 +88,7 @@ impl<W: Write> Output<W> {
     pub(super) fn screen<const N: usize>(
         &mut self,
         note: &str,
-        titles: [&str; N],
+        columns: [Column; N],
         rows: &[[String; N]],
         json: impl FnOnce() -> Value,
     ) -> Result<()> {
@@ -96,12 +96,12 @@ impl<W: Write> Output<W> {
             return self.line(json().to_string().as_bytes());
         }
         let Some(height) = self.height else {
-            return self.line(format!("{note}\n{}\n", table(titles, rows.iter())).as_bytes());
+            return self.line(format!("{note}\n{}\n", table(columns, rows.iter())).as_bytes());
         };
         let fitting = rows.len().min(height.saturating_sub(3));
         let cut = if fitting < rows.len() { "\n…" } else { "" };
         // Home, and nothing below: no flicker, and nothing of the table before is left.
-        let shown = format!("\x1b[H\x1b[2J{note}\n{}{cut}", table(titles, rows[..fitting].iter()));
+        let shown = format!("\x1b[H\x1b[2J{note}\n{}{cut}", table(columns, rows[..fitting].iter()));
         self.line(shown.as_bytes())
     }
 
@@ -154,10 +154,11 @@ mod tests {
     #[test]
     fn json_has_no_table_around_it() {
         let rows = [(["a".to_owned()], json!({"name": "a"})), (["b".to_owned()], json!({"name": "b"}))];
-        let print = |output: &mut Output<Vec<u8>>| output.rows(["NAME"], &rows, "no queues").unwrap();
+        let print =
+            |output: &mut Output<Vec<u8>>| output.rows([Column::Text("NAME")], &rows, "no queues").unwrap();
         assert_eq!(printed(Shape::Json, print), "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
         assert_eq!(printed(Shape::People, print), "NAME\na\nb\n");
-        assert_eq!(printed(Shape::Json, |o| o.rows(["NAME"], &[], "none").unwrap()), "");
+        assert_eq!(printed(Shape::Json, |o| o.rows([Column::Text("NAME")], &[], "none").unwrap()), "");
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
         let rows = [["a".to_owned()], ["b".to_owned()], ["c".to_owned()]];
         let drawn = |shape, height| {
             let mut output = Output { shape, out: Vec::new(), height };
-            output.screen("now", ["NAME"], &rows, || json!({"n": 3})).unwrap();
+            output.screen("now", [Column::Text("NAME")], &rows, || json!({"n": 3})).unwrap();
             String::from_utf8(output.out).unwrap()
         };
         assert_eq!(drawn(Shape::Json, Some(5)), "{\"n\":3}\n");

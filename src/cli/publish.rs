@@ -3,6 +3,7 @@
 //! Always true: what is said to be published is confirmed. One failure ends the command and says how far it came.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -13,18 +14,18 @@ use bbq_client::{Client, Message, Published};
 use bytes::Bytes;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::argument::{attribute, duration};
+use super::argument::{attribute, duration, whole};
 use super::connection::with_client;
 use super::output::Output;
 use super::publish_to_topic::TopicTarget;
-use super::record::object;
+use super::record::{counted, object, were};
 use super::{Cli, Global};
 
 /// No server takes a larger message; a file without line breaks must not fill the memory.
@@ -50,7 +51,8 @@ pub(super) struct Publish {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bodies", "count"])]
     lines: Option<PathBuf>,
     /// Publish so often
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = whole::<u64>(1..=u64::MAX),
+        allow_negative_numbers = true)]
     count: u64,
     #[command(flatten)]
     properties: Properties,
@@ -66,15 +68,15 @@ struct Properties {
     #[arg(long, visible_alias = "key", value_name = "KEY", default_value = "", hide_default_value = true)]
     ordering_key: String,
     /// 0 to 9; higher goes first
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u32>(0..=9), allow_negative_numbers = true)]
     priority: u32,
     /// How long each message waits before it can be delivered
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// How long each message may wait to be delivered
-    #[arg(long, visible_alias = "ttl", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, visible_alias = "ttl", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     time_to_live: Option<Duration>,
-    /// The same id within the queue's deduplication window is stored once
+    /// The same id within the queue's deduplication window is stored once; for one message
     #[arg(
         long,
         visible_alias = "dedup-id",
@@ -102,6 +104,7 @@ impl Properties {
 
 impl Publish {
     pub(super) async fn run(mut self, global: &Global) -> Result<()> {
+        self.refuse_one_id_for_many()?;
         if let Some(topic) = self.topic.take() {
             return self.publish_to_topic(topic, global).await;
         }
@@ -116,12 +119,26 @@ impl Publish {
         .await
     }
 
+    /// All but the first would be duplicates, which the server confirms and does not store.
+    fn refuse_one_id_for_many(&self) -> Result<()> {
+        let firsts = usize::from(self.topic.is_some() && self.queue.is_some());
+        if self.properties.deduplication_id.is_empty() || self.count == 1 && self.bodies.len() + firsts <= 1 {
+            return Ok(());
+        }
+        let other = if self.count == 1 { "several bodies" } else { "'--count <COUNT>'" };
+        let message = format!(
+            "the argument '--deduplication-id <ID>' cannot be used with {other}: only the first message would be stored; \
+             publish each with an id of its own"
+        );
+        Err(usage_error(ErrorKind::ArgumentConflict, message).into())
+    }
+
     /// With a topic, what stands in the queue's place is the first message.
     async fn publish_to_topic(mut self, topic: String, global: &Global) -> Result<()> {
         self.bodies.splice(0..0, self.queue.take());
         if self.lines.is_some() && !self.bodies.is_empty() {
             let message = "the argument '--lines <FILE>' cannot be used with '[BODY]...'";
-            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message).into());
+            return Err(usage_error(ErrorKind::ArgumentConflict, message).into());
         }
         let target = TopicTarget { topic, routing_key: std::mem::take(&mut self.routing_key) };
         if let Some(path) = self.lines.take() {
@@ -207,9 +224,20 @@ impl Publish {
         };
         let outcome = both(feed, collect).await;
         progress.finish_and_clear();
-        outcome
-            .map_err(|error| anyhow!("{error:#}; {} messages before it are published", tally.published))?;
+        outcome.map_err(|error| {
+            anyhow!("{error:#}; {} published before it", were(tally.published, "message"))
+        })?;
         tally.print(&self.queue(), begun.elapsed(), global)
+    }
+}
+
+/// What clap would say, had it seen it: with the usage of this command.
+fn usage_error(kind: ErrorKind, message: impl fmt::Display) -> clap::Error {
+    let mut all = Cli::command();
+    all.build();
+    match all.find_subcommand_mut("publish") {
+        Some(publish) => publish.error(kind, message),
+        None => all.error(kind, message),
     }
 }
 
@@ -256,17 +284,38 @@ impl Tally {
             ("last_sequence", self.last.into()),
             ("seconds", seconds.into()),
         ]);
-        let text = format!("{} messages published to {queue} in {seconds:.1} s", self.published);
+        let text = self.text(queue, seconds);
         Output::new(global).record(text, &json.into())
+    }
+
+    fn text(&self, queue: &str, seconds: f64) -> String {
+        let published = counted(self.published, "message");
+        let text = format!("{published} published to {queue} in {seconds:.1} s");
+        match self.duplicates {
+            0 => text,
+            duplicates => {
+                let stored = self.published.saturating_sub(duplicates);
+                format!("{text}: {stored} stored, {}", counted(duplicates, "duplicate"))
+            }
+        }
     }
 }
 
 fn style(progress: &ProgressBar) -> ProgressStyle {
     let template = match progress.length() {
-        Some(_) => "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
-        None => "{spinner} {human_pos} {per_sec}",
+        Some(_) => "{wide_bar} {human_pos} of {human_len} messages, {rate}, {eta} to go",
+        None => "{spinner} {human_pos} messages, {rate}",
     };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, line: &mut dyn fmt::Write| {
+        // A line that can't be drawn is no reason to stop.
+        let _ = line.write_str(&rate(state.per_sec()));
+    })
+}
+
+/// Messages a second, whole ones where there are many.
+fn rate(per_second: f64) -> String {
+    if per_second < 10.0 { format!("{per_second:.1}/s") } else { format!("{per_second:.0}/s") }
 }
 
 /// A file of lines, or standard input.
@@ -283,7 +332,7 @@ async fn source(path: &Path) -> Result<BufReader<Box<dyn AsyncRead + Send + Unpi
 async fn standard_input() -> Result<Bytes> {
     if io::stdin().is_terminal() {
         let message = "nothing to publish: give BODY or --lines, or pipe one message into it";
-        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
+        return Err(usage_error(ErrorKind::MissingRequiredArgument, message).into());
     }
     let mut body = Vec::new();
     let mut input = tokio::io::stdin().take(BODY_BYTES_MAX + 1);
@@ -339,7 +388,13 @@ mod tests {
             tally.add(Ok(Published { sequence, duplicate: sequence == 4 })).unwrap();
         }
         assert_eq!(tally, Tally { published: 3, duplicates: 1, first: Some(4), last: Some(6) });
+        assert_eq!(tally.text("q", 0.04), "3 messages published to q in 0.0 s: 2 stored, 1 duplicate");
         let error = tally.add(Err(bbq_client::Error::Profile("no".into()))).unwrap_err();
         assert_eq!(format!("{error:#}"), "message 4: no");
+    }
+
+    #[test]
+    fn a_rate_has_no_more_digits_than_it_means() {
+        assert_eq!([0.0, 3.26, 1055.3235].map(rate), ["0.0/s", "3.3/s", "1055/s"]);
     }
 }

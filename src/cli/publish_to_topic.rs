@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Global;
 use super::output::Output;
-use super::record::object;
+use super::record::{counted, object, were};
 
 /// How many messages one call takes, and how many bytes, of those that are many.
 const CALL_MESSAGES: usize = 500;
@@ -57,7 +57,9 @@ impl TopicTarget {
                 let messages = std::mem::take(&mut call);
                 bytes = 0;
                 let routed = client.publish_all_to_topic(&self.topic, &self.routing_key, messages).await;
-                for routed in routed.with_context(|| format!("{published} messages are published, then"))? {
+                for routed in
+                    routed.with_context(|| format!("{} published, then", were(published, "message")))?
+                {
                     published += 1;
                     stored += u64::try_from(routed.len()).unwrap_or(u64::MAX);
                     unroutable += u64::from(routed.is_empty());
@@ -73,7 +75,8 @@ impl TopicTarget {
             "seconds": seconds,
         });
         let text = format!(
-            "{published} messages published to {} in {seconds:.1} s: {stored} stored, {unroutable} that no queue took",
+            "{} published to {} in {seconds:.1} s: {stored} stored, {unroutable} that no queue took",
+            counted(published, "message"),
             self.topic
         );
         Output::new(global).record(text, &json)

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Global;
-use super::argument::duration;
+use super::argument::{duration, whole};
 use super::connection::with_client;
 use super::output::Output;
 use super::record;
@@ -16,13 +16,14 @@ pub(super) struct Receive {
     /// The queue
     queue: String,
     /// The most messages to take, up to 1000
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = whole::<u32>(1..=1000),
+        allow_negative_numbers = true)]
     max: u32,
     /// How long to wait for the first message, up to 60s
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true, default_value = "0s")]
     wait: Duration,
     /// How long each lease lasts, 1s to 12h [default: the queue's setting]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     lease_duration: Option<Duration>,
     /// What `bbq leases` shows
     #[arg(long, value_name = "CONSUMER", default_value = "", hide_default_value = true)]

@@ -69,6 +69,37 @@ pub(super) fn wire_length(duration: Option<prost_types::Duration>) -> Option<Str
     duration.and_then(|duration| Duration::try_from(duration).ok()).map(length)
 }
 
+/// A value for people: a text without quotes.
+pub(super) fn word_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// So many of something: `1 message`, `2 messages`.
+pub(super) fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    if count == 1 { format!("1 {one}") } else { format!("{count} {}", plural(one)) }
+}
+
+/// The same as the subject of what became of it: `1 message was`, `2 messages were`.
+pub(super) fn were(count: u64, one: &str) -> String {
+    format!("{} {}", counted(count, one), if count == 1 { "was" } else { "were" })
+}
+
+/// What to say where a list is empty.
+pub(super) fn none_of(prefix: &str, one: &str) -> String {
+    match prefix {
+        "" => format!("no {}; `bbq {one} create NAME` makes one", plural(one)),
+        prefix => format!("no {one} has a name that begins with {prefix}"),
+    }
+}
+
+fn plural(one: &str) -> String {
+    match one.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{one}s"),
+    }
+}
+
 /// An enum's name without its type: `DELIVERY_MODE_AT_LEAST_ONCE` is `at-least-once`.
 pub(super) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_lowercase().replace('_', "-")
@@ -110,5 +141,12 @@ mod tests {
         for text in ["publish:orders*", "admin", "consume:team/jobs", "manage"] {
             assert_eq!(grant(&super::super::argument::grant(text).unwrap()), text);
         }
+    }
+
+    #[test]
+    fn one_is_one() {
+        assert_eq!([0_u64, 1, 2].map(|n| counted(n, "message")), ["0 messages", "1 message", "2 messages"]);
+        assert_eq!([1_u64, 2].map(|n| counted(n, "entry")), ["1 entry", "2 entries"]);
+        assert_eq!([1, 2].map(|n| were(n, "message")), ["1 message was", "2 messages were"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that run for messages, some at a time.
 //!
-//! Always true: a message is settled after its command has ended: acked if that was with exit code 0, else given back. Until
-//! then its lease is kept.
+//! Always true: a message is settled after its command has ended: acked if that was with exit code 0, else given back, or
+//! lost where there is nothing to give back. Until then its lease is kept.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Running {
 
     pub(super) fn start(&mut self, command: &str, delivery: Delivery) {
         let command = command.to_owned();
-        let lease = self.lease.filter(|_| !delivery.receipt().is_empty());
+        let lease = self.lease.filter(|_| comes_back(&delivery));
         self.commands.spawn(async move {
             let status = keeping(lease, &delivery, exec(&command, &delivery)).await;
             Ended { delivery, status }
@@ -71,11 +71,17 @@ impl Ended {
         let status = match status {
             Ok(status) => status,
             Err(error) => {
+                let lost =
+                    if comes_back(&delivery) { "" } else { "; it was delivered at most once and is lost" };
                 settling.send(delivery.nack());
-                return Err(anyhow!("message {sequence}: {error:#}"));
+                return Err(anyhow!("message {sequence}: {error:#}{lost}"));
             }
         };
-        let outcome = if status.success() { "acked" } else { "nacked" };
+        let outcome = match (status.success(), comes_back(&delivery)) {
+            (true, _) => "acked",
+            (false, true) => "nacked",
+            (false, false) => "lost",
+        };
         let json = object([
             ("queue", delivery.queue().into()),
             ("sequence", sequence.into()),
@@ -86,11 +92,17 @@ impl Ended {
         if status.success() {
             settling.send(delivery.ack());
         } else {
-            eprintln!("message {sequence}: the command ended with {status}, given back");
+            let then = if comes_back(&delivery) { "given back" } else { "delivered at most once and lost" };
+            eprintln!("message {sequence}: the command ended with {status}, {then}");
             settling.send(delivery.nack());
         }
         output.note(&json.into())
     }
+}
+
+/// Whether there is a lease to give back: a queue that delivers at most once hands out no receipts, and has forgotten the message.
+fn comes_back(delivery: &Delivery) -> bool {
+    !delivery.receipt().is_empty()
 }
 
 /// Waits for a command's end and, if there is a lease to keep, extends it meanwhile.

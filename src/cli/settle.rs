@@ -34,7 +34,7 @@ pub(super) struct Nack {
     #[command(flatten)]
     receipts: Receipts,
     /// How long the messages wait before their next attempt [default: the queue's backoff]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// Dead-letter now instead of another attempt
     #[arg(long)]
@@ -49,7 +49,7 @@ pub(super) struct Extend {
     #[command(flatten)]
     receipts: Receipts,
     /// How long each lease lasts from now, 1s to 12h [default: the queue's setting]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     lease_duration: Option<Duration>,
 }
 

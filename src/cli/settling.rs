@@ -15,10 +15,15 @@ impl Settling {
         // Bounded by the deliveries in flight, which are bounded by credit.
         let (settlements, mut inbox) = mpsc::unbounded_channel::<Settlement>();
         let task = tokio::spawn(async move {
-            let mut failed = 0;
+            let (mut failed, mut told) = (0, String::new());
             while let Some(settlement) = inbox.recv().await {
                 if let Err(error) = settlement.await {
-                    eprintln!("warning: {error}");
+                    let why = error.to_string();
+                    // Many fail together, for one reason.
+                    if why != told {
+                        eprintln!("warning: {why}");
+                        told = why;
+                    }
                     failed += 1;
                 }
             }

@@ -18,10 +18,11 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
-use super::argument::duration;
+use super::argument::{command, duration, whole};
 use super::connection::{stop_signal, with_client};
+use super::exec::EXEC_HELP;
 use super::output::Output;
-use super::record;
+use super::record::{self, were};
 use super::running::Running;
 use super::settling::Settling;
 
@@ -40,24 +41,26 @@ const IN_FLIGHT_MAX: u64 = 10_000;
 pub(super) struct Subscribe {
     /// The queue
     queue: String,
-    /// End after so many messages. Killed before, it leaves what it holds to the leases' deadlines; without --count that comes back at once
-    #[arg(long, value_name = "COUNT")]
+    /// End after so many messages
+    ///
+    /// Killed before that, it leaves what it holds to the leases' deadlines; without --count that comes back at once.
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u64>(1..=u64::MAX), allow_negative_numbers = true)]
     count: Option<u64>,
     /// Settle nothing: the messages stay leased until the end, which gives them back
     #[arg(long, conflicts_with = "exec")]
     no_ack: bool,
     /// Run a command for each message, its body on standard input; exit code 0 settles it, else it is given back
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_parser = command, long_help = EXEC_HELP)]
     exec: Option<String>,
     /// With --exec, how many commands run at once
     #[arg(long, value_name = "COUNT", requires = "exec", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=1000))]
+        value_parser = whole::<u32>(1..=1000), allow_negative_numbers = true)]
     parallel: u32,
     /// The most messages held unsettled [default: 100; with --exec as many as run at once]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     max_in_flight: Option<u32>,
     /// How long each lease lasts, 1s to 12h; extended as long as needed [default: the queue's setting]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     lease_duration: Option<Duration>,
     /// What `bbq leases` shows
     #[arg(long, value_name = "CONSUMER", default_value = "", hide_default_value = true)]
@@ -184,7 +187,7 @@ impl Subscribe {
         taken?;
         match (failed, self.count) {
             (0, _) | (_, None) => Ok(()),
-            (failed, Some(_)) => bail!("{failed} messages were not settled and will come back"),
+            (failed, Some(_)) => bail!("{} not settled and will come back", were(failed, "message")),
         }
     }
 

@@ -28,7 +28,7 @@ fn what_is_typed_is_what_is_meant() {
     for (line, parts) in [
         (
             "bbq queue create a/b --delivery at-most-once --durability buffered --lease-duration 90s",
-            vec!["name: \"a/b\"", "Some(AtMostOnce)", "Some(Buffered)", "lease_duration: Some(90s)"],
+            vec!["name: Some(\"a/b\")", "Some(AtMostOnce)", "Some(Buffered)", "lease_duration: Some(90s)"],
         ),
         ("bbq publish q one two --attr k=v=w", vec!["[\"one\", \"two\"]", "[(\"k\", \"v=w\")]", "count: 1"]),
         (
@@ -83,6 +83,12 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("bbq subscribe q --lease-duration 30", ErrorKind::ValueValidation),
         ("bbq queue create q --delivery twice", ErrorKind::InvalidValue),
         ("bbq queue create q --retry-max 1s", ErrorKind::MissingRequiredArgument),
+        ("bbq queue create q --retry-multiplier 2", ErrorKind::MissingRequiredArgument),
+        ("bbq queue create q --from f", ErrorKind::ArgumentConflict),
+        ("bbq subscribe q --exec ", ErrorKind::ValueValidation),
+        ("bbq subscribe q --count 0", ErrorKind::ValueValidation),
+        ("bbq redrive q --count 0", ErrorKind::ValueValidation),
+        ("bbq token create n --grant consume:", ErrorKind::ValueValidation),
         ("bbq ack q", ErrorKind::MissingRequiredArgument),
         ("bbq token create n", ErrorKind::MissingRequiredArgument),
         ("bbq token create n --grant root", ErrorKind::ValueValidation),
@@ -98,4 +104,47 @@ fn what_makes_no_sense_is_a_usage_error() {
 fn a_wrong_duration_says_what_a_right_one_looks_like() {
     let error = parsed("bbq receive q --wait 30").unwrap_err().to_string();
     assert!(error.contains("such as 500ms, 30s, 5m"), "{error}");
+}
+
+/// A bound that is crossed is the bound that people hear of, and no tip about `--`, which helps with none of these.
+#[test]
+fn what_is_out_of_bounds_is_told_the_bounds() {
+    for (line, says) in [
+        ("bbq queue create q --max-attempts -1", "give a whole number, 0 to 4294967295"),
+        ("bbq queue create q --max-messages -1", "give a whole number, 0 or more"),
+        ("bbq queue create q --max-bytes -1", "64KiB, 16MiB or 2GiB"),
+        ("bbq queue create q --max-bytes 1MB", "64KiB, 16MiB or 2GiB"),
+        ("bbq queue create q --retry-initial 1s --retry-multiplier -2", "give a number, 1 or more"),
+        ("bbq queue create q --lease-duration 99999999999999999999h", "it is too long"),
+        ("bbq publish q x --priority -1", "give a whole number, 0 to 9"),
+        ("bbq publish q x --priority=-1", "give a whole number, 0 to 9"),
+        ("bbq publish q x --priority 10", "give a whole number, 0 to 9"),
+        ("bbq publish q x --count -3", "give a whole number, 1 or more"),
+        ("bbq publish q x --delay -1s", "it must not be negative"),
+        ("bbq publish q x --delay 100us", "give whole milliseconds"),
+        ("bbq nack q 1.1 --delay -1s", "it must not be negative"),
+        ("bbq receive q --max 4294967296", "give a whole number, 1 to 1000"),
+        ("bbq receive q --max 1001", "give a whole number, 1 to 1000"),
+        ("bbq subscribe q --exec x --parallel -1", "give a whole number, 1 to 1000"),
+        ("bbq subscribe q --max-in-flight 0", "give a whole number, 1 to 4294967295"),
+        ("bbq peek q --count -3", "give a whole number, 1 to 4294967295"),
+        ("bbq redrive q --count -1", "give a whole number, 1 or more"),
+        ("bbq queue watch --count 0", "give a whole number, 1 or more"),
+        ("bbq queue watch --interval -1s", "it must not be negative"),
+        ("bbq token create n --grant consume --ttl -1h", "it must not be negative"),
+        ("bbq bench --messages -1", "give a whole number, 1 or more"),
+        ("bbq bench --rate -1", "give a number greater than 0"),
+        ("bbq bench cancel --held 0", "give a whole number, 1 to 10000"),
+        ("bbq bench backlog --size -1", "give a whole number, 0 to 4194304"),
+    ] {
+        let error = parsed(line).expect_err(line);
+        assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
+        assert!(error.to_string().contains(says), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_queue_without_a_name_is_told_of_files() {
+    let error = parsed("bbq queue create").unwrap_err().to_string();
+    assert!(error.contains("--from <FILE>"), "{error}");
 }

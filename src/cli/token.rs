@@ -12,6 +12,7 @@ use super::argument::{duration, grant};
 use super::connection::with_client;
 use super::output::Output;
 use super::record::{self, object, wire_time};
+use super::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -34,7 +35,7 @@ pub(super) struct Create {
     #[arg(long = "grant", value_name = "GRANT", value_parser = grant, required = true)]
     grants: Vec<proto::Grant>,
     /// How long it lasts [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     ttl: Option<Duration>,
 }
 
@@ -52,7 +53,11 @@ impl Token {
             Self::List => {
                 let tokens = client.all_tokens().await?;
                 let rows = tokens.iter().map(|token| (cells(token), json(token).into())).collect::<Vec<_>>();
-                output.rows(["ID", "NAME", "GRANTS", "CREATED", "EXPIRES"], &rows, "no tokens")
+                output.rows(
+                    ["ID", "NAME", "GRANTS", "CREATED", "EXPIRES"].map(Column::Text),
+                    &rows,
+                    "no tokens",
+                )
             }
             Self::Revoke { id } => {
                 client.revoke_token(&id).await?;

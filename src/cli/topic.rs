@@ -9,7 +9,8 @@ use super::Global;
 use super::argument::attribute;
 use super::connection::with_client;
 use super::output::Output;
-use super::record::{object, wire_time};
+use super::record::{none_of, object, wire_time};
+use super::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Topic {
@@ -19,7 +20,11 @@ pub(super) enum Topic {
         name: String,
     },
     /// List topics and their bindings
-    List,
+    List {
+        /// Only topics whose name begins so
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
     /// Remove a topic and its bindings
     Delete {
         /// The topic
@@ -53,11 +58,12 @@ impl Topic {
                 let topic = client.create_topic(&name).await?;
                 output.record(format_args!("topic {name} is there"), &shown(&topic))
             }
-            Self::List => {
-                let topics = client.all_topics().await?;
+            Self::List { prefix } => {
+                let mut topics = client.all_topics().await?;
+                topics.retain(|topic| topic.name.starts_with(&prefix));
                 let rows: Vec<_> = topics.iter().flat_map(rows).collect();
-                let titles = ["TOPIC", "QUEUE", "PATTERN", "ATTRIBUTES"];
-                output.rows(titles, &rows, "no topics; `bbq topic create NAME` makes one")
+                let columns = ["TOPIC", "QUEUE", "PATTERN", "ATTRIBUTES"].map(Column::Text);
+                output.rows(columns, &rows, &none_of(&prefix, "topic"))
             }
             Self::Delete { name } => {
                 client.delete_topic(&name).await?;
@@ -71,8 +77,8 @@ impl Topic {
             Self::Unbind(binding) => {
                 let (topic, queue, wire) = binding.parts();
                 client.unbind(&topic, wire.clone()).await?;
-                let text = format_args!("queue {queue} is no longer so bound to {topic}");
-                output.record(text, &json!({"unbound": one(&topic, &wire)}))
+                let json = json!({"unbound": one(&topic, &wire)});
+                output.record(format_args!("queue {queue} is unbound from {topic}"), &json)
             }
         })
         .await

@@ -90,7 +90,7 @@ pub(super) fn create(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError>
     sync(disk, directory)?;
     match sync(disk, parent) {
         // Somebody else made it, in a directory that is not ours to read.
-        Err(OpenError::Io { source, .. }) if found && source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(OpenError::Io { error, .. }) if found && error.kind() == ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }

@@ -28,6 +28,14 @@ pub enum OpenError {
         /// One of the files found.
         found: String,
     },
+    /// It is to be looked at, and is none.
+    #[error("{} {problem}; name the data directory of a server that does not run", .path.display())]
+    NoData {
+        /// What was named.
+        path: PathBuf,
+        /// What it is instead.
+        problem: &'static str,
+    },
     /// A newer program wrote it.
     #[error(
         "data directory {} has format {found}, this program knows formats up to {}; use a newer program",
@@ -65,14 +73,14 @@ pub enum OpenError {
         reason: String,
     },
     /// The operating system refused something.
-    #[error("could not {action} {}: {source}", .path.display())]
+    #[error("could not {action} {}: {error}", .path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// Why not.
-        source: io::Error,
+        /// Why not; not as the source, which whoever prints the whole chain would print a second time.
+        error: io::Error,
     },
     /// A setting is out of its bounds.
     #[error("store.{field} is {value}, it must be {bound}")]
@@ -123,6 +131,6 @@ pub(super) trait Context<T> {
 
 impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, OpenError> {
-        self.map_err(|source| OpenError::Io { action, path: path.to_owned(), source: source.into() })
+        self.map_err(|error| OpenError::Io { action, path: path.to_owned(), error: error.into() })
     }
 }

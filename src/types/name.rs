@@ -15,6 +15,14 @@ pub enum NameError {
     /// There is nothing.
     #[error("a name must not be empty")]
     Empty,
+    /// Nothing is on one side of the `/`.
+    #[error(
+        "the name {name:?}: nothing stands before or after the '/'; leave the '/' out, or give NAMESPACE/NAME"
+    )]
+    Half {
+        /// The name, cut to 128 characters.
+        name: String,
+    },
     /// It is too long.
     #[error("the name is {length} bytes, the limit is {} for each part", QueueName::PART_BYTES_MAX)]
     Long {
@@ -61,7 +69,10 @@ impl FromStr for QueueName {
         };
         for part in namespace.into_iter().chain([name]) {
             if part.is_empty() {
-                return Err(NameError::Empty);
+                return Err(match namespace {
+                    Some(_) => NameError::Half { name: text.chars().take(128).collect() },
+                    None => NameError::Empty,
+                });
             }
             if part.len() > Self::PART_BYTES_MAX {
                 return Err(NameError::Long { length: part.len() });
@@ -98,6 +109,10 @@ mod tests {
         }
         for bad in ["", "/", "a/", "/a", "a/b/c", "a b", "ä", "a\0", &"x".repeat(129)] {
             assert!(bad.parse::<QueueName>().is_err(), "{bad:?} was taken");
+        }
+        for half in ["/a", "a/", "/"] {
+            let why = half.parse::<QueueName>().expect_err(half).to_string();
+            assert!(why.contains(&format!("{half:?}")), "{why}");
         }
     }
 }

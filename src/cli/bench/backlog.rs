@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::super::Global;
+use super::super::argument::whole;
 use super::super::output::Output;
 use super::figures::Figures;
 use super::target::Target;
@@ -19,10 +20,10 @@ use super::{At, Durability};
 #[derive(Debug, Args)]
 pub(super) struct Backlog {
     /// How many messages
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = whole::<u64>(1..=u64::MAX), allow_negative_numbers = true)]
     messages: u64,
     /// Bytes of each body
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=4 << 20))]
+    #[arg(long, default_value_t = 256, value_parser = whole::<u32>(0..=4 << 20), allow_negative_numbers = true)]
     size: u32,
     /// What the bodies are
     #[arg(long, value_enum, default_value_t = Bodies::Text)]

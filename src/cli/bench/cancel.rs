@@ -8,6 +8,7 @@ use clap::Args;
 use tokio::time::{Instant, timeout};
 
 use super::super::Global;
+use super::super::argument::whole;
 use super::super::output::Output;
 use super::At;
 use super::figures::{Figures, times};
@@ -23,10 +24,10 @@ pub(super) struct Cancel {
     #[arg(long, default_value = "bench-cancel")]
     queue: String,
     /// How often
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     rounds: u32,
     /// How many messages the stream holds
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 10, value_parser = whole::<u32>(1..=10_000), allow_negative_numbers = true)]
     held: u32,
     #[command(flatten)]
     at: At,

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::super::Global;
+use super::super::argument::{positive, whole};
 use super::super::output::Output;
 use super::At;
 use super::figures::{Figures, times};
@@ -35,28 +36,28 @@ pub(super) struct Workload {
     #[arg(long, default_value = "bench")]
     queue: String,
     /// How many messages in all
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 200_000, value_parser = whole::<u64>(1..=u64::MAX), allow_negative_numbers = true)]
     messages: u64,
     /// Bytes of each body, at least 8
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=4 << 20))]
+    #[arg(long, default_value_t = 1024, value_parser = whole::<u32>(8..=4 << 20), allow_negative_numbers = true)]
     size: u32,
     /// Producers, each with a connection of its own
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u32>(1..=1000), allow_negative_numbers = true)]
     producers: u32,
     /// Consumers, each with a connection of its own
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u32>(1..=1000), allow_negative_numbers = true)]
     consumers: u32,
     /// Unconfirmed messages of each producer, unsettled ones of each consumer
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 256, value_parser = whole::<u32>(1..=10_000), allow_negative_numbers = true)]
     window: u32,
     /// Messages a second in all; as fast as it goes if not given
-    #[arg(long)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// The most messages of one Publish call [default: what the window allows]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_parser = whole::<u32>(1..=10_000), allow_negative_numbers = true)]
     batch: Option<u32>,
     /// Publish calls in flight for each producer
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u32>(1..=1000), allow_negative_numbers = true)]
     calls: u32,
 }
 

@@ -152,7 +152,7 @@ fn refusal(path: &Path, flaw: Flaw) -> RestoreError {
         Flaw::Foreign => RestoreError::Foreign { file },
         Flaw::Newer(found) => RestoreError::Newer { file, found },
         Flaw::Damaged { offset, reason } => RestoreError::Damaged { file, offset, reason: reason.to_owned() },
-        Flaw::Io(source) => OpenError::Io { action: "read", path: file, source }.into(),
+        Flaw::Io(error) => OpenError::Io { action: "read", path: file, error }.into(),
     }
 }
 

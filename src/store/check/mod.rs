@@ -92,6 +92,7 @@ impl Report {
             }
             OpenError::Locked { .. }
             | OpenError::Foreign { .. }
+            | OpenError::NoData { .. }
             | OpenError::Newer { .. }
             | OpenError::Io { .. }
             | OpenError::Options { .. } => return Err(error),
@@ -128,14 +129,28 @@ impl Progress<'_> {
     }
 }
 
+/// What speaks against this being a data directory at all.
+fn no_data(path: &Path) -> Option<&'static str> {
+    // A file of this name is the first thing that a start makes.
+    if path.join("FORMAT").is_file() {
+        None
+    } else if path.is_dir() {
+        Some("is not a data directory of bbq: it has no file FORMAT")
+    } else if path.exists() {
+        Some("is not a directory")
+    } else {
+        Some("does not exist")
+    }
+}
+
 /// Verifies a data directory that no server has open, and tells `progress` how many of how many bytes are read. Blocking.
 ///
 /// # Errors
 /// If it can't be looked at: it is in use, of a newer program, not one of ours, or the disk refuses. Damage is no error, but in
 /// the report.
 pub fn check(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, OpenError> {
-    if !path.join("FORMAT").is_file() {
-        return Err(OpenError::Foreign { directory: path.to_owned(), found: "nothing of bbq".to_owned() });
+    if let Some(problem) = no_data(path) {
+        return Err(OpenError::NoData { path: path.to_owned(), problem });
     }
     let mut report = Report::default();
     for part in ["journal", "state"] {

@@ -126,6 +126,6 @@ impl fmt::Debug for Open {
     }
 }
 
-fn failed(segment: &Segment, source: io::Error) -> OpenError {
-    OpenError::Io { action: "read", path: segment.path.clone(), source }
+fn failed(segment: &Segment, error: io::Error) -> OpenError {
+    OpenError::Io { action: "read", path: segment.path.clone(), error }
 }

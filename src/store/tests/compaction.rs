@@ -199,8 +199,8 @@ fn a_disk_that_refuses_on_the_way_loses_nothing() {
         });
         let failed = watched.failed();
         match outcome {
-            Err(OpenError::Io { source, .. }) => {
-                assert!(source.to_string().contains("Input/output"));
+            Err(OpenError::Io { error, .. }) => {
+                assert!(error.to_string().contains("Input/output"));
                 refused += 1;
             }
             Err(OpenError::State { reason, .. }) => {
