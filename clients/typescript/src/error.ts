@@ -157,8 +157,14 @@ export function unreachable(url: string, cause: unknown): BbqError {
   const why = text(cause);
   let hint = "";
   if (/ECONNREFUSED|ENOENT/.test(why)) hint = "; is the server running? start it with `bbq serve`";
+  if (why.startsWith("no answer")) hint = "; is the server running there?";
   if (/certificate|altname/i.test(why)) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
   return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, cause });
+}
+
+/** The caller's time was over before there was a connection. */
+export function unconnected(url: string): BbqError {
+  return new BbqError("DEADLINE_EXCEEDED", `no connection to ${url} before the deadline; nothing was sent`, { unprocessed: true });
 }
 
 /** What was to be sent is no message of the protocol: a priority of 1.5, for example. Nothing was sent. */
