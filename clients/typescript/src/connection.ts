@@ -21,7 +21,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectSecurely } from "node:tls";
 
 import { Backoff } from "./backoff.js";
-import { BbqError, closed, deadlineExceeded, unconnected, unreachable, unsendable } from "./error.js";
+import { BbqError, closed, cutByClosing, deadlineExceeded, unconnected, unreachable, unsendable } from "./error.js";
 import { type Profile, pem } from "./profile.js";
 
 /** Which failures allow a call to be made again: any that may pass, or only those of calls that certainly did nothing. */
@@ -104,9 +104,9 @@ export class Connection {
         return answer.message;
       } catch (reason) {
         const error = this.#error(reason, method.input, request);
-        const again = error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE");
+        const again = !error.final && (error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE"));
         const delay = backoff.delay(error);
-        if (!again || tries === TRIES || this.#closing.signal.aborted || performance.now() + delay >= end) throw error;
+        if (!again || tries === TRIES || performance.now() + delay >= end) throw error;
         await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }
@@ -137,7 +137,7 @@ export class Connection {
 
   /** Cancels every call and closes; the server gives back what subscriptions held. */
   close(): void {
-    this.#closing.abort(closed("client"));
+    this.#closing.abort(cutByClosing());
     this.#sessions.abort();
   }
 
@@ -158,8 +158,8 @@ export class Connection {
 
   /** What a call failed with, as the caller sees it; given the request, whether it could be sent at all. */
   #error<I extends DescMessage>(reason: unknown, input?: I, request?: MessageInitShape<I>): BbqError {
-    if (this.#closing.signal.aborted) return closed("client", reason);
     const error = BbqError.from(reason);
+    if (this.#closing.signal.aborted) return error.unprocessed ? closed("client", reason) : cutByClosing(reason);
     // Connect reports what it cannot encode as it does a broken connection; looking is for calls that failed here, and so it is rare.
     const ours = error.code === "UNAVAILABLE" || error.code === "INTERNAL";
     return (ours && input !== undefined && request !== undefined && notSendable(input, request)) || error;

@@ -64,6 +64,7 @@ export interface ErrorFacts {
   reason?: string | undefined;
   retryAfterMs?: number | undefined;
   unprocessed?: boolean | undefined;
+  final?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -77,6 +78,12 @@ export class BbqError extends Error {
   readonly retryAfterMs: number | undefined;
   /** Whether it is certain that the call had no effect, so that even a publish may be repeated. */
   readonly unprocessed: boolean;
+  /**
+   * Whether another try would come to the same, whatever the code says.
+   *
+   * @internal
+   */
+  readonly final: boolean;
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -84,6 +91,7 @@ export class BbqError extends Error {
     this.reason = facts.reason;
     this.retryAfterMs = facts.retryAfterMs;
     this.unprocessed = facts.unprocessed ?? false;
+    this.final = facts.final ?? false;
   }
 
   /**
@@ -169,12 +177,17 @@ export function unconnected(url: string): BbqError {
 
 /** What was to be sent is no message of the protocol: a priority of 1.5, for example. Nothing was sent. */
 export function unsendable(cause: unknown): BbqError {
-  return new BbqError("INVALID_ARGUMENT", `this cannot be sent: ${text(cause)}`, { cause });
+  return new BbqError("INVALID_ARGUMENT", `this cannot be sent: ${text(cause)}`, { unprocessed: true, final: true, cause });
 }
 
-/** A client, or a publisher, takes nothing any more. */
+/** A client, or a publisher, takes nothing any more; nothing was sent. */
 export function closed(what: "client" | "publisher", cause?: unknown): BbqError {
-  return new BbqError("CANCELLED", `the ${what} was closed`, { cause });
+  return new BbqError("CANCELLED", `the ${what} was closed`, { unprocessed: true, final: true, cause });
+}
+
+/** The client was closed while the call was under way. */
+export function cutByClosing(cause?: unknown): BbqError {
+  return new BbqError("CANCELLED", "the client was closed; whether the call had an effect is not known", { final: true, cause });
 }
 
 /** No answer in time. */

@@ -77,7 +77,7 @@ test("what is no message of the protocol fails by itself and is never sent", asy
   ];
   assert.deepEqual(await outcomes(confirmations), ["1", "INVALID_ARGUMENT", "INVALID_ARGUMENT", "2"]);
   assert.deepEqual(calls, [["a", "d"]]);
-  const wrong = { code: "INVALID_ARGUMENT", unprocessed: false };
+  const wrong = { code: "INVALID_ARGUMENT", unprocessed: true };
   await assert.rejects(client.publish("q", { body: "e", priority: -1 }), wrong);
   await assert.rejects(client.receive("q", { maxMessages: 0.5 }), wrong);
   await assert.rejects(client.admin.listQueues({ pageSize: -1 }), wrong);
@@ -124,7 +124,7 @@ test("closing the client waits until what publishers took is confirmed, and noth
   open();
   await closing;
   assert.deepEqual(stored, ["a", "b", "c", "d", "e"]);
-  const closed = { code: "CANCELLED", message: "the client was closed" };
+  const closed = { code: "CANCELLED", message: "the client was closed", unprocessed: true };
   await assert.rejects(client.publish("q", "late"), closed);
   await assert.rejects(client.publisher("q").publish("late"), closed);
   await assert.rejects(client.subscribe("q"), closed);
@@ -157,7 +157,7 @@ test("closing a publisher flushes it, and leaves the client open", async (contex
   void publisher.publish("a").then(() => (confirmed = true));
   await publisher.close();
   assert(confirmed);
-  await assert.rejects(publisher.publish("late"), { code: "CANCELLED", message: "the publisher was closed" });
+  await assert.rejects(publisher.publish("late"), { code: "CANCELLED", message: "the publisher was closed", unprocessed: true });
   assert.equal(await client.publish("q", "b"), 1n);
   await client.close();
 });
