@@ -132,7 +132,8 @@ export class BbqError extends Error {
     const reset = error.code === Code.Canceled && message.startsWith("http/2 stream closed");
     const broken = error.code !== Code.Canceled && error.cause !== undefined;
     if (reset || broken || message.includes("missing status")) {
-      return new BbqError("UNAVAILABLE", `the connection was lost: ${text(error.cause ?? message)}`, { cause: error });
+      const why = text(error.cause ?? message);
+      return new BbqError("UNAVAILABLE", `the connection was lost: ${why}`, { final: ofCertificate(why), cause: error });
     }
     return new BbqError(NAMES[error.code], message, { cause: error });
   }
@@ -166,8 +167,9 @@ export function unreachable(url: string, cause: unknown): BbqError {
   let hint = "";
   if (/ECONNREFUSED|ENOENT/.test(why)) hint = "; is the server running? start it with `bbq serve`";
   if (why.startsWith("no answer")) hint = "; is the server running there?";
-  if (/certificate|altname/i.test(why)) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
-  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, cause });
+  const final = ofCertificate(why);
+  if (final) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
+  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, final, cause });
 }
 
 /** The caller's time was over before there was a connection. */
@@ -194,6 +196,11 @@ export function cutByClosing(cause?: unknown): BbqError {
 export function deadlineExceeded(cause?: unknown): BbqError {
   const message = "no answer before the deadline; whether the call had an effect is not known";
   return new BbqError("DEADLINE_EXCEEDED", message, { cause });
+}
+
+/** Whether the server's certificate, or the client's own, was not accepted: nor will it be the next time. */
+function ofCertificate(why: string): boolean {
+  return /certificate|altname/i.test(why);
 }
 
 /** The deepest cause, which is the one that names the trouble, in one line. */
