@@ -65,6 +65,7 @@ export interface ErrorFacts {
   retryAfterMs?: number | undefined;
   unprocessed?: boolean | undefined;
   final?: boolean | undefined;
+  unreached?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -84,6 +85,12 @@ export class BbqError extends Error {
    * @internal
    */
   readonly final: boolean;
+  /**
+   * Whether there was no connection.
+   *
+   * @internal
+   */
+  readonly unreached: boolean;
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -92,6 +99,7 @@ export class BbqError extends Error {
     this.retryAfterMs = facts.retryAfterMs;
     this.unprocessed = facts.unprocessed ?? false;
     this.final = facts.final ?? false;
+    this.unreached = facts.unreached ?? false;
   }
 
   /**
@@ -169,7 +177,7 @@ export function unreachable(url: string, cause: unknown): BbqError {
   if (why.startsWith("no answer")) hint = "; is the server running there?";
   const final = ofCertificate(why);
   if (final) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
-  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, final, cause });
+  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, unreached: true, final, cause });
 }
 
 /** The caller's time was over before there was a connection. */

@@ -95,7 +95,12 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
   /** @internal Opens the stream. */
   static async open(ground: Ground, options: SubscribeOptions): Promise<Subscription> {
     const cancel = new AbortController();
-    const first = await openStream(ground, options, cancel.signal);
+    const first = await openStream(ground, options, cancel.signal).catch((reason: unknown) => {
+      const error = BbqError.from(reason);
+      // Nobody there, or nobody who answers in time, is the caller's to hear; a server that is going away is not.
+      if (error.unreached || error.code === "DEADLINE_EXCEEDED" || !reopens(error)) throw error;
+      return lost(error);
+    });
     return new Subscription(ground, options, first, cancel);
   }
 
@@ -223,6 +228,11 @@ function openStream({ connection, settler, deadlineMs }: Ground, options: Subscr
     ...(options.leaseMs === undefined ? {} : { leaseDuration: duration(options.leaseMs) }),
   };
   return connection.open(QueueService.method.subscribe, request, signal, deadlineMs);
+}
+
+/** A stream that was lost before anything came. */
+async function* lost(error: BbqError): AsyncIterable<SubscribeResponse> {
+  throw error;
 }
 
 function warn(error: unknown, { queue, sequence }: Delivery): void {

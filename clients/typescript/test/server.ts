@@ -14,9 +14,18 @@ import type { Identity } from "./certificates.js";
 
 type Calls = Partial<ServiceImpl<typeof QueueService>>;
 
-/** Serves these calls without TLS until the test ends; returns where. */
-export async function serve(context: TestContext, calls: Calls): Promise<string> {
-  const { port } = await listening(context, createServer(adapter(calls)));
+/** Serves these calls without TLS until the test ends; returns where. The first `draining` calls meet a server that is going away. */
+export async function serve(context: TestContext, calls: Calls, draining = 0): Promise<string> {
+  const answer = adapter(calls);
+  let left = draining;
+  const server = createServer((request, response) => {
+    left -= 1;
+    // As the server says it: with nothing but the end.
+    const end = { "content-type": "application/grpc", "grpc-status": "14", "grpc-message": "the server is going away" };
+    if (left >= 0) request.stream.respond(end, { endStream: true });
+    else answer(request, response);
+  });
+  const { port } = await listening(context, server);
   return `http://127.0.0.1:${port}`;
 }
 
