@@ -44,8 +44,8 @@ export interface SubscribeOptions {
   /** Ends the subscription, as leaving its loop does. */
   signal?: AbortSignal;
   /**
-   * Told what `run` would keep to itself: what a handler threw, and why a settlement of `run` settled nothing. Without it these are
-   * warnings of the process.
+   * Told what `run` would keep to itself: what a handler threw, and what a settlement failed with, of `run` or of the handler, after
+   * which the message may come again. Without it these are warnings of the process.
    */
   onError?: (error: unknown, delivery: Delivery) => void;
 }
@@ -149,15 +149,19 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
 
   async #handle(handler: Handler, delivery: Delivery): Promise<void> {
     const tell = (error: unknown) => (this.#options.onError ?? warn)(error, delivery);
+    let thrown: unknown;
     let settle = () => delivery.ack();
     try {
       await handler(delivery);
     } catch (error) {
+      thrown = error;
       tell(error);
       settle = () => delivery.nack({ reason: reasonOf(error) });
     }
-    // Of its own settlement the handler knows what became.
-    if (!delivery.settled) settle().catch(tell);
+    // If the handler has settled it, this is how that went.
+    settle().catch((error: unknown) => {
+      if (error !== thrown) tell(error);
+    });
   }
 
   async #read(first: AsyncIterable<SubscribeResponse>): Promise<void> {
