@@ -68,8 +68,20 @@ public final class Client implements AutoCloseable {
     this.unfinished = unfinished;
   }
 
-  /** A client of the server that the profile names. It connects with the first call. */
+  /** Connects to the server that the profile names; throws if it cannot be reached. */
   public static Client connect(Profile profile) {
+    Client client = connectLazily(profile);
+    try {
+      client.connection.connect(DEADLINE);
+    } catch (CallException unreachable) {
+      client.connection.close();
+      throw unreachable;
+    }
+    return client;
+  }
+
+  /** The same, but connects with the first call. */
+  public static Client connectLazily(Profile profile) {
     return new Client(new Connection(profile), DEADLINE, new Unfinished());
   }
 
@@ -202,7 +214,7 @@ public final class Client implements AutoCloseable {
     AdminServiceBlockingStub stub =
         AdminServiceGrpc.newBlockingStub(connection.channel);
     return connection.repeated(
-        Repeat.UNPROCESSED, deadline, options -> call.apply(stub.withDeadline(options.getDeadline())));
+        () -> Repeat.UNPROCESSED, deadline, options -> call.apply(stub.withDeadline(options.getDeadline())));
   }
 
   /**

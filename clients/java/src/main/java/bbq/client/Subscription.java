@@ -26,7 +26,7 @@ import java.util.concurrent.TimeUnit;
  * Messages as they come, each leased to this subscription: loop over it, take the {@link #next()}, or {@link #run} a handler.
  *
  * <p>It opens its call again, with backoff, when the connection is lost or the server is unavailable; any other error is thrown by
- * whoever takes. {@link #cancel} ends it at once, and the server gives back what is held; {@link #close} sends what is on its way to be
+ * whoever takes, and so is a certificate that is not accepted. {@link #cancel} ends it at once, and the server gives back what is held; {@link #close} sends what is on its way to be
  * settled first. Safe for use by many threads.
  *
  * <p>Always true: what was delivered on a stream that has ended is not handed out any more, as the server has given it back.
@@ -71,6 +71,7 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   /** Opens the stream, waiting for its beginning no longer than {@code deadline}. */
   static Subscription open(
       Client client, Connection connection, Settler settler, SubscribeOptions options, Duration deadline) {
+    connection.connect(deadline);
     Subscription subscription = new Subscription(client, connection, settler, options);
     Stream first = subscription.start();
     CompletableFuture<Void> opened = first.opened.orTimeout(deadline.toNanos(), TimeUnit.NANOSECONDS);
@@ -273,6 +274,9 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
 
   /** Whether opening the stream again may help. */
   private static boolean reopens(CallException error) {
+    if (error.isFinal()) {
+      return false;
+    }
     return switch (error.code()) {
       case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
       case RESOURCE_EXHAUSTED -> error.retryAfter().isPresent();

@@ -19,11 +19,16 @@ import com.google.rpc.ErrorInfo;
 import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
+import io.grpc.ServerCredentials;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.TlsServerCredentials;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -31,7 +36,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 
-/** A server over HTTP/2 without TLS on loopback: it refuses what the test says, and keeps what it was asked. */
+/** A server over HTTP/2 on loopback, without TLS unless asked for: it refuses what the test says, and keeps what it was asked. */
 final class Server extends QueueServiceGrpc.QueueServiceImplBase implements AutoCloseable {
   /** The bodies of each publish, in the order in which they came. */
   final Queue<List<String>> publishes = new ConcurrentLinkedQueue<>();
@@ -49,24 +54,47 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   String reason = "INVALID_FIELD";
   /** Whether receipts settle nothing. */
   boolean stale;
+  private final Queue<StreamObserver<SubscribeResponse>> subscribers = new ConcurrentLinkedQueue<>();
   private long sequence;
   private final io.grpc.Server server;
 
-  private Server(CountDownLatch gate) throws IOException {
+  private Server(CountDownLatch gate, int port, ServerCredentials credentials) throws IOException {
     this.gate = gate;
-    server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).addService(this).build().start();
+    server = Grpc.newServerBuilderForPort(port, credentials).addService(this).build().start();
   }
 
   static Server open() throws IOException {
-    return new Server(new CountDownLatch(0));
+    return new Server(new CountDownLatch(0), 0, InsecureServerCredentials.create());
+  }
+
+  static Server open(int port) throws IOException {
+    return new Server(new CountDownLatch(0), port, InsecureServerCredentials.create());
   }
 
   static Server shut() throws IOException {
-    return new Server(new CountDownLatch(1));
+    return new Server(new CountDownLatch(1), 0, InsecureServerCredentials.create());
+  }
+
+  /** With TLS and this certificate of the tests' resources, on this port or, for 0, any. */
+  static Server secure(String name, int port) throws IOException {
+    InputStream key = new ByteArrayInputStream(pem(name + ".key").getBytes(StandardCharsets.UTF_8));
+    InputStream certificate = new ByteArrayInputStream(pem(name + ".pem").getBytes(StandardCharsets.UTF_8));
+    return new Server(new CountDownLatch(0), port, TlsServerCredentials.create(certificate, key));
+  }
+
+  /** A certificate or key of the tests' resources: for tests alone, and trusted by nobody else. */
+  static String pem(String name) throws IOException {
+    try (InputStream file = Server.class.getResourceAsStream(name)) {
+      return new String(file.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+
+  int port() {
+    return server.getPort();
   }
 
   Client client() {
-    return Client.connect(Profile.of("http://127.0.0.1:" + server.getPort(), null, null));
+    return Client.connect(Profile.of("http://127.0.0.1:" + port(), null, null));
   }
 
   @Override
@@ -88,6 +116,7 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
 
   @Override
   public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> answer) {
+    subscribers.add(answer);
     answer.onNext(SubscribeResponse.newBuilder().addDeliveries(delivery()).build());
   }
 
@@ -110,9 +139,20 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
     answer(answer, NackResponse.newBuilder().addAllFailures(failures(request.getReceiptsList())).build());
   }
 
+  /** Ends as a server does that is going away. */
+  void drain() {
+    subscribers.forEach(subscriber -> subscriber.onError(Status.UNAVAILABLE.asRuntimeException()));
+    close();
+  }
+
   @Override
   public void close() {
     server.shutdownNow();
+    try {
+      server.awaitTermination();
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   private void pass() {
