@@ -46,11 +46,13 @@ final class Connection {
     /** Doing it twice is doing it once. */
     ANYTIME,
     /** Doing it twice does it twice: only if the server certainly did nothing. */
-    UNPROCESSED;
+    UNPROCESSED,
+    /** It was preceded by what doing it twice does twice. */
+    NEVER;
 
     /** Whether a call that failed so may be made again. */
     boolean allows(CallException error) {
-      if (error.isFinal()) {
+      if (error.isFinal() || this == NEVER) {
         return false;
       }
       return error.isUnprocessed() || (this == ANYTIME && error.code() == Status.Code.UNAVAILABLE);
