@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.grpc.Status;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -65,6 +66,21 @@ class HandlerTest {
       running.get(30, TimeUnit.SECONDS);
       assertEquals(List.of(), List.copyOf(told));
       assertEquals(List.of(1, 0), List.of(server.acks.size(), server.nacks.size()));
+    }
+  }
+
+  @Test
+  void aSettlementWithoutAnAnswerMayBeTriedAgainButNotTurnedRound() throws Exception {
+    try (Server server = Server.open(); Client client = server.client()) {
+      Delivery delivery = client.receive("q", 1, Duration.ZERO).get(0);
+      server.unanswered = true;
+      assertEquals(Status.Code.INTERNAL, assertThrows(CallException.class, delivery::nack).code());
+      server.unanswered = false;
+      assertThrows(CallException.class, delivery::ack);
+      assertThrows(CallException.class, () -> delivery.nack(Nack.after(Duration.ofSeconds(1))));
+      delivery.nack();
+      delivery.nack();
+      assertEquals(List.of(0, 2), List.of(server.acks.size(), server.nacks.size()));
     }
   }
 

@@ -54,6 +54,8 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   String reason = "INVALID_FIELD";
   /** Whether receipts settle nothing. */
   boolean stale;
+  /** Whether settlements fail, and nothing is said of their receipts. */
+  volatile boolean unanswered;
   private final Queue<StreamObserver<SubscribeResponse>> subscribers = new ConcurrentLinkedQueue<>();
   private long sequence;
   private final io.grpc.Server server;
@@ -136,6 +138,10 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   @Override
   public void nack(NackRequest request, StreamObserver<NackResponse> answer) {
     nacks.add(request);
+    if (unanswered) {
+      answer.onError(Status.INTERNAL.asRuntimeException());
+      return;
+    }
     answer(answer, NackResponse.newBuilder().addAllFailures(failures(request.getReceiptsList())).build());
   }
 
