@@ -54,7 +54,7 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   private Stream stream;
   private CallException error;
   private boolean ended;
-  /** Whether the first stream was opened; before that a failure is the opener's. */
+  /** Whether there was a server at the first stream; before that it is the opener's failure that there is none. */
   private boolean stands;
 
   private Subscription(Client client, Connection connection, Settler settler, SubscribeOptions options) {
@@ -239,13 +239,16 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
     if (from != stream || ended) {
       return;
     }
-    from.opened.completeExceptionally(why);
     forget(true);
-    if (!stands || !reopens(why) || connection.isClosed()) {
+    // Nobody there is the opener's to hear; a server that is going away is not.
+    if ((!stands && why.isUnreached()) || !reopens(why) || connection.isClosed()) {
+      from.opened.completeExceptionally(why);
       error = why;
       notifyAll();
       return;
     }
+    stands = true;
+    from.opened.complete(null);
     if (System.nanoTime() - from.since >= STEADY.toNanos()) {
       backoff.reset();
     }

@@ -66,6 +66,16 @@ class ConnectionTest {
   }
 
   @Test
+  void aSubscriptionWhoseFirstOpenMeetsAServerThatIsGoingAwayGoesOnTrying() throws Exception {
+    try (Server server = Server.open(); Client client = server.client()) {
+      server.refusals.set(2);
+      try (Subscription subscription = client.subscribe("q", SubscribeOptions.defaults().autoExtend(false))) {
+        assertEquals("r1", subscription.next(Duration.ofSeconds(60)).orElseThrow().receipt());
+      }
+    }
+  }
+
+  @Test
   void aCertificateThatIsNotAcceptedEndsSubscriptionsAndCallsAtTheFirstTry() throws Exception {
     Server server = Server.secure("ours", 0);
     int port = server.port();

@@ -34,6 +34,7 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Predicate;
 
 /** A server over HTTP/2 on loopback, without TLS unless asked for: it refuses what the test says, and keeps what it was asked. */
@@ -56,6 +57,8 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   boolean stale;
   /** Whether settlements fail, and nothing is said of their receipts. */
   volatile boolean unanswered;
+  /** How many subscriptions meet a server that is going away. */
+  final AtomicInteger refusals = new AtomicInteger();
   private final Queue<StreamObserver<SubscribeResponse>> subscribers = new ConcurrentLinkedQueue<>();
   private long sequence;
   private final io.grpc.Server server;
@@ -118,6 +121,10 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
 
   @Override
   public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> answer) {
+    if (refusals.getAndDecrement() > 0) {
+      answer.onError(Status.UNAVAILABLE.asRuntimeException());
+      return;
+    }
     subscribers.add(answer);
     answer.onNext(SubscribeResponse.newBuilder().addDeliveries(delivery()).build());
   }
