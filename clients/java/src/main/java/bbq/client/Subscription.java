@@ -172,21 +172,22 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   }
 
   private void handle(Handler handler, Delivery delivery) {
+    Exception thrown = null;
     Optional<Nack> how = Optional.empty();
     try {
       handler.handle(delivery);
     } catch (Exception failed) {
+      thrown = failed;
       tell(delivery, failed);
       how = Optional.of(Nack.because(failed));
     }
-    // Of its own settlement the handler knows what became.
-    if (!delivery.isSettled()) {
-      how.map(delivery::nackAsync).orElseGet(delivery::ackAsync).whenComplete((done, failed) -> {
-        if (failed != null) {
-          tell(delivery, failed);
-        }
-      });
-    }
+    Exception told = thrown;
+    // If the handler has settled it, this is how that went.
+    how.map(delivery::nackAsync).orElseGet(delivery::ackAsync).whenComplete((done, failed) -> {
+      if (failed != null && failed != told) {
+        tell(delivery, failed);
+      }
+    });
   }
 
   private void tell(Delivery delivery, Throwable failed) {
