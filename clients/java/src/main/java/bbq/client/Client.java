@@ -230,12 +230,17 @@ public final class Client implements AutoCloseable {
    */
   @Override
   public void close() {
+    close(CLOSE_PUBLISHERS);
+  }
+
+  /** The same, waiting so long for what publishers took. */
+  void close(Duration publishersMax) {
     List<Publisher> publishers = List.copyOf(unfinished.publishers());
     publishers.forEach(publisher -> publisher.refuse("client"));
     List<Optional<BbqException>> before = publishers.stream().map(Publisher::last).toList();
     Relay.passOn();
     within(CLOSE_SETTLERS, unfinished.settlers().stream().map(Settler::flush));
-    within(CLOSE_PUBLISHERS, publishers.stream().map(Publisher::answers));
+    within(publishersMax, publishers.stream().map(Publisher::answers));
     connection.close();
     within(CLOSE_CUT, publishers.stream().map(Publisher::answers));
     for (int i = 0; i < publishers.size(); i++) {

@@ -43,7 +43,7 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   final Queue<List<String>> publishes = new ConcurrentLinkedQueue<>();
   final Queue<AckRequest> acks = new ConcurrentLinkedQueue<>();
   final Queue<NackRequest> nacks = new ConcurrentLinkedQueue<>();
-  /** How many seconds each Ack had left, rounded to tens. */
+  /** How many seconds each Ack had left. */
   final Queue<Long> ackSeconds = new ConcurrentLinkedQueue<>();
   /** Opens when the first publish has come. */
   final CountDownLatch arrived = new CountDownLatch(1);
@@ -137,7 +137,7 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   @Override
   public void ack(AckRequest request, StreamObserver<AckResponse> answer) {
     acks.add(request);
-    ackSeconds.add(Math.round(Context.current().getDeadline().timeRemaining(TimeUnit.MILLISECONDS) / 10_000.0) * 10);
+    ackSeconds.add(Context.current().getDeadline().timeRemaining(TimeUnit.SECONDS));
     pass();
     answer(answer, AckResponse.newBuilder().addAllFailures(failures(request.getReceiptsList())).build());
   }
