@@ -144,6 +144,7 @@ export class Connection {
   /** The answers of a stream of the generated clients, until `signal` or the end of this connection. */
   async *answers<T>(start: (signal: AbortSignal) => AsyncIterable<T>, signal?: AbortSignal): AsyncIterable<T> {
     this.#check();
+    await this.connect();
     const ends = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
     yield* this.#converted(start(ends));
   }

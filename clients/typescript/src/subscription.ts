@@ -65,7 +65,8 @@ export interface Ground {
  * Messages as they come, each leased to this subscription: loop over it with `for await`, or give `run` a handler.
  *
  * It opens its call again, with backoff, when the connection is lost or the server is unavailable; any other error is thrown by the
- * loop, and so is a certificate that is not accepted. Leaving the loop ends it at once, and the server gives back what is held; `close` sends what is on its way to be settled first.
+ * loop, and so is a certificate that is not accepted. Leaving the loop ends it at once, and the server gives back what is held; `close`
+ * sends what is on its way to be settled first.
  */
 export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDisposable {
   readonly #ground: Ground;

@@ -46,6 +46,16 @@ test("an attempt to connect that nobody answers fails after 5 s, and nothing was
   assert.equal(message, `cannot reach ${url}: no answer within 5 s; is the server running there?`);
 });
 
+test("where nobody is, connecting, calls and streams fail at once, and nothing was sent", async () => {
+  const nobody = "http://127.0.0.1:1";
+  const refused = { code: "UNAVAILABLE", unprocessed: true, message: /^cannot reach .*; is the server running\? start it with `bbq serve`$/ };
+  await assert.rejects(Client.connect(nobody), refused);
+  const client = Client.connectLazily(nobody).withDeadline(1_000);
+  await assert.rejects(client.publish("q", "x"), refused);
+  await assert.rejects(client.admin.watchStats({ queues: [] } as never)[Symbol.asyncIterator]().next(), refused);
+  await client.close();
+});
+
 test("a call that is not connected before its deadline says that nothing was sent", async (context) => {
   const { url } = await silent(context);
   const client = Client.connectLazily(url).withDeadline(50);
