@@ -162,15 +162,17 @@ public final class CallException extends BbqException {
     return status == null ? List.of() : status.getDetailsList();
   }
 
-  /** What the server or gRPC says, and the first cause, which is the one that names the trouble, with the way out. */
+  /** What the server or gRPC says, and the first cause that says anything, which is the one that names the trouble, with the way out. */
   private static String message(Status status, Throwable cause, Facts facts) {
     String message = status.getDescription() == null ? status.getCode().name() : status.getDescription();
-    Throwable root = cause;
-    while (root != null && root.getCause() != null) {
-      root = root.getCause();
+    String why = null;
+    Throwable root = null;
+    for (Throwable next = cause; next != null; next = next.getCause()) {
+      root = next;
+      why = next.getMessage() == null ? why : next.getMessage();
     }
-    if (root != null) {
-      message += ": " + root.getMessage();
+    if (why != null) {
+      message += ": " + why;
     }
     if (facts.isFinal()) {
       message += "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";

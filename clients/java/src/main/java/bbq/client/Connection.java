@@ -154,20 +154,21 @@ final class Connection {
       return Optional.empty();
     }
     reconnect();
-    Duration attempt = patience.compareTo(CONNECT) < 0 ? patience : CONNECT;
+    boolean hasTime = patience.compareTo(CONNECT) >= 0;
+    Duration attempt = hasTime ? CONNECT : patience;
     try {
       CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(attempt.toNanos(), TimeUnit.NANOSECONDS);
       ClientCalls.blockingUnaryCall(managed, PROBE, options, new byte[0]);
       return Optional.empty();
     } catch (StatusRuntimeException failed) {
-      return closed ? Optional.of(CallException.closed("client")) : unanswered(CallException.from(failed), attempt);
+      return closed ? Optional.of(CallException.closed("client")) : unanswered(CallException.from(failed), hasTime);
     }
   }
 
-  /** What a probe that failed says of the connection. */
-  private Optional<CallException> unanswered(CallException error, Duration attempt) {
+  /** What a probe that failed says of the connection; {@code hadTime} if it was a whole attempt. */
+  private Optional<CallException> unanswered(CallException error, boolean hadTime) {
     if (error.code() == Status.Code.DEADLINE_EXCEEDED) {
-      if (attempt != CONNECT) {
+      if (!hadTime) {
         return Optional.of(CallException.unconnected(url));
       }
       if (managed.getState(false) == ConnectivityState.CONNECTING) {
