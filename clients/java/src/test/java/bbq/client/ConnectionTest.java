@@ -29,15 +29,13 @@ class ConnectionTest {
 
   @Test
   void aLazyClientFailsWithItsFirstCallAndReachesAServerThatComesLater() throws Exception {
-    Server first = Server.open();
-    int port = first.port();
-    first.close();
-    try (Client client = Client.connectLazily(Profile.of("http://127.0.0.1:" + port, null, null))) {
+    try (Server server = Server.open();
+        Proxy proxy = new Proxy(0);
+        Client client = Client.connectLazily(Profile.of("http://127.0.0.1:" + proxy.port(), null, null))) {
       unprocessed(Status.Code.UNAVAILABLE, () -> client.publish("q", "x"));
       unprocessed(Status.Code.UNAVAILABLE, () -> client.subscribe("q"));
-      try (Server second = Server.open(port)) {
-        assertEquals(1, client.publish("q", "x"));
-      }
+      proxy.become(server.port());
+      assertEquals(1, client.publish("q", "x"));
     }
   }
 
@@ -77,14 +75,12 @@ class ConnectionTest {
 
   @Test
   void aCertificateThatIsNotAcceptedEndsSubscriptionsAndCallsAtTheFirstTry() throws Exception {
-    Server server = Server.secure("ours", 0);
-    int port = server.port();
-    Profile profile = Profile.of("https://127.0.0.1:" + port, Server.pem("ours.pem"), null);
-    try (Client client = Client.connect(profile);
-        Subscription subscription = client.subscribe("q", SubscribeOptions.defaults().autoExtend(false))) {
-      subscription.next();
-      server.drain();
-      try (Server other = Server.secure("another", port)) {
+    try (Server server = Server.secure("ours"); Server other = Server.secure("another"); Proxy proxy = new Proxy(server.port())) {
+      Profile profile = Profile.of("https://127.0.0.1:" + proxy.port(), Server.pem("ours.pem"), null);
+      try (Client client = Client.connect(profile);
+          Subscription subscription = client.subscribe("q", SubscribeOptions.defaults().autoExtend(false))) {
+        subscription.next();
+        proxy.become(other.port());
         refused(unprocessed(Status.Code.UNAVAILABLE, subscription::next));
         refused(unprocessed(Status.Code.UNAVAILABLE, () -> client.publish("q", "x")));
         refused(unprocessed(Status.Code.UNAVAILABLE, () -> Client.connect(profile)));

@@ -59,32 +59,27 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
   volatile boolean unanswered;
   /** How many subscriptions meet a server that is going away. */
   final AtomicInteger refusals = new AtomicInteger();
-  private final Queue<StreamObserver<SubscribeResponse>> subscribers = new ConcurrentLinkedQueue<>();
   private long sequence;
   private final io.grpc.Server server;
 
-  private Server(CountDownLatch gate, int port, ServerCredentials credentials) throws IOException {
+  private Server(CountDownLatch gate, ServerCredentials credentials) throws IOException {
     this.gate = gate;
-    server = Grpc.newServerBuilderForPort(port, credentials).addService(this).build().start();
+    server = Grpc.newServerBuilderForPort(0, credentials).addService(this).build().start();
   }
 
   static Server open() throws IOException {
-    return new Server(new CountDownLatch(0), 0, InsecureServerCredentials.create());
-  }
-
-  static Server open(int port) throws IOException {
-    return new Server(new CountDownLatch(0), port, InsecureServerCredentials.create());
+    return new Server(new CountDownLatch(0), InsecureServerCredentials.create());
   }
 
   static Server shut() throws IOException {
-    return new Server(new CountDownLatch(1), 0, InsecureServerCredentials.create());
+    return new Server(new CountDownLatch(1), InsecureServerCredentials.create());
   }
 
-  /** With TLS and this certificate of the tests' resources, on this port or, for 0, any. */
-  static Server secure(String name, int port) throws IOException {
+  /** With TLS and this certificate of the tests' resources. */
+  static Server secure(String name) throws IOException {
     InputStream key = new ByteArrayInputStream(pem(name + ".key").getBytes(StandardCharsets.UTF_8));
     InputStream certificate = new ByteArrayInputStream(pem(name + ".pem").getBytes(StandardCharsets.UTF_8));
-    return new Server(new CountDownLatch(0), port, TlsServerCredentials.create(certificate, key));
+    return new Server(new CountDownLatch(0), TlsServerCredentials.create(certificate, key));
   }
 
   /** A certificate or key of the tests' resources: for tests alone, and trusted by nobody else. */
@@ -125,7 +120,6 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
       answer.onError(Status.UNAVAILABLE.asRuntimeException());
       return;
     }
-    subscribers.add(answer);
     answer.onNext(SubscribeResponse.newBuilder().addDeliveries(delivery()).build());
   }
 
@@ -152,20 +146,9 @@ final class Server extends QueueServiceGrpc.QueueServiceImplBase implements Auto
     answer(answer, NackResponse.newBuilder().addAllFailures(failures(request.getReceiptsList())).build());
   }
 
-  /** Ends as a server does that is going away. */
-  void drain() {
-    subscribers.forEach(subscriber -> subscriber.onError(Status.UNAVAILABLE.asRuntimeException()));
-    close();
-  }
-
   @Override
   public void close() {
     server.shutdownNow();
-    try {
-      server.awaitTermination();
-    } catch (InterruptedException interrupted) {
-      Thread.currentThread().interrupt();
-    }
   }
 
   private void pass() {
