@@ -16,11 +16,12 @@ import {
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Http2Session, SecureClientSessionOptions } from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, isIP, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectSecurely } from "node:tls";
 
 import { Backoff } from "./backoff.js";
-import { BbqError, closed, deadlineExceeded, unreachable, unsendable } from "./error.js";
+import { BbqError, closed, cutByClosing, deadlineExceeded, unconnected, unreachable, unsendable } from "./error.js";
 import { type Profile, pem } from "./profile.js";
 
 /** Which failures allow a call to be made again: any that may pass, or only those of calls that certainly did nothing. */
@@ -35,8 +36,10 @@ const CONNECTION_WINDOW = 32 * 1024 * 1024;
 const RESPONSE_MAX = 64 * 1024 * 1024;
 /** In megabytes, what Node.js may keep for one session before it refuses new streams; its default is 10. */
 const SESSION_MEMORY_MAX = 256;
-/** How long connecting may take. */
-const CONNECT_TIMEOUT_MS = 10_000;
+/** How long one attempt to connect may take. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** The longest that a timer waits. */
+const WAIT_MAX_MS = 2 ** 31 - 1;
 /** How often a call is tried. */
 const TRIES = 6;
 
@@ -68,14 +71,15 @@ export class Connection {
     });
   }
 
-  /** Connects, if there is no connection, within `withinMs`. */
-  async connect(withinMs = CONNECT_TIMEOUT_MS): Promise<void> {
+  /** Connects, if there is no connection: one attempt, which all who wait for it share. Waits for it no longer than `withinMs`. */
+  async connect(withinMs = WAIT_MAX_MS): Promise<void> {
     const late = new AbortController();
     const ends = AbortSignal.any([late.signal, this.#closing.signal]);
     const timer = sleep(withinMs, "late" as const, { signal: ends }).catch(() => "late" as const);
     try {
       const state = await Promise.race([this.#sessions.connect(), timer]);
-      if (state === "late") throw deadlineExceeded();
+      this.#check();
+      if (state === "late") throw unconnected(this.url);
       if (state === "error") throw unreachable(this.url, this.#sessions.error());
     } finally {
       late.abort();
@@ -100,9 +104,9 @@ export class Connection {
         return answer.message;
       } catch (reason) {
         const error = this.#error(reason, method.input, request);
-        const again = error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE");
+        const again = !error.final && (error.unprocessed || (repeat === "anytime" && error.code === "UNAVAILABLE"));
         const delay = backoff.delay(error);
-        if (!again || tries === TRIES || this.#closing.signal.aborted || performance.now() + delay >= end) throw error;
+        if (!again || tries === TRIES || performance.now() + delay >= end) throw error;
         await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }
@@ -124,7 +128,8 @@ export class Connection {
       const answer = await this.transport.stream(method, ends, undefined, undefined, only(request));
       return this.#converted(answer.message);
     } catch (reason) {
-      throw late.signal.aborted ? deadlineExceeded(reason) : this.#error(reason, method.input, request);
+      const error = this.#error(reason, method.input, request);
+      throw late.signal.aborted && !error.unprocessed ? deadlineExceeded(reason) : error;
     } finally {
       clearTimeout(timer);
     }
@@ -132,13 +137,14 @@ export class Connection {
 
   /** Cancels every call and closes; the server gives back what subscriptions held. */
   close(): void {
-    this.#closing.abort(closed("client"));
+    this.#closing.abort(cutByClosing());
     this.#sessions.abort();
   }
 
   /** The answers of a stream of the generated clients, until `signal` or the end of this connection. */
   async *answers<T>(start: (signal: AbortSignal) => AsyncIterable<T>, signal?: AbortSignal): AsyncIterable<T> {
     this.#check();
+    await this.connect();
     const ends = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
     yield* this.#converted(start(ends));
   }
@@ -153,8 +159,8 @@ export class Connection {
 
   /** What a call failed with, as the caller sees it; given the request, whether it could be sent at all. */
   #error<I extends DescMessage>(reason: unknown, input?: I, request?: MessageInitShape<I>): BbqError {
-    if (this.#closing.signal.aborted) return closed("client", reason);
     const error = BbqError.from(reason);
+    if (this.#closing.signal.aborted) return error.unprocessed ? closed("client", reason) : cutByClosing(reason);
     // Connect reports what it cannot encode as it does a broken connection; looking is for calls that failed here, and so it is rare.
     const ours = error.code === "UNAVAILABLE" || error.code === "INTERNAL";
     return (ours && input !== undefined && request !== undefined && notSendable(input, request)) || error;
@@ -220,7 +226,7 @@ function target(profile: Profile): { baseUrl: string; options: SecureClientSessi
   };
   if (profile.url.startsWith("unix:")) {
     const path = profile.url.replace(/^unix:(\/\/)?/, "");
-    return { baseUrl: "http://localhost", options: { ...options, createConnection: () => connectSocket(path) } };
+    return { baseUrl: "http://localhost", options: { ...options, createConnection: () => bounded(connectSocket(path)) } };
   }
   const url = URL.canParse(profile.url) ? new URL(profile.url) : undefined;
   if (url === undefined || !["https:", "http:"].includes(url.protocol)) {
@@ -231,9 +237,24 @@ function target(profile: Profile): { baseUrl: string; options: SecureClientSessi
   // A URL drops the port that is its scheme's default, and the server's own is neither.
   const port = url.port || (/:(80|443)\/?$/.exec(profile.url)?.[1] ?? "6789");
   const baseUrl = `${url.protocol}//${url.hostname}:${port}`;
-  if (url.protocol === "http:") return { baseUrl, options };
-  if (profile.ca !== undefined) options.ca = pem(profile.ca);
-  if (profile.clientCertificate !== undefined) options.cert = pem(profile.clientCertificate);
-  if (profile.clientKey !== undefined) options.key = pem(profile.clientKey);
-  return { baseUrl, options };
+  const place = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
+  if (url.protocol === "http:") return { baseUrl, options: { ...options, createConnection: () => bounded(connectSocket(place)) } };
+  const secure = {
+    ...place,
+    ...(isIP(place.host) === 0 ? { servername: place.host } : {}),
+    ...(profile.ca === undefined ? {} : { ca: pem(profile.ca) }),
+    ...(profile.clientCertificate === undefined ? {} : { cert: pem(profile.clientCertificate) }),
+    ...(profile.clientKey === undefined ? {} : { key: pem(profile.clientKey) }),
+    ALPNProtocols: ["h2"],
+  };
+  return { baseUrl, options: { ...options, createConnection: () => bounded(connectSecurely(secure), "secureConnect") } };
+}
+
+/** A socket that fails if it takes too long to connect, and with it the attempt of all who wait. */
+function bounded(socket: Socket, connected: "connect" | "secureConnect" = "connect"): Socket {
+  const late = () => socket.destroy(new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1_000} s`));
+  const timer = setTimeout(late, CONNECT_TIMEOUT_MS);
+  socket.once(connected, () => clearTimeout(timer));
+  socket.once("close", () => clearTimeout(timer));
+  return socket;
 }

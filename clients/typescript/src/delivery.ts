@@ -8,7 +8,7 @@ import type { Client } from "./client.js";
 import { ReceiptError } from "./error.js";
 import type { Delivery as WireDelivery } from "./gen/bbq/v1/message_pb.js";
 import type { Leases } from "./leases.js";
-import type { Nack, Settler } from "./settler.js";
+import { type Nack, type Settler, verdict } from "./settler.js";
 
 /**
  * A message, leased to this consumer until it is settled or the lease ends.
@@ -33,6 +33,9 @@ export class Delivery {
   /** When the lease ends unless it is extended, by the server's clock; as of the delivery. */
   readonly leaseExpiresAt: Date | undefined;
   #settled: Promise<void> | undefined;
+  #verdict = "";
+  /** Whether the settlement failed, and not because the server said so of its receipt. */
+  #unanswered = false;
 
   /** @internal */
   constructor(
@@ -63,12 +66,17 @@ export class Delivery {
     return new TextDecoder().decode(this.body);
   }
 
-  /** Settles the message for good. It is on its way when this returns; awaiting it tells what became of it. */
+  /**
+   * Settles the message for good. It is on its way when this returns; awaiting it tells what became of it.
+   *
+   * The first settlement of a delivery counts: any further one, of either kind, has the outcome of the first. The same one may be
+   * tried again if no answer came.
+   */
   ack(): Promise<void> {
     return this.#settle();
   }
 
-  /** Gives the message back for another attempt, in some way. */
+  /** Gives the message back for another attempt, in some way. See `ack`. */
   nack(how: Nack = {}): Promise<void> {
     return this.#settle(how);
   }
@@ -85,15 +93,19 @@ export class Delivery {
     return this.#settled !== undefined;
   }
 
-  /** The first settlement counts; any further one is the same. */
   #settle(how?: Nack): Promise<void> {
     if (this.receipt === "") return Promise.resolve();
-    if (this.#settled === undefined) {
-      this.#settled = this.settler.settle(this.receipt, how);
-      // The lease is kept until the settlement is answered.
-      const release = () => this.leases?.release(this.receipt);
-      this.#settled.then(release, release);
-    }
+    const again = this.#unanswered && this.#verdict === verdict(how);
+    if (this.#settled !== undefined && !again) return this.#settled;
+    this.#verdict = verdict(how);
+    this.#unanswered = false;
+    this.#settled = this.settler.settle(this.receipt, how);
+    // The lease is kept until the settlement is answered.
+    const release = () => this.leases?.release(this.receipt);
+    this.#settled.then(release, (error: unknown) => {
+      release();
+      this.#unanswered = !(error instanceof ReceiptError);
+    });
     return this.#settled;
   }
 }

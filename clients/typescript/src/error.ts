@@ -64,6 +64,8 @@ export interface ErrorFacts {
   reason?: string | undefined;
   retryAfterMs?: number | undefined;
   unprocessed?: boolean | undefined;
+  final?: boolean | undefined;
+  unreached?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -77,6 +79,18 @@ export class BbqError extends Error {
   readonly retryAfterMs: number | undefined;
   /** Whether it is certain that the call had no effect, so that even a publish may be repeated. */
   readonly unprocessed: boolean;
+  /**
+   * Whether another try would come to the same, whatever the code says.
+   *
+   * @internal
+   */
+  readonly final: boolean;
+  /**
+   * Whether there was no connection.
+   *
+   * @internal
+   */
+  readonly unreached: boolean;
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -84,6 +98,8 @@ export class BbqError extends Error {
     this.reason = facts.reason;
     this.retryAfterMs = facts.retryAfterMs;
     this.unprocessed = facts.unprocessed ?? false;
+    this.final = facts.final ?? false;
+    this.unreached = facts.unreached ?? false;
   }
 
   /**
@@ -124,7 +140,8 @@ export class BbqError extends Error {
     const reset = error.code === Code.Canceled && message.startsWith("http/2 stream closed");
     const broken = error.code !== Code.Canceled && error.cause !== undefined;
     if (reset || broken || message.includes("missing status")) {
-      return new BbqError("UNAVAILABLE", `the connection was lost: ${text(error.cause ?? message)}`, { cause: error });
+      const why = text(error.cause ?? message);
+      return new BbqError("UNAVAILABLE", `the connection was lost: ${why}`, { final: ofCertificate(why), cause: error });
     }
     return new BbqError(NAMES[error.code], message, { cause: error });
   }
@@ -157,24 +174,41 @@ export function unreachable(url: string, cause: unknown): BbqError {
   const why = text(cause);
   let hint = "";
   if (/ECONNREFUSED|ENOENT/.test(why)) hint = "; is the server running? start it with `bbq serve`";
-  if (/certificate|altname/i.test(why)) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
-  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, cause });
+  if (why.startsWith("no answer")) hint = "; is the server running there?";
+  const final = ofCertificate(why);
+  if (final) hint = "; the profile's `ca` is not what signed this server's certificate, or the host is not in it";
+  return new BbqError("UNAVAILABLE", `cannot reach ${url}: ${why}${hint}`, { unprocessed: true, unreached: true, final, cause });
+}
+
+/** The caller's time was over before there was a connection. */
+export function unconnected(url: string): BbqError {
+  return new BbqError("DEADLINE_EXCEEDED", `no connection to ${url} before the deadline; nothing was sent`, { unprocessed: true });
 }
 
 /** What was to be sent is no message of the protocol: a priority of 1.5, for example. Nothing was sent. */
 export function unsendable(cause: unknown): BbqError {
-  return new BbqError("INVALID_ARGUMENT", `this cannot be sent: ${text(cause)}`, { cause });
+  return new BbqError("INVALID_ARGUMENT", `this cannot be sent: ${text(cause)}`, { unprocessed: true, final: true, cause });
 }
 
-/** A client, or a publisher, takes nothing any more. */
+/** A client, or a publisher, takes nothing any more; nothing was sent. */
 export function closed(what: "client" | "publisher", cause?: unknown): BbqError {
-  return new BbqError("CANCELLED", `the ${what} was closed`, { cause });
+  return new BbqError("CANCELLED", `the ${what} was closed`, { unprocessed: true, final: true, cause });
+}
+
+/** The client was closed while the call was under way. */
+export function cutByClosing(cause?: unknown): BbqError {
+  return new BbqError("CANCELLED", "the client was closed; whether the call had an effect is not known", { final: true, cause });
 }
 
 /** No answer in time. */
 export function deadlineExceeded(cause?: unknown): BbqError {
   const message = "no answer before the deadline; whether the call had an effect is not known";
   return new BbqError("DEADLINE_EXCEEDED", message, { cause });
+}
+
+/** Whether the server's certificate, or the client's own, was not accepted: nor will it be the next time. */
+function ofCertificate(why: string): boolean {
+  return /certificate|altname/i.test(why);
 }
 
 /** The deepest cause, which is the one that names the trouble, in one line. */

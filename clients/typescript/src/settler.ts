@@ -18,6 +18,11 @@ export interface Nack {
   reason?: string;
 }
 
+/** What settlements that are the same have in common: those of one queue share a call. */
+export function verdict(how: Nack | undefined): string {
+  return how === undefined ? "" : JSON.stringify([how.delayMs, how.deadLetter, how.reason]);
+}
+
 /** The calls that settle. */
 export interface Settling {
   ack(queue: string, receipts: string[]): Promise<ReceiptFailure[]>;
@@ -51,7 +56,7 @@ export class Settler {
   /** Settles one receipt: an ack, or a nack in some way. */
   settle(receipt: string, how?: Nack): Promise<void> {
     const settled = new Promise<void>((resolve, reject) => {
-      const key = how === undefined ? "" : JSON.stringify([how.delayMs, how.deadLetter, how.reason]);
+      const key = verdict(how);
       const group = this.#next.get(key) ?? { how, entries: [] };
       group.entries.push({ receipt, resolve, reject });
       this.#next.set(key, group);

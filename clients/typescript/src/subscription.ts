@@ -44,8 +44,8 @@ export interface SubscribeOptions {
   /** Ends the subscription, as leaving its loop does. */
   signal?: AbortSignal;
   /**
-   * Told what `run` would keep to itself: what a handler threw, and why a settlement of `run` settled nothing. Without it these are
-   * warnings of the process.
+   * Told what `run` would keep to itself: what a handler threw, and what a settlement failed with, of `run` or of the handler, after
+   * which the message may come again. Without it these are warnings of the process.
    */
   onError?: (error: unknown, delivery: Delivery) => void;
 }
@@ -65,7 +65,8 @@ export interface Ground {
  * Messages as they come, each leased to this subscription: loop over it with `for await`, or give `run` a handler.
  *
  * It opens its call again, with backoff, when the connection is lost or the server is unavailable; any other error is thrown by the
- * loop. Leaving the loop ends it at once, and the server gives back what is held; `close` sends what is on its way to be settled first.
+ * loop, and so is a certificate that is not accepted. Leaving the loop ends it at once, and the server gives back what is held; `close`
+ * sends what is on its way to be settled first.
  */
 export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDisposable {
   readonly #ground: Ground;
@@ -95,7 +96,12 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
   /** @internal Opens the stream. */
   static async open(ground: Ground, options: SubscribeOptions): Promise<Subscription> {
     const cancel = new AbortController();
-    const first = await openStream(ground, options, cancel.signal);
+    const first = await openStream(ground, options, cancel.signal).catch((reason: unknown) => {
+      const error = BbqError.from(reason);
+      // Nobody there, or nobody who answers in time, is the caller's to hear; a server that is going away is not.
+      if (error.unreached || error.code === "DEADLINE_EXCEEDED" || !reopens(error)) throw error;
+      return lost(error);
+    });
     return new Subscription(ground, options, first, cancel);
   }
 
@@ -144,15 +150,19 @@ export class Subscription implements AsyncIterableIterator<Delivery>, AsyncDispo
 
   async #handle(handler: Handler, delivery: Delivery): Promise<void> {
     const tell = (error: unknown) => (this.#options.onError ?? warn)(error, delivery);
+    let thrown: unknown;
     let settle = () => delivery.ack();
     try {
       await handler(delivery);
     } catch (error) {
+      thrown = error;
       tell(error);
       settle = () => delivery.nack({ reason: reasonOf(error) });
     }
-    // Of its own settlement the handler knows what became.
-    if (!delivery.settled) settle().catch(tell);
+    // If the handler has settled it, this is how that went.
+    settle().catch((error: unknown) => {
+      if (error !== thrown) tell(error);
+    });
   }
 
   async #read(first: AsyncIterable<SubscribeResponse>): Promise<void> {
@@ -225,6 +235,11 @@ function openStream({ connection, settler, deadlineMs }: Ground, options: Subscr
   return connection.open(QueueService.method.subscribe, request, signal, deadlineMs);
 }
 
+/** A stream that was lost before anything came. */
+async function* lost(error: BbqError): AsyncIterable<SubscribeResponse> {
+  throw error;
+}
+
 function warn(error: unknown, { queue, sequence }: Delivery): void {
   process.emitWarning(`message ${sequence} of ${queue}: ${String(error)}`, "BbqWarning");
 }
@@ -238,6 +253,7 @@ export function reasonOf(thrown: unknown): string {
 
 /** Whether opening the stream again may help. */
 function reopens(error: BbqError): boolean {
+  if (error.final) return false;
   if (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED") return true;
   return error.code === "RESOURCE_EXHAUSTED" && error.retryAfterMs !== undefined;
 }

@@ -6,11 +6,11 @@ import { test, type TestContext } from "node:test";
 import { Client } from "../src/client.js";
 import { ReceiptFailureReason } from "../src/gen/bbq/v1/message_pb.js";
 import type { NackRequest } from "../src/gen/bbq/v1/queue_service_pb.js";
-import { reasonOf, type SubscribeOptions } from "../src/subscription.js";
+import { type Handler, reasonOf, type SubscribeOptions } from "../src/subscription.js";
 import { gate, serve } from "./server.js";
 
 /** Hands out one message, `r1`, whose settlements are refused if asked to be; tells its nack, and what `onError` was told. */
-async function handled(context: TestContext, handler: () => void, refuse = false) {
+async function handled(context: TestContext, handler: Handler, refuse = false) {
   const settled = gate();
   const nacks: NackRequest[] = [];
   const answer = (receipts: string[]) => {
@@ -49,6 +49,15 @@ test("an ack that changed nothing is told", async (context) => {
   const { told } = await handled(context, () => {}, true);
   assert.equal(told.length, 1);
   assert.match(told[0]!, /^r1 ReceiptError: receipt r1 changed nothing/);
+});
+
+test("what became of a handler's own settlement is told, once", async (context) => {
+  const unawaited = await handled(context, (delivery) => void delivery.ack().catch(() => {}), true);
+  assert.equal(unawaited.told.length, 1);
+  assert.match(unawaited.told[0]!, /^r1 ReceiptError: receipt r1 changed nothing/);
+  const thrown = await handled(context, (delivery) => delivery.ack(), true);
+  assert.deepEqual(thrown, unawaited);
+  assert.deepEqual(await handled(context, (delivery) => delivery.ack()), { told: [], nacks: [] });
 });
 
 test("what a handler throws is told, and is the reason of the nack", async (context) => {

@@ -1,28 +1,64 @@
-// A server whose answers the test writes, over HTTP/2 without TLS on loopback.
+// A server whose answers the test writes, over HTTP/2 on loopback.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { once } from "node:events";
-import { createServer, type ServerHttp2Session } from "node:http2";
+import { createSecureServer, createServer, type Http2SecureServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
 import { QueueService, type PublishRequest, PublishResponseSchema } from "../src/gen/bbq/v1/queue_service_pb.js";
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
+import type { Identity } from "./certificates.js";
 
-/** Serves these calls until the test ends; returns where. */
-export async function serve(context: TestContext, calls: Partial<ServiceImpl<typeof QueueService>>): Promise<string> {
-  const server = createServer(connectNodeAdapter({ routes: (router) => router.service(QueueService, calls) }));
+type Calls = Partial<ServiceImpl<typeof QueueService>>;
+
+/** Serves these calls without TLS until the test ends; returns where. The first `draining` calls meet a server that is going away. */
+export async function serve(context: TestContext, calls: Calls, draining = 0): Promise<string> {
+  const answer = adapter(calls);
+  let left = draining;
+  const server = createServer((request, response) => {
+    left -= 1;
+    // As the server says it: with nothing but the end.
+    const end = { "content-type": "application/grpc", "grpc-status": "14", "grpc-message": "the server is going away" };
+    if (left >= 0) request.stream.respond(end, { endStream: true });
+    else answer(request, response);
+  });
+  const { port } = await listening(context, server);
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Serves them with TLS; returns where, what gives the server another certificate and ends all connections, and how many came. */
+export async function serveSecurely(context: TestContext, identity: Identity, calls: Calls) {
+  const server = createSecureServer(identity, adapter(calls));
+  let count = 0;
+  server.on("connection", () => (count += 1));
+  const { port, cut } = await listening(context, server);
+  const become = (other: Identity) => {
+    server.setSecureContext(other);
+    cut();
+  };
+  return { url: `https://127.0.0.1:${port}`, become, connections: () => count };
+}
+
+function adapter(calls: Calls) {
+  return connectNodeAdapter({ routes: (router) => router.service(QueueService, calls) });
+}
+
+async function listening(context: TestContext, server: Http2Server | Http2SecureServer): Promise<{ port: number; cut: () => void }> {
   const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (session) => sessions.add(session));
+  (server as Http2Server).on("session", (session) => sessions.add(session));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  context.after(() => {
+  const cut = () => {
     for (const session of sessions) session.destroy();
+  };
+  context.after(() => {
+    cut();
     server.close();
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { port: (server.address() as AddressInfo).port, cut };
 }
 
 /** What the server says when it refuses for this reason. */

@@ -16,6 +16,7 @@ import bbq.v1.ReceiveRequest;
 import bbq.v1.RoutedMessage;
 import bbq.v1.TransactRequest;
 import com.google.protobuf.ByteString;
+import io.grpc.ClientInterceptors;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -35,7 +36,8 @@ import java.util.stream.Stream;
  * A client of one server. Safe for use by many threads.
  *
  * <p>Each call may take 30 s, or what {@link #withDeadline} says. A call that failed because the server was not reached, or said that it
- * did nothing, is repeated within that time with backoff and jitter; those that settle or extend, also after a lost connection.
+ * did nothing, is repeated within that time with backoff and jitter; those that do their work only once however often they are made (all
+ * but publishing, receiving and transactions) also after a lost connection.
  */
 public final class Client implements AutoCloseable {
   /** How long a call may take unless the client is told otherwise. */
@@ -68,8 +70,20 @@ public final class Client implements AutoCloseable {
     this.unfinished = unfinished;
   }
 
-  /** A client of the server that the profile names. It connects with the first call. */
+  /** Connects to the server that the profile names; throws if it cannot be reached. */
   public static Client connect(Profile profile) {
+    Client client = connectLazily(profile);
+    try {
+      client.connection.connect(DEADLINE);
+    } catch (CallException unreachable) {
+      client.connection.close();
+      throw unreachable;
+    }
+    return client;
+  }
+
+  /** The same, but connects with the first call. */
+  public static Client connectLazily(Profile profile) {
     return new Client(new Connection(profile), DEADLINE, new Unfinished());
   }
 
@@ -196,13 +210,17 @@ public final class Client implements AutoCloseable {
 
   /**
    * Makes a call of the control plane, such as {@code client.admin(calls -> calls.getQueue(request))}, again if the server certainly did
-   * nothing. Of a stream this is its beginning: {@link CallException#from} reads what its iterator throws.
+   * nothing; where twice is the same as once, also after a lost connection. What makes several calls is called again as a whole, or, if
+   * it would then do something twice, not at all. Of a stream this is its beginning: {@link CallException#from} reads what its iterator
+   * throws.
    */
   public <R> R admin(Function<AdminServiceBlockingStub, R> call) {
-    AdminServiceBlockingStub stub =
-        AdminServiceGrpc.newBlockingStub(connection.channel);
-    return connection.repeated(
-        Repeat.UNPROCESSED, deadline, options -> call.apply(stub.withDeadline(options.getDeadline())));
+    AdminCalls made = new AdminCalls();
+    AdminServiceBlockingStub stub = AdminServiceGrpc.newBlockingStub(ClientInterceptors.intercept(connection.channel, made));
+    return connection.repeated(made::repeat, deadline, options -> {
+      made.begin();
+      return call.apply(stub.withDeadline(options.getDeadline()));
+    });
   }
 
   /**
@@ -212,12 +230,17 @@ public final class Client implements AutoCloseable {
    */
   @Override
   public void close() {
+    close(CLOSE_PUBLISHERS);
+  }
+
+  /** The same, waiting so long for what publishers took. */
+  void close(Duration publishersMax) {
     List<Publisher> publishers = List.copyOf(unfinished.publishers());
     publishers.forEach(publisher -> publisher.refuse("client"));
     List<Optional<BbqException>> before = publishers.stream().map(Publisher::last).toList();
     Relay.passOn();
     within(CLOSE_SETTLERS, unfinished.settlers().stream().map(Settler::flush));
-    within(CLOSE_PUBLISHERS, publishers.stream().map(Publisher::answers));
+    within(publishersMax, publishers.stream().map(Publisher::answers));
     connection.close();
     within(CLOSE_CUT, publishers.stream().map(Publisher::answers));
     for (int i = 0; i < publishers.size(); i++) {

@@ -19,9 +19,11 @@ import io.grpc.stub.MetadataUtils;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -30,6 +32,7 @@ import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * One server's channel, which connects again when it is lost, and the way that every call is made: its deadline, and after which
@@ -43,7 +46,17 @@ final class Connection {
     /** Doing it twice is doing it once. */
     ANYTIME,
     /** Doing it twice does it twice: only if the server certainly did nothing. */
-    UNPROCESSED
+    UNPROCESSED,
+    /** It was preceded by what doing it twice does twice. */
+    NEVER;
+
+    /** Whether a call that failed so may be made again. */
+    boolean allows(CallException error) {
+      if (error.isFinal() || this == NEVER) {
+        return false;
+      }
+      return error.isUnprocessed() || (this == ANYTIME && error.code() == Status.Code.UNAVAILABLE);
+    }
   }
 
   private static final int PORT = 6789;
@@ -52,6 +65,16 @@ final class Connection {
   /** A silent connection is checked so often (grpc-java allows no less), and lost if the answer takes longer than the second. */
   private static final long PING_S = 10;
   private static final long PING_TIMEOUT_S = 7;
+  /** How long one attempt to connect may take. */
+  private static final Duration CONNECT = Duration.ofSeconds(5);
+  /** Asks whether anybody answers: everybody may, and any answer will do. */
+  private static final MethodDescriptor<byte[], byte[]> PROBE = MethodDescriptor.<byte[], byte[]>newBuilder()
+      .setType(MethodDescriptor.MethodType.UNARY)
+      .setFullMethodName("grpc.health.v1.Health/Check")
+      .setRequestMarshaller(new Bytes())
+      .setResponseMarshaller(new Bytes())
+      .build();
+  /** How often a call is tried. */
   private static final int TRIES = 6;
 
   final String url;
@@ -71,6 +94,7 @@ final class Connection {
         .keepAliveTime(PING_S, TimeUnit.SECONDS)
         .keepAliveTimeout(PING_TIMEOUT_S, TimeUnit.SECONDS)
         .keepAliveWithoutCalls(true)
+        .intercept(new Unsent.Marks())
         .build();
     Metadata headers = new Metadata();
     if (profile.token() != null) {
@@ -79,30 +103,82 @@ final class Connection {
     channel = ClientInterceptors.intercept(managed, MetadataUtils.newAttachHeadersInterceptor(headers));
   }
 
-  /** Makes a call, again where {@code repeat} allows it, within {@code deadline}. */
-  <Q, R> R unary(MethodDescriptor<Q, R> method, Q request, Repeat repeat, Duration deadline) {
-    return repeated(repeat, deadline, options -> ClientCalls.blockingUnaryCall(channel, method, options, request));
+  /** Connects, if there is no connection, within {@code patience}; throws if nobody answers. */
+  void connect(Duration patience) {
+    unconnected(patience).ifPresent(error -> {
+      throw error;
+    });
   }
 
-  /** Makes what is a call of the generated stubs, in the same way. */
-  <R> R repeated(Repeat repeat, Duration deadline, Function<CallOptions, R> call) {
+  /** Makes a call, again where {@code repeat} allows it, within {@code deadline}. */
+  <Q, R> R unary(MethodDescriptor<Q, R> method, Q request, Repeat repeat, Duration deadline) {
+    return repeated(() -> repeat, deadline, options -> ClientCalls.blockingUnaryCall(channel, method, options, request));
+  }
+
+  /** Makes what is a call of the generated stubs, in the same way; {@code repeat} is asked when it has failed. */
+  <R> R repeated(Supplier<Repeat> repeat, Duration deadline, Function<CallOptions, R> call) {
     long end = System.nanoTime() + deadline.toNanos();
     Backoff backoff = new Backoff();
     for (int tries = 1; ; tries++) {
-      try {
-        long left = Math.max(end - System.nanoTime(), 1);
-        return call.apply(CallOptions.DEFAULT.withDeadlineAfter(left, TimeUnit.NANOSECONDS));
-      } catch (StatusRuntimeException failed) {
-        CallException error = error(failed);
-        boolean again = error.isUnprocessed() || (repeat == Repeat.ANYTIME && error.code() == Status.Code.UNAVAILABLE);
-        Duration delay = backoff.delay(error);
-        if (!again || closed || tries == TRIES || System.nanoTime() + delay.toNanos() >= end) {
-          throw error;
+      Optional<CallException> unconnected = unconnected(left(end));
+      CallException error;
+      if (unconnected.isPresent()) {
+        // None of the caller's calls was made in this try.
+        error = unconnected.get();
+      } else {
+        try {
+          return call.apply(CallOptions.DEFAULT.withDeadlineAfter(left(end).toNanos(), TimeUnit.NANOSECONDS));
+        } catch (StatusRuntimeException failed) {
+          error = error(failed);
         }
-        sleep(delay);
-        reconnect();
       }
+      boolean again = (unconnected.isPresent() ? Repeat.UNPROCESSED : repeat.get()).allows(error);
+      Duration delay = backoff.delay(error);
+      if (!again || tries == TRIES || System.nanoTime() + delay.toNanos() >= end) {
+        throw error;
+      }
+      sleep(delay);
     }
+  }
+
+  private static Duration left(long end) {
+    return Duration.ofNanos(Math.max(end - System.nanoTime(), 1));
+  }
+
+  /** Connects, if there is no connection, in one attempt that lasts no longer than {@code patience}; why not, or none. */
+  private Optional<CallException> unconnected(Duration patience) {
+    if (closed) {
+      return Optional.of(CallException.closed("client"));
+    }
+    if (managed.getState(false) == ConnectivityState.READY) {
+      return Optional.empty();
+    }
+    reconnect();
+    boolean hasTime = patience.compareTo(CONNECT) >= 0;
+    Duration attempt = hasTime ? CONNECT : patience;
+    try {
+      CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(attempt.toNanos(), TimeUnit.NANOSECONDS);
+      ClientCalls.blockingUnaryCall(managed, PROBE, options, new byte[0]);
+      return Optional.empty();
+    } catch (StatusRuntimeException failed) {
+      return closed ? Optional.of(CallException.closed("client")) : unanswered(CallException.from(failed), hasTime);
+    }
+  }
+
+  /** What a probe that failed says of the connection; {@code hadTime} if it was a whole attempt. */
+  private Optional<CallException> unanswered(CallException error, boolean hadTime) {
+    if (error.code() == Status.Code.DEADLINE_EXCEEDED) {
+      if (!hadTime) {
+        return Optional.of(CallException.unconnected(url));
+      }
+      if (managed.getState(false) == ConnectivityState.CONNECTING) {
+        // The next try is an attempt of its own.
+        managed.enterIdle();
+      }
+      return Optional.of(CallException.unreachable(url, CONNECT));
+    }
+    // All else is an answer, or the call itself will meet it; an interrupt ends both.
+    return error.isUnreached() || error.code() == Status.Code.CANCELLED ? Optional.of(error) : Optional.empty();
   }
 
   /** Begins a call whose answers go to {@code listener}, and asks for the first; the caller asks for the others, and cancels it. */
@@ -113,15 +189,19 @@ final class Connection {
     call.halfClose();
   }
 
-  /** Lets the channel connect now, however often it has failed: how long to wait is decided here. */
+  /** Lets the next call connect, however often that has failed: how long to wait is decided here. */
   void reconnect() {
     if (managed.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
-      managed.resetConnectBackoff();
+      managed.enterIdle();
     }
   }
 
   CallException error(StatusRuntimeException failed) {
-    return closed ? CallException.closed("client") : CallException.from(failed);
+    CallException error = CallException.from(failed);
+    if (!closed) {
+      return error;
+    }
+    return error.isUnprocessed() ? CallException.closed("client") : CallException.cutByClosing(failed);
   }
 
   boolean isClosed() {
@@ -153,6 +233,23 @@ final class Connection {
   static CallException interrupted() {
     Thread.currentThread().interrupt();
     return new CallException(Status.Code.CANCELLED, "the thread was interrupted");
+  }
+
+  /** What is sent as it is. */
+  private static final class Bytes implements MethodDescriptor.Marshaller<byte[]> {
+    @Override
+    public InputStream stream(byte[] value) {
+      return new ByteArrayInputStream(value);
+    }
+
+    @Override
+    public byte[] parse(InputStream stream) {
+      try {
+        return stream.readAllBytes();
+      } catch (IOException broken) {
+        throw new UncheckedIOException(broken);
+      }
+    }
   }
 
   private static ThreadFactory daemon(String name) {

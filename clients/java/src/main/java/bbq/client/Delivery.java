@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 
 /**
  * A message, leased to this consumer until it is settled or the lease ends.
@@ -22,6 +23,8 @@ public final class Delivery {
   private final Settler settler;
   private final Leases leases;
   private CompletableFuture<Void> settled;
+  /** How it was settled: an ack has none. */
+  private Optional<Nack> verdict = Optional.empty();
 
   Delivery(bbq.v1.Delivery wire, Client client, Settler settler, Leases leases) {
     this.wire = wire;
@@ -80,7 +83,12 @@ public final class Delivery {
     return wire.hasLeaseExpiresAt() ? Optional.of(Times.instant(wire.getLeaseExpiresAt())) : Optional.empty();
   }
 
-  /** Settles the message for good, and waits until that is done. */
+  /**
+   * Settles the message for good, and waits until that is done.
+   *
+   * <p>The first settlement of a delivery counts: any further one, of either kind, has the outcome of the first. The same one may be
+   * tried again if no answer came.
+   */
   public void ack() {
     Client.await(ackAsync());
   }
@@ -121,12 +129,12 @@ public final class Delivery {
     return settled != null;
   }
 
-  /** The first settlement counts; any further one is the same. */
   private synchronized CompletableFuture<Void> settle(Optional<Nack> how) {
     if (receipt().isEmpty()) {
       return CompletableFuture.completedFuture(null);
     }
-    if (settled == null) {
+    if (settled == null || (verdict.equals(how) && isUnanswered(settled))) {
+      verdict = how;
       settled = settler.settle(receipt(), how);
       if (leases != null) {
         // The lease is kept until the settlement is answered.
@@ -134,5 +142,18 @@ public final class Delivery {
       }
     }
     return settled;
+  }
+
+  /** Whether it failed, and not because the server said so of its receipt. */
+  private static boolean isUnanswered(CompletableFuture<Void> settlement) {
+    if (settlement.isCancelled()) {
+      return false;
+    }
+    try {
+      settlement.getNow(null);
+      return false;
+    } catch (CompletionException failed) {
+      return failed.getCause() instanceof CallException;
+    }
   }
 }

@@ -12,8 +12,8 @@ import java.util.function.BiConsumer;
  *     differ by half of that: extending in time needs the length, and otherwise it is read from both clocks
  * @param consumerName what {@code bbq leases} shows; at most 128 bytes
  * @param autoExtend whether leases are extended at half their time until their delivery is settled
- * @param onError is told what {@code run} would keep to itself: what a handler threw, and why a settlement of {@code run} settled
- *     nothing; null writes it to the logger {@code bbq.client}
+ * @param onError is told what {@code run} would keep to itself: what a handler threw, and what a settlement failed with, of {@code run}
+ *     or of the handler, after which the message may come again; null writes it to the logger {@code bbq.client}
  */
 public record SubscribeOptions(
     int maxInFlight,

@@ -26,7 +26,7 @@ import java.util.concurrent.TimeUnit;
  * Messages as they come, each leased to this subscription: loop over it, take the {@link #next()}, or {@link #run} a handler.
  *
  * <p>It opens its call again, with backoff, when the connection is lost or the server is unavailable; any other error is thrown by
- * whoever takes. {@link #cancel} ends it at once, and the server gives back what is held; {@link #close} sends what is on its way to be
+ * whoever takes, and so is a certificate that is not accepted. {@link #cancel} ends it at once, and the server gives back what is held; {@link #close} sends what is on its way to be
  * settled first. Safe for use by many threads.
  *
  * <p>Always true: what was delivered on a stream that has ended is not handed out any more, as the server has given it back.
@@ -54,7 +54,7 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   private Stream stream;
   private CallException error;
   private boolean ended;
-  /** Whether the first stream was opened; before that a failure is the opener's. */
+  /** Whether there was a server at the first stream; before that it is the opener's failure that there is none. */
   private boolean stands;
 
   private Subscription(Client client, Connection connection, Settler settler, SubscribeOptions options) {
@@ -71,6 +71,7 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   /** Opens the stream, waiting for its beginning no longer than {@code deadline}. */
   static Subscription open(
       Client client, Connection connection, Settler settler, SubscribeOptions options, Duration deadline) {
+    connection.connect(deadline);
     Subscription subscription = new Subscription(client, connection, settler, options);
     Stream first = subscription.start();
     CompletableFuture<Void> opened = first.opened.orTimeout(deadline.toNanos(), TimeUnit.NANOSECONDS);
@@ -171,21 +172,22 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
   }
 
   private void handle(Handler handler, Delivery delivery) {
+    Exception thrown = null;
     Optional<Nack> how = Optional.empty();
     try {
       handler.handle(delivery);
     } catch (Exception failed) {
+      thrown = failed;
       tell(delivery, failed);
       how = Optional.of(Nack.because(failed));
     }
-    // Of its own settlement the handler knows what became.
-    if (!delivery.isSettled()) {
-      how.map(delivery::nackAsync).orElseGet(delivery::ackAsync).whenComplete((done, failed) -> {
-        if (failed != null) {
-          tell(delivery, failed);
-        }
-      });
-    }
+    Exception told = thrown;
+    // If the handler has settled it, this is how that went.
+    how.map(delivery::nackAsync).orElseGet(delivery::ackAsync).whenComplete((done, failed) -> {
+      if (failed != null && failed != told) {
+        tell(delivery, failed);
+      }
+    });
   }
 
   private void tell(Delivery delivery, Throwable failed) {
@@ -238,13 +240,16 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
     if (from != stream || ended) {
       return;
     }
-    from.opened.completeExceptionally(why);
     forget(true);
-    if (!stands || !reopens(why) || connection.isClosed()) {
+    // Nobody there is the opener's to hear; a server that is going away is not.
+    if ((!stands && why.isUnreached()) || !reopens(why) || connection.isClosed()) {
+      from.opened.completeExceptionally(why);
       error = why;
       notifyAll();
       return;
     }
+    stands = true;
+    from.opened.complete(null);
     if (System.nanoTime() - from.since >= STEADY.toNanos()) {
       backoff.reset();
     }
@@ -273,6 +278,9 @@ public final class Subscription implements Iterable<Delivery>, AutoCloseable {
 
   /** Whether opening the stream again may help. */
   private static boolean reopens(CallException error) {
+    if (error.isFinal()) {
+      return false;
+    }
     return switch (error.code()) {
       case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
       case RESOURCE_EXHAUSTED -> error.retryAfter().isPresent();

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.grpc.Status;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -18,7 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What becomes of a message that a handler was given, and who hears of what went wrong. */
-@Timeout(60)
+@Timeout(300)
 class HandlerTest {
   @Test
   void anAckThatChangedNothingIsTold() throws Exception {
@@ -45,26 +46,37 @@ class HandlerTest {
   }
 
   @Test
-  void whatAHandlerSettlesItselfIsSettledOnceAndToldToNobodyElse() throws Exception {
+  void whatAHandlerSettlesItselfIsSettledOnceAndWhatBecameOfThatIsToldOnce() throws Exception {
+    List<Subscription.Handler> handlers = List.of(
+        delivery -> {
+          assertThrows(ReceiptException.class, delivery::ack);
+          assertThrows(ReceiptException.class, delivery::ack);
+          assertThrows(ReceiptException.class, delivery::nack);
+        },
+        Delivery::ack);
+    for (Subscription.Handler handler : handlers) {
+      try (Server server = Server.open()) {
+        server.stale = true;
+        List<String> told = run(server, handler, 1);
+        assertEquals(1, told.size(), told.toString());
+        assertTrue(told.get(0).startsWith("r1 bbq.client.ReceiptException: receipt r1 changed nothing"), told.get(0));
+        assertEquals(List.of(1, 0), List.of(server.acks.size(), server.nacks.size()));
+      }
+    }
+  }
+
+  @Test
+  void aSettlementWithoutAnAnswerMayBeTriedAgainButNotTurnedRound() throws Exception {
     try (Server server = Server.open(); Client client = server.client()) {
-      server.stale = true;
-      Queue<Throwable> told = new ConcurrentLinkedQueue<>();
-      CountDownLatch settled = new CountDownLatch(1);
-      Subscription subscription =
-          client.subscribe("q", SubscribeOptions.defaults().onError((delivery, error) -> told.add(error)));
-      CompletableFuture<Void> running = CompletableFuture.runAsync(() -> subscription.run(
-          delivery -> {
-            assertThrows(ReceiptException.class, delivery::ack);
-            assertThrows(ReceiptException.class, delivery::ack);
-            assertThrows(ReceiptException.class, delivery::nack);
-            settled.countDown();
-          },
-          1));
-      assertTrue(settled.await(30, TimeUnit.SECONDS), "it is not handled");
-      subscription.close();
-      running.get(30, TimeUnit.SECONDS);
-      assertEquals(List.of(), List.copyOf(told));
-      assertEquals(List.of(1, 0), List.of(server.acks.size(), server.nacks.size()));
+      Delivery delivery = client.receive("q", 1, Duration.ZERO).get(0);
+      server.unanswered = true;
+      assertEquals(Status.Code.INTERNAL, assertThrows(CallException.class, delivery::nack).code());
+      server.unanswered = false;
+      assertThrows(CallException.class, delivery::ack);
+      assertThrows(CallException.class, () -> delivery.nack(Nack.after(Duration.ofSeconds(1))));
+      delivery.nack();
+      delivery.nack();
+      assertEquals(List.of(0, 2), List.of(server.acks.size(), server.nacks.size()));
     }
   }
 
@@ -80,7 +92,7 @@ class HandlerTest {
       }
       assertTrue(closing.isAlive(), "it was closed before the ack was answered");
       server.gate.countDown();
-      acked.get(30, TimeUnit.SECONDS);
+      acked.get(60, TimeUnit.SECONDS);
       closing.join();
     }
   }
@@ -102,7 +114,7 @@ class HandlerTest {
       settled.add(others.get(1).nackAsync(Nack.now()));
       settled.add(others.get(2).ackAsync());
       server.gate.countDown();
-      assertTrue(waited.get(30, TimeUnit.SECONDS), "it did not wait for the others");
+      assertTrue(waited.get(60, TimeUnit.SECONDS), "it did not wait for the others");
     }
   }
 
@@ -117,11 +129,15 @@ class HandlerTest {
   @Test
   void aSettlementTakesTheDeadlineOfTheClientThatItsMessageWasDeliveredTo() throws Exception {
     try (Server server = Server.open(); Client client = server.client()) {
-      Delivery first = client.withDeadline(Duration.ofSeconds(10)).receive("q", 1, Duration.ZERO).get(0);
-      Delivery second = client.receive("q", 1, Duration.ZERO).get(0);
-      first.ack();
-      second.ack();
-      assertEquals(List.of(10L, 30L), List.copyOf(server.ackSeconds));
+      Delivery first = client.withDeadline(Duration.ofHours(1)).receive("q", 1, Duration.ZERO).get(0);
+      Delivery second = client.withDeadline(Duration.ofMinutes(10)).receive("q", 1, Duration.ZERO).get(0);
+      Delivery third = client.receive("q", 1, Duration.ZERO).get(0);
+      for (Delivery delivery : List.of(first, second, third)) {
+        delivery.ack();
+      }
+      // Between those of the others, however slow this machine is.
+      List<Long> left = List.copyOf(server.ackSeconds);
+      assertTrue(left.get(0) > 600 && left.get(1) <= 600 && left.get(1) > 30 && left.get(2) <= 30, left.toString());
     }
   }
 
@@ -146,9 +162,9 @@ class HandlerTest {
     });
     try (Client client = server.client(); Subscription subscription = client.subscribe("q", options)) {
       CompletableFuture<Void> running = CompletableFuture.runAsync(() -> subscription.run(handler, 2));
-      assertTrue(all.await(30, TimeUnit.SECONDS), "it is not told");
+      assertTrue(all.await(60, TimeUnit.SECONDS), "it is not told");
       subscription.close();
-      running.get(30, TimeUnit.SECONDS);
+      running.get(60, TimeUnit.SECONDS);
     }
     return List.copyOf(told);
   }

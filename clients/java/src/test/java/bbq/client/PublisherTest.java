@@ -25,8 +25,13 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Which messages share a call, whom an error reaches, and what a close waits for. */
-@Timeout(60)
+@Timeout(300)
 class PublisherTest {
+  /** How long what must happen may take, and how long a close waits that is to see it. */
+  private static final long BOUND_S = 60;
+  private static final Duration BOUND = Duration.ofSeconds(BOUND_S);
+
+
   @ParameterizedTest
   @CsvSource({
     "INVALID_ARGUMENT, DELAY_IN_ORDER",
@@ -90,12 +95,12 @@ class PublisherTest {
     try (Server server = Server.shut()) {
       Client client = server.client();
       Publisher publisher =
-          client.withDeadline(Duration.ofSeconds(20)).publisher("q", new Publisher.Options(2, 1024, 1, 10_000));
+          client.withDeadline(Duration.ofMinutes(10)).publisher("q", new Publisher.Options(2, 1024, 1, 10_000));
       var confirmed = Stream.of("a", "b", "c", "d", "e").map(publisher::publish).toList();
       CompletableFuture<Void> closing = closing(client, publisher);
       assertClosed("client", assertThrows(CallException.class, () -> publisher.publish("late")));
       server.gate.countDown();
-      closing.get(30, TimeUnit.SECONDS);
+      closing.get(BOUND_S, TimeUnit.SECONDS);
       assertEquals(List.of("1", "2", "3", "4", "5"), confirmed.stream().map(PublisherTest::outcome).toList());
       assertClosed("client", assertThrows(CallException.class, () -> client.publish("q", "late")));
       assertClosed("client", assertThrows(CallException.class, () -> client.publisher("q").publish("late")));
@@ -112,7 +117,7 @@ class PublisherTest {
       publisher.publish("a");
       CompletableFuture<Void> closing = closing(client, publisher);
       server.gate.countDown();
-      Throwable error = assertThrows(ExecutionException.class, () -> closing.get(30, TimeUnit.SECONDS)).getCause();
+      Throwable error = assertThrows(ExecutionException.class, () -> closing.get(BOUND_S, TimeUnit.SECONDS)).getCause();
       assertEquals("QUEUE_NOT_FOUND", ((CallException) error).reason().orElseThrow());
       Client other = server.client();
       assertEquals("QUEUE_NOT_FOUND", outcome(other.publisher("q").publish("told")));
@@ -135,8 +140,8 @@ class PublisherTest {
       assertTrue(await(told));
       CompletableFuture<Void> closing = closing(client, publisher);
       began.countDown();
-      assertTrue(handled.get(30, TimeUnit.SECONDS));
-      closing.get(30, TimeUnit.SECONDS);
+      assertTrue(handled.get(BOUND_S, TimeUnit.SECONDS));
+      closing.get(BOUND_S, TimeUnit.SECONDS);
     }
   }
 
@@ -166,7 +171,7 @@ class PublisherTest {
       }).whenComplete((done, error) -> waited.complete(false));
       Stream.of("b", "c", "d", "e").map(publisher::publish).forEach(others::add);
       server.gate.countDown();
-      assertTrue(waited.get(30, TimeUnit.SECONDS), "it did not wait for the others");
+      assertTrue(waited.get(BOUND_S, TimeUnit.SECONDS), "it did not wait for the others");
       assertEquals(List.of("2", "3", "4", "5"), others.stream().map(PublisherTest::outcome).toList());
     }
   }
@@ -199,7 +204,7 @@ class PublisherTest {
     CLOSE_THE_CLIENT {
       @Override
       void call(Client client, Publisher publisher) {
-        client.close();
+        client.close(BOUND);
       }
     };
 
@@ -217,13 +222,13 @@ class PublisherTest {
   /** Holds the call with a message of its own, so that others share the next one. */
   private static CompletableFuture<PublishResult> held(Server server, Publisher publisher) throws InterruptedException {
     CompletableFuture<PublishResult> first = publisher.publish("first");
-    assertTrue(server.arrived.await(30, TimeUnit.SECONDS), "nothing was published");
+    assertTrue(server.arrived.await(BOUND_S, TimeUnit.SECONDS), "nothing was published");
     return first;
   }
 
   /** Closes the client, and returns when that has begun. */
   private static CompletableFuture<Void> closing(Client client, Publisher publisher) {
-    CompletableFuture<Void> closing = CompletableFuture.runAsync(client::close);
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(() -> client.close(BOUND));
     while (!publisher.isClosed() && !closing.isDone()) {
       Thread.onSpinWait();
     }
@@ -232,7 +237,7 @@ class PublisherTest {
 
   private static boolean await(CountDownLatch latch) {
     try {
-      return latch.await(30, TimeUnit.SECONDS);
+      return latch.await(BOUND_S, TimeUnit.SECONDS);
     } catch (InterruptedException interrupted) {
       return false;
     }
@@ -246,7 +251,7 @@ class PublisherTest {
   /** Its number, or the reason of its error. */
   private static String outcome(CompletableFuture<PublishResult> confirmed) {
     try {
-      return String.valueOf(confirmed.orTimeout(30, TimeUnit.SECONDS).join().getSequence());
+      return String.valueOf(confirmed.orTimeout(BOUND_S, TimeUnit.SECONDS).join().getSequence());
     } catch (CompletionException failed) {
       return ((CallException) failed.getCause()).reason().orElseThrow();
     }

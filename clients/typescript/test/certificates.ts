@@ -1,0 +1,45 @@
+// Two servers' certificates for 127.0.0.1, each its own authority, and their keys: for tests alone, and trusted by nobody else.
+
+/** What a server of a test shows, and the key of that. */
+export interface Identity {
+  cert: string;
+  key: string;
+}
+
+export const OURS: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBSjCB8aADAgECAgEBMAoGCCqGSM49BAMCMBsxGTAXBgNVBAMMEGJicSB0ZXN0
+OiB0aGVpcnMwIBcNMDAwMTAxMDAwMDAwWhgPMjIwMDAxMDEwMDAwMDBaMBsxGTAX
+BgNVBAMMEGJicSB0ZXN0OiB0aGVpcnMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AARbZhX37sMWubZveg4Zn9q71QvYUzeth+/i37IoHEbO35+orA9uCe6CIjQJHOh/
+ug9XIyvHIH4hnPScHgvNkD4xoyQwIjAPBgNVHREECDAGhwR/AAABMA8GA1UdEwEB
+/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAPjlRlT4Wv1IX5Ei/NEzrpJzt67T
+yIXj9VxYGPH5U9c4AiBbrDr07LDHWXTt4ZNdxGzodPbLjxL6uqNtfHiyd+545g==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/2BGAUVsk2Wf4py0
+6ZBCEfTHXtU9Lb4OyKKA8PmHMGGhRANCAARbZhX37sMWubZveg4Zn9q71QvYUzet
+h+/i37IoHEbO35+orA9uCe6CIjQJHOh/ug9XIyvHIH4hnPScHgvNkD4x
+-----END PRIVATE KEY-----
+`,
+};
+
+export const ANOTHER: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBSjCB8aADAgECAgECMAoGCCqGSM49BAMCMBsxGTAXBgNVBAMMEGJicSB0ZXN0
+OiBvdGhlcnMwIBcNMDAwMTAxMDAwMDAwWhgPMjIwMDAxMDEwMDAwMDBaMBsxGTAX
+BgNVBAMMEGJicSB0ZXN0OiBvdGhlcnMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAReTIsTGYd86+XZ3gY1tDnqs5cM/8+pkKn/e3+xyptbXlW2oRE6h5eR+z2G08xr
+KDoYstnqMqPC7DioqWbD6OXDoyQwIjAPBgNVHREECDAGhwR/AAABMA8GA1UdEwEB
+/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIgeVgs0Yu83cDkB/aYyHwEcoa67TLj
++MW3o1JvvBWgB2oCIQDK4k95NILFRF+/oCjo+CpkWQfDypQvqTN5HqXH0+1hDA==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg3ypunn2zgdGi/lsH
+UlSt9ucPbzEmyLZIyyOXTF1f1LOhRANCAAReTIsTGYd86+XZ3gY1tDnqs5cM/8+p
+kKn/e3+xyptbXlW2oRE6h5eR+z2G08xrKDoYstnqMqPC7DioqWbD6OXD
+-----END PRIVATE KEY-----
+`,
+};
