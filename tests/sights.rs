@@ -98,7 +98,7 @@ async fn one_message_is_not_messages() {
     server.run(&["queue", "create", "q", "--max-messages", "1"]).await.ok();
     server.run(&["publish", "q", "x"]).await.ok();
     let full = server.run(&["publish", "q", "x"]).await.refused();
-    assert!(full.contains("it holds 1 message and may hold 1"), "{full}");
+    assert!(full.contains("it holds 1 message, 1 message came"), "{full}");
     let refused = server.cli(&["publish", "q", "--lines", "-"]).stdin("a\n").run().await.refused();
     assert!(refused.contains("0 messages were published before it"), "{refused}");
     assert_eq!(server.run(&["queue", "purge", "q"]).await.ok(), "1 message removed from q\n");
