@@ -106,8 +106,10 @@ async fn a_full_disk_ends_the_server_and_loses_nothing(checkpoints: &[&str], cul
     client.create_queue("q", proto::QueueSettings::default()).await.unwrap();
     let (confirmed, error) = within("a full disk", publish_until_refused(&client, &small)).await;
     assert!(confirmed > 20, "only {confirmed} were confirmed: {error}");
-    assert!(matches!(&error, Error::Unavailable(_)), "{error:?}");
-    assert_eq!(error.reason(), Some("STORE_FAILED"), "{error}");
+    let told = matches!(&error, Error::Unavailable(_)) && error.reason() == Some("STORE_FAILED");
+    // A checkpoint may fail while no publish is under way; the next one finds nobody.
+    let gone = matches!(&error, Error::Connect { .. }) && culprit != "journal";
+    assert!(told || gone, "{error:?}");
 
     assert_eq!(server.process.ended().await.code(), Some(1));
     let log = server.log();
