@@ -32,7 +32,7 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig},
 };
 
-use crate::{http3, within};
+use crate::{http3, ports::lasting_address, within};
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unused, reason = "generated code")]
 mod stubs {
@@ -153,13 +153,13 @@ impl Certificate {
 
 impl Fake {
     pub async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), Certificate::new()).await
+        Self::start_at(None, Certificate::new()).await
     }
 
     /// Takes the server down and brings a new one up in its place. Calls in flight break off.
     pub async fn restart(mut self) -> Self {
         self.stop().await;
-        Self::start_at(self.address, self.certificate.clone()).await
+        Self::start_at(Some(self.address), self.certificate.clone()).await
     }
 
     /// Breaks all connections off and frees the port.
@@ -184,7 +184,8 @@ impl Fake {
         .await;
     }
 
-    async fn start_at(address: SocketAddr, certificate: Certificate) -> Self {
+    /// On a port that nobody else gets while this one is down, unless it must be a certain one.
+    async fn start_at(address: Option<SocketAddr>, certificate: Certificate) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let started = runtime.spawn(Self::start_here(address, certificate));
@@ -193,14 +194,13 @@ impl Fake {
         fake
     }
 
-    async fn start_here(address: SocketAddr, certificate: Certificate) -> Self {
+    async fn start_here(address: Option<SocketAddr>, certificate: Certificate) -> Self {
         let (endpoint, listener) = loop {
-            let endpoint = quinn::Endpoint::server(certificate.quic(), address).unwrap();
-            match TcpListener::bind(endpoint.local_addr().unwrap()).await {
-                Ok(listener) => break (endpoint, listener),
-                // Somebody has this port on TCP: another one, unless it must be this one.
-                Err(_) if address.port() == 0 => {}
-                Err(error) => panic!("{error}"),
+            let chosen = address.unwrap_or_else(lasting_address);
+            match (quinn::Endpoint::server(certificate.quic(), chosen), TcpListener::bind(chosen).await) {
+                (Ok(endpoint), Ok(listener)) => break (endpoint, listener),
+                // Somebody was quicker: another one, unless it must be this one.
+                (Err(error), _) | (_, Err(error)) => assert!(address.is_none(), "{chosen}: {error}"),
             }
         };
         let address = listener.local_addr().unwrap();

@@ -25,11 +25,19 @@ async fn auto_falls_back_where_udp_is_dead() {
     fake.close_udp().await;
     // Takes all that comes and never answers.
     let _hole = UdpSocket::bind(fake.address).unwrap();
-    let start = Instant::now();
-    let client = fake.client(Transport::Auto).await;
-    assert_eq!(client.protocol(), Some(Protocol::Http2));
-    // An attempt over UDP gives up after five seconds: this did not wait for it.
-    assert!(start.elapsed() < Duration::from_secs(5));
+    let client = within(async {
+        loop {
+            let start = Instant::now();
+            let client = fake.client(Transport::Auto).await;
+            assert_eq!(client.protocol(), Some(Protocol::Http2));
+            // An attempt over UDP gives up after five seconds, and one that waited for it never takes less. A busy machine may
+            // take that long without waiting, but not each time.
+            if start.elapsed() < Duration::from_secs(5) {
+                break client;
+            }
+        }
+    })
+    .await;
     let publish = tokio::spawn(async move { client.publish("q", "a").await });
     fake.publish().await.answer(published(1, 1));
     assert_eq!(within(publish).await.unwrap(), Ok(1));
