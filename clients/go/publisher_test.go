@@ -127,7 +127,16 @@ func TestWhatCannotBeEncodedIsRefusedHereAndHarmsNobody(t *testing.T) {
 	}
 }
 
+// waitForPublishers sets how long closing a client waits for what publishers took, in this test.
+func waitForPublishers(t *testing.T, bound time.Duration) {
+	t.Helper()
+	before := closePublishers
+	closePublishers = bound
+	t.Cleanup(func() { closePublishers = before })
+}
+
 func TestClosingTheClientSendsWhatPublishersTook(t *testing.T) {
+	waitForPublishers(t, bound)
 	server := newServer()
 	client := server.serve(t)
 	publisher := client.Publisher("q", &PublisherOptions{CallMessagesMax: 10})
@@ -146,9 +155,7 @@ func TestClosingTheClientSendsWhatPublishersTook(t *testing.T) {
 }
 
 func TestClosingTheClientWaitsNoLongerThanItsBound(t *testing.T) {
-	before := closePublishers
-	closePublishers = 100 * time.Millisecond
-	t.Cleanup(func() { closePublishers = before })
+	waitForPublishers(t, 100*time.Millisecond)
 	server := newServer()
 	server.onPublish = func(ctx context.Context, _ []*bbqv1.Message) error {
 		<-ctx.Done()
