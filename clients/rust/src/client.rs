@@ -59,7 +59,8 @@ impl Client {
     /// Cancel safe.
     ///
     /// # Errors
-    /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached.
+    /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached,
+    /// [`Error::Certificate`] if one side does not accept the other one's certificate.
     pub async fn connect(profile: Profile) -> Result<Self, Error> {
         let client = Self::connect_lazily(&profile)?;
         client.wire.connect().await?;

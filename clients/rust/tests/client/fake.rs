@@ -5,7 +5,10 @@
 use std::{
     net::{SocketAddr, UdpSocket},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -100,6 +103,8 @@ pub struct Fake {
     pub nacks: mpsc::UnboundedReceiver<Call<NackRequest, NackResponse>>,
     pub extends: mpsc::UnboundedReceiver<Call<ExtendRequest, ExtendResponse>>,
     pub feeds: mpsc::UnboundedReceiver<Feed>,
+    /// How many of the next subscriptions are turned away, as by a server that drains.
+    pub turned_away: Arc<AtomicU32>,
     certificate: Certificate,
     endpoint: Option<quinn::Endpoint>,
     routes: Routes,
@@ -162,6 +167,12 @@ impl Fake {
         Self::start_at(Some(self.address), self.certificate.clone()).await
     }
 
+    /// The same with another certificate, which none of the clients knows.
+    pub async fn restart_as_somebody_else(mut self) -> Self {
+        self.stop().await;
+        Self::start_at(Some(self.address), Certificate::new()).await
+    }
+
     /// Breaks all connections off and frees the port.
     pub async fn stop(&mut self) {
         self.close_udp().await;
@@ -169,15 +180,17 @@ impl Fake {
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
     }
 
-    /// Frees the UDP port alone.
+    /// Frees the UDP port alone, unless it is free.
     pub async fn close_udp(&mut self) {
-        let endpoint = self.endpoint.take().unwrap();
+        let Some(endpoint) = self.endpoint.take() else { return };
         endpoint.close(0x100_u32.into(), b"");
         within(endpoint.wait_idle()).await;
         drop(endpoint);
         // The port is free when the last task that knows the endpoint is gone.
         within(async {
             while UdpSocket::bind(self.address).is_err() {
+                // A subscription that nobody has taken from here holds its connection, and that the endpoint.
+                let _untaken = self.feeds.try_recv();
                 tokio::task::yield_now().await;
             }
         })
@@ -210,7 +223,9 @@ impl Fake {
         let (nack, nacks) = mpsc::unbounded_channel();
         let (extend, extends) = mpsc::unbounded_channel();
         let (subscribe, feeds) = mpsc::unbounded_channel();
-        let service = Service { publish, receive, ack, nack, extend, subscribe };
+        let turned_away = Arc::<AtomicU32>::default();
+        let service =
+            Service { publish, receive, ack, nack, extend, subscribe, turned_away: Arc::clone(&turned_away) };
         let routes = Routes::new(QueueServiceServer::new(service)).prepare();
         tokio::spawn(http3::serve(endpoint.clone(), routes.clone()));
         let identity = Identity::from_pem(&certificate.pem, &certificate.key);
@@ -228,6 +243,7 @@ impl Fake {
             nacks,
             extends,
             feeds,
+            turned_away,
             certificate,
             endpoint: Some(endpoint),
             routes,
@@ -306,6 +322,7 @@ struct Service {
     nack: Inbox<NackRequest, NackResponse>,
     extend: Inbox<ExtendRequest, ExtendResponse>,
     subscribe: mpsc::UnboundedSender<Feed>,
+    turned_away: Arc<AtomicU32>,
 }
 
 async fn ask<Q, A>(inbox: &Inbox<Q, A>, request: Request<Q>) -> Result<Response<A>, Status> {
@@ -330,6 +347,10 @@ impl QueueService for Service {
         let request = request.into_inner();
         if request.queue == "missing" {
             return Err(Status::not_found("there is no queue \"missing\""));
+        }
+        let turn_away = |left: u32| left.checked_sub(1);
+        if self.turned_away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, turn_away).is_ok() {
+            return Err(Status::unavailable("draining"));
         }
         let (responses, stream) = mpsc::channel(16);
         let _ = self.subscribe.send(Feed { request, responses });
