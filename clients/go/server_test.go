@@ -37,6 +37,7 @@ type server struct {
 	settled   []string
 	onPublish func(context.Context, []*bbqv1.Message) error
 	onSettle  func(context.Context) error
+	received  *bbqv1.ReceiveRequest
 	// outgoing is what subscriptions get; nil ends one.
 	outgoing chan *bbqv1.SubscribeResponse
 }
@@ -85,6 +86,13 @@ func (s *server) Subscribe(
 			return ctx.Err()
 		}
 	}
+}
+
+func (s *server) Receive(_ context.Context, request *connect.Request[bbqv1.ReceiveRequest]) (*connect.Response[bbqv1.ReceiveResponse], error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.received = request.Msg
+	return connect.NewResponse(&bbqv1.ReceiveResponse{}), nil
 }
 
 func (s *server) Ack(ctx context.Context, request *connect.Request[bbqv1.AckRequest]) (*connect.Response[bbqv1.AckResponse], error) {
