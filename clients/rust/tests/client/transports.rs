@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket, time::Duration};
 
-use bbq_client::{Client, Error, Pem, Profile, Protocol, Transport};
+use bbq_client::{Client, Error, Pem, Profile, Protocol, Transport, proto::AckResponse};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
@@ -41,6 +41,28 @@ async fn auto_falls_back_where_udp_is_dead() {
     let publish = tokio::spawn(async move { client.publish("q", "a").await });
     fake.publish().await.answer(published(1, 1));
     assert_eq!(within(publish).await.unwrap(), Ok(1));
+}
+
+/// That HTTP/2 took over once says nothing about the next connection: HTTP/3 has its head start again.
+#[tokio::test]
+async fn auto_prefers_http3_again_after_falling_back() {
+    let mut fake = Fake::start().await;
+    fake.close_udp().await;
+    let client = fake.client(Transport::Auto).await;
+    assert_eq!(client.protocol(), Some(Protocol::Http2));
+    within(async {
+        // A busy machine may use the head start up, but not each time.
+        while client.protocol() != Some(Protocol::Http3) {
+            fake = fake.restart().await;
+            let ack = tokio::spawn({
+                let client = client.clone();
+                async move { client.ack("q", &["r1"]).await }
+            });
+            fake.ack().await.answer(Ok(AckResponse::default()));
+            assert_eq!(ack.await.unwrap(), Ok(Vec::new()));
+        }
+    })
+    .await;
 }
 
 /// A call that the server did not take over HTTP/2 is made again, even a publish. (Over HTTP/3: `raw`.)
