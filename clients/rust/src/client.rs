@@ -60,7 +60,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached,
-    /// [`Error::Certificate`] if one side does not accept the other one's certificate.
+    /// [`Error::Certificate`] if its certificate is not accepted.
     pub async fn connect(profile: Profile) -> Result<Self, Error> {
         let client = Self::connect_lazily(&profile)?;
         client.wire.connect().await?;

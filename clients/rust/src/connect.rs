@@ -302,7 +302,7 @@ async fn bounded<T>(
     })
 }
 
-/// Whether it is that the server's certificate, or the client's own, was not accepted.
+/// Whether it is that the server's certificate was not accepted.
 fn is_certificate(reason: &str) -> bool {
     let lower = reason.to_lowercase();
     ["certificate", "unknownissuer", "unknown issuer"].iter().any(|word| lower.contains(word))

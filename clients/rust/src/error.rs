@@ -101,7 +101,7 @@ pub enum Error {
         /// Why not, and what to do about it.
         reason: String,
     },
-    /// The server's certificate, or this client's own, is not accepted: trying again comes to the same.
+    /// The server's certificate is not accepted: trying again comes to the same.
     #[error("cannot reach {url}: {reason}")]
     Certificate {
         /// Where to.
