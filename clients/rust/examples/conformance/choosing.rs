@@ -1,9 +1,10 @@
 //! The scenario of the choice between two transports.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bbq_client::proto::QueueSettings;
 use bbq_client::{Client, Error, PageRequest, Profile, Transport};
+use tokio::time::Instant;
 
 use crate::host::Host;
 use crate::world::{AT_ONCE, BOUND, LONG_LEASE, World, next, same};

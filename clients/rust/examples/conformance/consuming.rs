@@ -1,9 +1,8 @@
 //! Scenarios of streams: everything arrives once, and what was held comes back when a stream ends, whatever ended it.
 
-use std::time::Instant;
-
 use bbq_client::proto::QueueSettings;
 use bbq_client::{Client, Delivery, Error, ReceiptFailure, Subscription};
+use tokio::time::Instant;
 
 use crate::host::Host;
 use crate::world::{AT_ONCE, BOUND, LONG_LEASE, World, next, same, take};
