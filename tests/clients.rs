@@ -63,6 +63,18 @@ fn the_scenarios_are_those_of_the_page() {
     assert_eq!(headings, clients::SCENARIOS.map(|(name, _)| name));
 }
 
+/// What is packaged from a client's directory has the licences with it, and has them as they are.
+#[test]
+fn the_clients_have_the_licences_with_them() {
+    for language in ["rust", "python", "go"] {
+        for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
+            let copy = root().join("clients").join(language).join(file);
+            let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+            assert!(text(&copy) == text(&root().join(file)), "{} is not a copy of ./{file}", copy.display());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_code_is_what_the_proto_files_say() {
     for language in clients::chosen() {

@@ -5,12 +5,13 @@
 #[path = "support/transport/mod.rs"]
 mod support;
 
+use bbq::transport::quic::QuicSettings;
 use bytes::Buf as _;
 use http::Request;
 use support::client::{Client, Raw, reset_code, response_frames};
 use support::frames::{self, HEADERS};
 use support::probe::{Event, until};
-use support::{Server, within};
+use support::{Server, Setup, within};
 
 const NO_ERROR: u64 = 0x100;
 const INTERNAL_ERROR: u64 = 0x102;
@@ -40,6 +41,24 @@ async fn another_content_type_gets_415_and_another_method_405() {
     assert_eq!(client.send(none.body(()).unwrap(), b"").await.unwrap().status, 415);
     let get = Request::get("https://localhost/t/Echo").header("content-type", "application/grpc");
     assert_eq!(client.send(get.body(()).unwrap(), b"").await.unwrap().status, 405);
+}
+
+/// The places of calls that have ended are given back in lots; a connection with all but one place held never waits for a lot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_free_place_is_enough_for_any_number_of_calls() {
+    for streams_max in [2, 16, 100] {
+        let quic = QuicSettings { streams_max, ..QuicSettings::default() };
+        let (server, _events) = Server::with(Setup { quic, ..Setup::default() });
+        let raw = Raw::connect(&server).await;
+        let mut held = Vec::new();
+        for _ in 1..streams_max {
+            held.push(raw.send(&frames::call("/t/Idle")).await);
+        }
+        for _ in 0..2 * streams_max {
+            let mut recv = raw.send_all(&frames::call("/t/Echo")).await;
+            response_frames(&mut recv).await;
+        }
+    }
 }
 
 /// Envoy with an HTTP/3 upstream does not understand trailers-only answers.

@@ -1,22 +1,30 @@
 package bbq
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // batcher turns many items into few calls: what is there goes as soon as a call may be made, and while it is in flight the
-// next one fills. Items go in the order in which they were given, one call at a time.
+// next one fills. Items go in the order in which they were given; one call at a time unless more are allowed.
 type batcher[Item, Result any] struct {
 	// call answers each of its items.
 	call func([]Item) []outcome[Result]
 	// A call has at most so many items and bytes, but at least one item; 0 bytes means any.
 	itemsMax, bytesMax int
 	size               func(Item) int
+	// callsMax is how many calls may be in flight; 0 means one.
+	callsMax int
 
 	mutex   sync.Mutex
 	waiting []entry[Item, Result]
-	running bool
-	// How many were taken, and how many of them are answered.
-	taken, answered uint64
-	flushes         []flush
+	// How many goroutines make calls.
+	running int
+	// How many items were taken, and how many of them have gone into calls.
+	taken, gone uint64
+	// inFlight has the number of the first item of each call.
+	inFlight []uint64
+	flushes  []flush
 }
 
 type outcome[Result any] struct {
@@ -30,7 +38,7 @@ type entry[Item, Result any] struct {
 	done func(outcome[Result])
 }
 
-// flush is done when so many are answered.
+// flush is done when the first so many are answered.
 type flush struct {
 	taken uint64
 	done  chan struct{}
@@ -46,8 +54,8 @@ func (b *batcher[Item, Result]) put(item Item, done func(outcome[Result])) {
 	defer b.mutex.Unlock()
 	b.waiting = append(b.waiting, entry)
 	b.taken++
-	if !b.running {
-		b.running = true
+	if b.running < max(b.callsMax, 1) {
+		b.running++
 		go b.run()
 	}
 }
@@ -57,7 +65,7 @@ func (b *batcher[Item, Result]) flushed() <-chan struct{} {
 	done := make(chan struct{})
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if b.answered == b.taken {
+	if b.answered() == b.taken {
 		close(done)
 	} else {
 		b.flushes = append(b.flushes, flush{b.taken, done})
@@ -66,7 +74,7 @@ func (b *batcher[Item, Result]) flushed() <-chan struct{} {
 }
 
 func (b *batcher[Item, Result]) run() {
-	for batch := b.next(); batch != nil; batch = b.next() {
+	for first, batch := b.next(); batch != nil; first, batch = b.next() {
 		items := make([]Item, len(batch))
 		for at, entry := range batch {
 			items[at] = entry.item
@@ -74,26 +82,37 @@ func (b *batcher[Item, Result]) run() {
 		for at, outcome := range b.call(items) {
 			batch[at].done(outcome)
 		}
-		b.answer(len(batch))
+		b.answer(first)
 	}
 }
 
-func (b *batcher[Item, Result]) answer(count int) {
+// answered is the number of the first item that is not answered.
+func (b *batcher[Item, Result]) answered() uint64 {
+	if len(b.inFlight) == 0 {
+		return b.gone
+	}
+	return slices.Min(b.inFlight)
+}
+
+// answer says that the call is answered whose first item has this number.
+func (b *batcher[Item, Result]) answer(first uint64) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	b.answered += uint64(count)
-	for len(b.flushes) > 0 && b.flushes[0].taken <= b.answered {
+	at := slices.Index(b.inFlight, first)
+	b.inFlight = slices.Delete(b.inFlight, at, at+1)
+	for answered := b.answered(); len(b.flushes) > 0 && b.flushes[0].taken <= answered; {
 		close(b.flushes[0].done)
 		b.flushes = b.flushes[1:]
 	}
 }
 
-func (b *batcher[Item, Result]) next() []entry[Item, Result] {
+// next is the next call and the number of its first item; without items there is none, and whoever asked ends.
+func (b *batcher[Item, Result]) next() (uint64, []entry[Item, Result]) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if len(b.waiting) == 0 {
-		b.running = false
-		return nil
+		b.running--
+		return 0, nil
 	}
 	count, bytes := 0, 0
 	for count < len(b.waiting) && count < b.itemsMax {
@@ -105,5 +124,8 @@ func (b *batcher[Item, Result]) next() []entry[Item, Result] {
 	}
 	batch := b.waiting[:count:count]
 	b.waiting = b.waiting[count:]
-	return batch
+	first := b.gone
+	b.inFlight = append(b.inFlight, first)
+	b.gone += uint64(count)
+	return first, batch
 }

@@ -227,10 +227,26 @@ func (c *Client) publish(ctx context.Context, request *bbqv1.PublishRequest, mes
 	return response.Msg.GetResults(), nil
 }
 
+// ReceiveOption is what a Receive may say besides.
+type ReceiveOption func(*bbqv1.ReceiveRequest)
+
+// WithLease has leases last so long, instead of what the queue says.
+func WithLease(lease time.Duration) ReceiveOption {
+	return func(request *bbqv1.ReceiveRequest) { request.LeaseDuration = duration(lease) }
+}
+
+// WithConsumerName is what `bbq leases` shows.
+func WithConsumerName(name string) ReceiveOption {
+	return func(request *bbqv1.ReceiveRequest) { request.ConsumerName = name }
+}
+
 // Receive waits up to `wait` for messages and returns at most `count`, none if none came. Their leases last as long as the queue
-// says and are not extended by themselves.
-func (c *Client) Receive(ctx context.Context, queue string, count uint32, wait time.Duration) ([]*Delivery, error) {
+// says, unless an option does, and are not extended by themselves.
+func (c *Client) Receive(ctx context.Context, queue string, count uint32, wait time.Duration, options ...ReceiveOption) ([]*Delivery, error) {
 	request := &bbqv1.ReceiveRequest{Queue: queue, MaxMessages: count, Wait: duration(wait)}
+	for _, option := range options {
+		option(request)
+	}
 	response, err := c.Queues.Receive(ctx, connect.NewRequest(request))
 	if err != nil {
 		return nil, err

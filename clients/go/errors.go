@@ -109,7 +109,9 @@ func typed(ctx context.Context, err error) error {
 	}
 	_, unsent := errors.AsType[unreached](err)
 	reset, wasReset := errors.AsType[*http3.Error](err)
-	own.unprocessed = unsent || (wasReset && reset.ErrorCode == http3.ErrCodeRequestRejected)
+	// net/http has no error of its own for it, and repeats it by itself first.
+	refused := strings.Contains(err.Error(), "; REFUSED_STREAM;")
+	own.unprocessed = unsent || refused || (wasReset && reset.ErrorCode == http3.ErrCodeRequestRejected)
 	own.unreached, own.final = unsent, isCertificate(err)
 	switch {
 	case own.Code == connect.CodeInternal && errors.Is(err, proto.Error):

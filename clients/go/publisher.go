@@ -19,12 +19,15 @@ type PublisherOptions struct {
 	CallMessagesMax int
 	// CallBytesMax is the most bytes of one call's encoded messages, 1 MiB by default; a larger message goes alone.
 	CallBytesMax int
+	// CallsInFlight is how many calls may be under way: 1 by default. More than one hides the round trip, and gives up the order
+	// between calls.
+	CallsInFlight int
 	// UnconfirmedMax is how many messages may be unconfirmed before Publish waits: 10,000 by default.
 	UnconfirmedMax int
 }
 
-// Publisher publishes many messages to one queue, many to a call, stored in the order of Publish. A call that is refused
-// because of one message is split until that one is alone. Safe for use by several goroutines.
+// Publisher publishes many messages to one queue, many to a call, stored in the order of Publish unless several calls may be in flight.
+// A call that is refused because of one message is split until that one is alone. Safe for use by several goroutines.
 type Publisher struct {
 	client  *Client
 	queue   string
@@ -52,11 +55,12 @@ var aboutOne = map[string]bool{
 
 // Publisher makes a publisher; nil options mean the defaults.
 func (c *Client) Publisher(queue string, options *PublisherOptions) *Publisher {
-	chosen := PublisherOptions{CallMessagesMax: 1_000, CallBytesMax: 1 << 20, UnconfirmedMax: 10_000}
+	chosen := PublisherOptions{CallMessagesMax: 1_000, CallBytesMax: 1 << 20, CallsInFlight: 1, UnconfirmedMax: 10_000}
 	if options != nil {
 		for of, given := range map[*int]int{
 			&chosen.CallMessagesMax: options.CallMessagesMax,
 			&chosen.CallBytesMax:    options.CallBytesMax,
+			&chosen.CallsInFlight:   options.CallsInFlight,
 			&chosen.UnconfirmedMax:  options.UnconfirmedMax,
 		} {
 			if given > 0 {
@@ -71,6 +75,7 @@ func (c *Client) Publisher(queue string, options *PublisherOptions) *Publisher {
 		call:     publisher.call,
 		itemsMax: chosen.CallMessagesMax,
 		bytesMax: chosen.CallBytesMax,
+		callsMax: chosen.CallsInFlight,
 		// A field of the request: a tag and a length of up to 4 bytes go with it.
 		size: func(message *bbqv1.Message) int { return proto.Size(message) + 5 },
 	}

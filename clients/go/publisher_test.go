@@ -127,7 +127,16 @@ func TestWhatCannotBeEncodedIsRefusedHereAndHarmsNobody(t *testing.T) {
 	}
 }
 
+// waitForPublishers sets how long closing a client waits for what publishers took, in this test.
+func waitForPublishers(t *testing.T, bound time.Duration) {
+	t.Helper()
+	before := closePublishers
+	closePublishers = bound
+	t.Cleanup(func() { closePublishers = before })
+}
+
 func TestClosingTheClientSendsWhatPublishersTook(t *testing.T) {
+	waitForPublishers(t, bound)
 	server := newServer()
 	client := server.serve(t)
 	publisher := client.Publisher("q", &PublisherOptions{CallMessagesMax: 10})
@@ -145,10 +154,56 @@ func TestClosingTheClientSendsWhatPublishersTook(t *testing.T) {
 	}
 }
 
+func TestSeveralCallsMayBeInFlight(t *testing.T) {
+	server := newServer()
+	began, goOn := make(chan string), map[string]chan struct{}{"a": make(chan struct{}), "b": make(chan struct{}), "c": make(chan struct{})}
+	server.onPublish = func(_ context.Context, messages []*bbqv1.Message) error {
+		body := string(messages[0].GetBody())
+		began <- body
+		<-goOn[body]
+		return nil
+	}
+	publisher := server.serve(t).Publisher("q", &PublisherOptions{CallMessagesMax: 1, CallsInFlight: 2})
+	var confirmations []*Confirmation
+	var flushed <-chan struct{}
+	for _, body := range []string{"a", "b", "c"} {
+		confirmations = append(confirmations, taken(t, publisher, Message{Body: []byte(body)}))
+		if body == "a" {
+			flushed = publisher.batcher.flushed()
+		}
+	}
+	var both []string
+	soon(t, "two calls", func() { both = []string{<-began, <-began} })
+	slices.Sort(both)
+	same(t, "in flight", both, []string{"a", "b"})
+	// The later ones are answered first: that is no flush of the first one.
+	close(goOn["b"])
+	soon(t, "the third call", func() { same(t, "in flight", []string{<-began}, []string{"c"}) })
+	close(goOn["c"])
+	for _, confirmation := range confirmations[1:] {
+		if _, err := confirmation.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all others are answered", func() bool {
+		publisher.batcher.mutex.Lock()
+		defer publisher.batcher.mutex.Unlock()
+		return len(publisher.batcher.inFlight) == 1 && publisher.batcher.gone == 3
+	})
+	select {
+	case <-flushed:
+		t.Fatal("flushed before the first one was answered")
+	default:
+	}
+	close(goOn["a"])
+	soon(t, "the flush", func() { <-flushed })
+	if err := publisher.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestClosingTheClientWaitsNoLongerThanItsBound(t *testing.T) {
-	before := closePublishers
-	closePublishers = 100 * time.Millisecond
-	t.Cleanup(func() { closePublishers = before })
+	waitForPublishers(t, 100*time.Millisecond)
 	server := newServer()
 	server.onPublish = func(ctx context.Context, _ []*bbqv1.Message) error {
 		<-ctx.Done()

@@ -23,7 +23,7 @@ import (
 )
 
 // What must happen happens within this time; nothing waits for it to pass.
-const bound = 20 * time.Second
+const bound = time.Minute
 
 // idle is the name of a consumer that is sent nothing.
 const idle = "idle"
@@ -37,6 +37,7 @@ type server struct {
 	settled   []string
 	onPublish func(context.Context, []*bbqv1.Message) error
 	onSettle  func(context.Context) error
+	received  *bbqv1.ReceiveRequest
 	// outgoing is what subscriptions get; nil ends one.
 	outgoing chan *bbqv1.SubscribeResponse
 }
@@ -85,6 +86,13 @@ func (s *server) Subscribe(
 			return ctx.Err()
 		}
 	}
+}
+
+func (s *server) Receive(_ context.Context, request *connect.Request[bbqv1.ReceiveRequest]) (*connect.Response[bbqv1.ReceiveResponse], error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.received = request.Msg
+	return connect.NewResponse(&bbqv1.ReceiveResponse{}), nil
 }
 
 func (s *server) Ack(ctx context.Context, request *connect.Request[bbqv1.AckRequest]) (*connect.Response[bbqv1.AckResponse], error) {
@@ -154,25 +162,42 @@ func (s *server) handler() http.Handler {
 	return mux
 }
 
-// serveTLS serves it over HTTP/2 and TLS, and, until the returned function is called, over HTTP/3 on the same port.
+// pair is a TCP and a UDP port of the same number.
+func pair(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The same port may be somebody's over UDP.
+		if udp, err := net.ListenPacket("udp", tcp.Addr().String()); err == nil {
+			t.Cleanup(func() { _ = udp.Close() })
+			return tcp, udp
+		}
+		_ = tcp.Close()
+	}
+}
+
+// serveTLS serves it over HTTP/2 and TLS, and over HTTP/3 on the same port from when the returned function is called, which may be
+// once. Until then nobody answers there.
 func (s *server) serveTLS(t *testing.T) (*Profile, func() (stop func())) {
 	t.Helper()
+	tcp, udp := pair(t)
 	over := httptest.NewUnstartedServer(s.handler())
+	_ = over.Listener.Close()
+	over.Listener = tcp
 	over.EnableHTTP2 = true
 	over.StartTLS()
 	t.Cleanup(over.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: over.Certificate().Raw})
 	serveHTTP3 := func() func() {
-		conn, err := net.ListenPacket("udp", over.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
 		config := http3.ConfigureTLSConfig(&tls.Config{Certificates: over.TLS.Certificates})
 		over := &http3.Server{Handler: s.handler(), TLSConfig: config}
-		go func() { _ = over.Serve(conn) }()
+		go func() { _ = over.Serve(udp) }()
 		return func() {
 			_ = over.Close()
-			_ = conn.Close()
+			_ = udp.Close()
 		}
 	}
 	return &Profile{URL: over.URL, CA: string(ca)}, serveHTTP3

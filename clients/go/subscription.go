@@ -44,7 +44,8 @@ type SubscribeOptions struct {
 //
 // It opens its stream again, with backoff and jitter, when the connection is lost or the server is unavailable; that there is no
 // connection at the start is an error that ends it. No more than MaxInFlight deliveries wait in it, besides those of one response:
-// credit bounds what is leased, and what is gone once it was sent waits where it comes from. Closing it // the stream, and the server gives back at once what is still held.
+// credit bounds what is leased, and what is gone once it was sent waits where it comes from. Closing it cancels the stream, and the server
+// gives back at once what is still held.
 type Subscription struct {
 	client  *Client
 	request *bbqv1.SubscribeRequest

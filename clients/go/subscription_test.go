@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -85,6 +86,23 @@ func TestABacklogWaitsWhereItComesFrom(t *testing.T) {
 		next(t, subscription)
 	}
 	subscription.Close()
+}
+
+func TestAReceiveSaysWhatItsOptionsSay(t *testing.T) {
+	server := newServer()
+	client := server.serve(t)
+	for _, options := range [][]ReceiveOption{nil, {WithLease(time.Minute), WithConsumerName("me")}} {
+		if _, err := client.Receive(t.Context(), "q", 3, time.Second, options...); err != nil {
+			t.Fatal(err)
+		}
+		lease, name := time.Duration(0), ""
+		if options != nil {
+			lease, name = time.Minute, "me"
+		}
+		if server.received.GetLeaseDuration().AsDuration() != lease || server.received.GetConsumerName() != name {
+			t.Fatal(server.received)
+		}
+	}
 }
 
 func TestCallsAfterClosingAreRefused(t *testing.T) {

@@ -3,12 +3,18 @@ package bbq
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http2"
+
+	"bbq.internal/client/gen/bbq/v1/bbqv1connect"
 )
 
 func TestNothingGoesInTheClearButOnLoopback(t *testing.T) {
@@ -83,6 +89,74 @@ func TestASubscriptionThatHadAConnectionGoesOn(t *testing.T) {
 	subscription.Close()
 }
 
+func TestARefusedStreamIsRepeated(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	var requests atomic.Int32
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go refuse(conn, func() http2.ErrCode {
+				if requests.Add(1) < 3 {
+					return http2.ErrCodeRefusedStream
+				}
+				return http2.ErrCodeInternal
+			})
+		}
+	}()
+	client := &Client{}
+	client.wire = choosing(t, &Profile{URL: "http://" + listener.Addr().String()})
+	client.ctx = t.Context()
+	transport := &http.Client{Transport: client.wire.http2}
+	options := []connect.ClientOption{connect.WithGRPC(), connect.WithInterceptors(calls{ctx: client.ctx})}
+	client.Queues = bbqv1connect.NewQueueServiceClient(transport, client.wire.address, options...)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	_, err = client.Publish(ctx, "q", Message{})
+	own, ok := errors.AsType[*Error](err)
+	if !ok || own.Unprocessed() || requests.Load() != 3 {
+		t.Fatal(requests.Load(), err)
+	}
+}
+
+// refuse resets every request on a connection.
+func refuse(conn net.Conn, with func() http2.ErrCode) {
+	defer func() { _ = conn.Close() }()
+	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
+		return
+	}
+	framer := http2.NewFramer(conn, conn)
+	_ = framer.WriteSettings()
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return
+		}
+		if frame, ok := frame.(*http2.SettingsFrame); ok && !frame.IsAck() {
+			_ = framer.WriteSettingsAck()
+		}
+		if frame.Header().Flags.Has(http2.FlagDataEndStream) && frame.Header().StreamID != 0 {
+			_ = framer.WriteRSTStream(frame.Header().StreamID, with())
+		}
+	}
+}
+
+func TestARefusedStreamDidNothing(t *testing.T) {
+	for code, unprocessed := range map[string]bool{"REFUSED_STREAM": true, "INTERNAL_ERROR": false} {
+		reset := connect.NewError(connect.CodeUnavailable, errors.New("stream error: stream ID 3; "+code+"; received from peer"))
+		own, ok := errors.AsType[*Error](typed(t.Context(), reset))
+		if !ok || own.Unprocessed() != unprocessed {
+			t.Fatal(code, own)
+		}
+	}
+}
+
 // choosing is a wire to both.
 func choosing(t *testing.T, profile *Profile) *wire {
 	t.Helper()
@@ -143,14 +217,8 @@ func TestWhereHTTP3IsLostHTTP2TakesOver(t *testing.T) {
 }
 
 func TestFailuresChooseNothing(t *testing.T) {
-	// A port that nobody listens on, until the test does.
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "https://" + listener.Addr().String()
-	_ = listener.Close()
-	wire := choosing(t, &Profile{URL: address})
+	// A port that nobody listens on, and that nobody gets without naming it.
+	wire := choosing(t, &Profile{URL: "https://127.0.0.1:1"})
 	if link, err := wire.connect(t.Context()); err == nil || wire.chosen != nil {
 		t.Fatal(link, err)
 	}

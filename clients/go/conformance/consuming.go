@@ -70,24 +70,38 @@ func cancel(w *world) {
 	}
 	cancel()
 
-	other := get(bbq.Connect(w.ctx, &w.profile))
-	second := other.Subscribe(w.ctx, w.queue, &bbq.SubscribeOptions{Lease: longLease})
+	other, second := w.secondClient()
 	var again []*bbq.Delivery
 	for sequence := uint64(4); sequence <= 10; sequence++ {
-		delivery := w.nextWithin(second, atOnce)
+		delivery := w.next(second)
 		same("what comes back", [2]uint64{delivery.Sequence, uint64(delivery.Attempt)}, [2]uint64{sequence, 2})
 		again = append(again, delivery)
 	}
 	for _, delivery := range again[:6] {
 		must(delivery.Ack(w.ctx))
 	}
-	must(other.Close())
-
-	third := w.subscribe(0)
-	delivery := w.nextWithin(third, atOnce)
-	same("what comes back", [2]uint64{delivery.Sequence, uint64(delivery.Attempt)}, [2]uint64{10, 3})
-	must(delivery.Ack(w.ctx))
+	// Closing the client gives the last one back at once; a busy machine may need another try.
+	for attempt, end := uint64(3), time.Now().Add(bound); ; attempt += 2 {
+		since := time.Now()
+		must(other.Close())
+		third := w.subscribe(0)
+		delivery := w.next(third)
+		same("what comes back", [2]uint64{delivery.Sequence, uint64(delivery.Attempt)}, [2]uint64{10, attempt})
+		if time.Since(since) < atOnce {
+			must(delivery.Ack(w.ctx))
+			break
+		}
+		same("whether it may still come at once", time.Now().Before(end), true)
+		third.Close()
+		other, second = w.secondClient()
+		same("the attempt", uint64(w.next(second).Attempt), attempt+1)
+	}
 	w.counts(0, 0)
+}
+
+func (w *world) secondClient() (*bbq.Client, *bbq.Subscription) {
+	other := get(bbq.Connect(w.ctx, &w.profile))
+	return other, other.Subscribe(w.ctx, w.queue, &bbq.SubscribeOptions{Lease: longLease})
 }
 
 // outlived has the server restarted or killed while a subscription holds messages.

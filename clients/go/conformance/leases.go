@@ -53,11 +53,11 @@ func leaseExpiry(w *world) {
 }
 
 func leaseExtension(w *world) {
-	must(w.create(w.queue, lasting(3*time.Second)))
+	must(w.create(w.queue, lasting(20*time.Second)))
 	w.publish("slow")
 	subscription := w.client.Subscribe(w.ctx, w.queue, nil)
 	delivery := w.next(subscription)
-	ctx, cancel := context.WithTimeout(w.ctx, 7*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, 35*time.Second)
 	defer cancel()
 	_, err := subscription.Next(ctx)
 	same("whether nothing came again", errors.Is(err, context.DeadlineExceeded), true)

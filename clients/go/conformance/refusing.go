@@ -66,7 +66,7 @@ func table(w *world) {
 	client := get(bbq.Connect(w.ctx, profile))
 	same("whether there are cases", len(answer.Cases) >= 12, true)
 	for _, given := range answer.Cases {
-		ctx, cancel := context.WithTimeout(w.ctx, time.Second)
+		ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
 		_, err := client.Publish(ctx, given.Queue, bbq.Message{})
 		cancel()
 		var code connect.Code
@@ -92,6 +92,6 @@ func deadline(w *world) {
 	took := time.Since(since)
 	ask("resume", nil)
 	refused("publish", err, connect.CodeDeadlineExceeded, "")
-	same("whether it took about the deadline", took >= 900*time.Millisecond && took <= 10*time.Second, true)
+	same("whether it took about the deadline", took >= 900*time.Millisecond && took <= 25*time.Second, true)
 	w.until("there", func(*bbqv1.QueueStats) bool { return true })
 }

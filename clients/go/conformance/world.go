@@ -19,7 +19,7 @@ import (
 
 const (
 	bound = time.Minute
-	// Well below every lease and every idle timeout.
+	// What takes less did not wait for an idle timeout, or for another transport.
 	atOnce = 5 * time.Second
 	// A lease that ends in no scenario.
 	longLease = 10 * time.Minute
@@ -135,10 +135,6 @@ func (w *world) until(what string, fact func(*bbqv1.QueueStats) bool) {
 }
 
 func (w *world) next(subscription *bbq.Subscription) *bbq.Delivery {
-	return w.nextWithin(subscription, bound)
-}
-
-func (w *world) nextWithin(subscription *bbq.Subscription, bound time.Duration) *bbq.Delivery {
 	ctx, cancel := context.WithTimeout(w.ctx, bound)
 	defer cancel()
 	delivery, err := subscription.Next(ctx)

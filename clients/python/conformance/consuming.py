@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 from bbq_client import Client, Delivery, ReceiptError, Unavailable
-from world import AT_ONCE, LONG_LEASE, World, ask, following, same, take
+from world import AT_ONCE, BOUND, LONG_LEASE, World, ask, following, same, take
 
 
 async def publish_consume(world: World) -> None:
@@ -55,18 +56,31 @@ async def cancel(world: World) -> None:
     second = other.subscribe(world.queue, lease=LONG_LEASE)
     again = []
     for sequence in range(4, 11):
-        delivery = await following(second, AT_ONCE)
+        delivery = await following(second)
         same("what comes back", (delivery.sequence, delivery.attempt), (sequence, 2))
         again.append(delivery)
     for delivery in again[:-1]:
         await delivery.ack()
-    await other.close()
+    await given_back_at_once(world, other)
+    await world.until(ready=0, leased=0)
 
-    async with world.subscribe() as third:
-        delivery = await following(third, AT_ONCE)
-        same("what comes back", (delivery.sequence, delivery.attempt), (10, 3))
-        await delivery.ack()
-        await world.until(ready=0, leased=0)
+
+async def given_back_at_once(world: World, other: Client) -> None:
+    """Closing the client, which holds the tenth message as attempt 2, gives it back at once; a busy machine may need another try."""
+    attempt = 2
+    async with asyncio.timeout(BOUND):
+        while True:
+            since = time.monotonic()
+            await other.close()
+            async with world.subscribe() as third:
+                delivery = await following(third)
+                same("what comes back", (delivery.sequence, delivery.attempt), (10, attempt + 1))
+                if time.monotonic() - since < AT_ONCE:
+                    await delivery.ack()
+                    return
+            attempt += 2
+            other = await Client.connect(world.profile)
+            same("the attempt", (await following(other.subscribe(world.queue, lease=LONG_LEASE))).attempt, attempt)
 
 
 async def outlived(world: World, how: str) -> None:

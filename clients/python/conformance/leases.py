@@ -46,12 +46,12 @@ async def lease_expiry(world: World) -> None:
 
 
 async def lease_extension(world: World) -> None:
-    await world.create(lease_duration=Duration(seconds=3))
+    await world.create(lease_duration=Duration(seconds=20))
     await world.client.publish(world.queue, "slow")
     async with world.client.subscribe(world.queue) as subscription:
         delivery = await following(subscription)
         try:
-            await following(subscription, 7)
+            await following(subscription, 35)
         except TimeoutError:
             pass
         else:

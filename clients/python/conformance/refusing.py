@@ -42,7 +42,7 @@ async def errors(world: World) -> None:
     same("whether there are cases", len(answer["cases"]) >= 12, True)
     async with await Client.connect(profile) as client:
         for case in answer["cases"]:
-            publishing = client.with_deadline(1).publish(case["queue"], "x")
+            publishing = client.with_deadline(20).publish(case["queue"], "x")
             error = await refused(case["queue"], publishing, case["code"], case["reason"])
             retry_ms = None if error.retry_after is None else round(error.retry_after * 1000)
             same(case["queue"], retry_ms, case["retry_ms"])
@@ -57,5 +57,5 @@ async def deadline(world: World) -> None:
     await refused("publish", publishing, "DEADLINE_EXCEEDED", None)
     took = time.monotonic() - since
     await ask("resume")
-    same(f"whether {took} is about the deadline", 0.9 <= took <= 10, True)
+    same(f"whether {took} is about the deadline", 0.9 <= took <= 25, True)
     await world.client.admin.get_queue(GetQueueRequest(name=world.queue))

@@ -15,7 +15,7 @@ from bbq_client.proto import CreateQueueRequest, GetQueueRequest
 from bbq_client.proto import QueueSettings
 
 BOUND = 60
-# Well below every lease and every idle timeout.
+# What takes less did not wait for an idle timeout, or for another transport.
 AT_ONCE = 5
 # A lease that ends in no scenario.
 LONG_LEASE = 600

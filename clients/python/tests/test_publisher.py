@@ -78,6 +78,36 @@ class Splitting(Case):
         await good
 
 
+class Several(Case):
+    async def test_several_calls_may_be_in_flight(self) -> None:
+        began: list[bytes] = []
+        go_on = {body: asyncio.Event() for body in (b"a", b"b", b"c")}
+
+        async def wait(messages: list[proto.Message]) -> None:
+            began.append(messages[0].body)
+            await go_on[messages[0].body].wait()
+
+        self.server.on_publish = wait
+        publisher = self.client.publisher("q", call_messages_max=1, calls_in_flight=2)
+        a = await publisher.publish("a")
+        flushing = asyncio.create_task(publisher.flush())
+        await asyncio.sleep(0)
+        b, c = [await publisher.publish(body) for body in ("b", "c")]
+        await self.until(lambda: len(began) == 2)
+        # The later ones are answered first: that is no flush of the first one.
+        go_on[b"b"].set()
+        await self.until(lambda: len(began) == 3)
+        go_on[b"c"].set()
+        await asyncio.wait_for(asyncio.gather(b, c), BOUND)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.assertFalse(flushing.done())
+        self.assertFalse(a.done())
+        go_on[b"a"].set()
+        await asyncio.wait_for(flushing, BOUND)
+        self.assertEqual((began, a.done()), ([b"a", b"b", b"c"], True))
+
+
 class Closing(Case):
     def wait_for_publishers(self, seconds: float) -> None:
         """How long closing a client waits for what publishers took, in this test."""

@@ -6,6 +6,8 @@ import asyncio
 
 from bbq_client import Delivery, InvalidArgument, DeadlineExceeded
 from bbq_client._leases import Leases
+from bbq_client.proto import Delivery as Wire
+from bbq_client.proto import Message, SubscribeResponse
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from world import BOUND, Case, refusal
@@ -28,6 +30,16 @@ class Settling(Case):
         await subscription.close()
         await handling
         self.assertEqual(self.server.settled, [("nack", "a"), ("ack", "b"), ("ack", "c")])
+
+    async def test_a_delivery_has_all_of_its_message(self) -> None:
+        message = Message(body=b"x", attributes={"a": "b"}, ordering_key="k", priority=3, deduplication_id="d")
+        self.server.outgoing.put_nowait(SubscribeResponse(deliveries=[Wire(receipt="a", message=message)]))
+        async with self.client.subscribe("q", auto_extend=False) as subscription:
+            got = await asyncio.wait_for(anext(subscription), BOUND)
+        self.assertEqual(
+            (got.body, got.attributes, got.ordering_key, got.priority, got.deduplication_id),
+            (b"x", {"a": "b"}, "k", 3, "d"),
+        )
 
     async def test_the_first_settlement_of_a_delivery_counts(self) -> None:
         self.server.deliver("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import ipaddress
 import logging
 import ssl
@@ -13,7 +14,7 @@ from typing import Any
 from unittest import IsolatedAsyncioTestCase, TestCase
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.asyncio.server import serve
+from aioquic.asyncio.server import QuicServer, serve
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
@@ -53,6 +54,20 @@ def certificate(common_name: str) -> tuple[str, str]:
     return signed.public_bytes(pem).decode(), private.decode()
 
 
+async def serve_both(tls: ssl.SSLContext, quic: QuicConfiguration) -> tuple[asyncio.Server, QuicServer, int]:
+    """Servers over TCP and over UDP on the same port, and its number."""
+    while True:
+        over_tcp = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=tls)
+        port = over_tcp.sockets[0].getsockname()[1]
+        try:
+            return over_tcp, await serve("127.0.0.1", port, configuration=quic), port
+        except OSError as error:
+            over_tcp.close()
+            # The same port may be somebody's over UDP.
+            if error.errno != errno.EADDRINUSE:
+                raise
+
+
 class Profiles(TestCase):
     def test_nothing_goes_in_the_clear_but_on_loopback(self) -> None:
         for url in ("http://example.com", "http://10.0.0.1:6789", "http://127.0.0.1.example.com"):
@@ -84,9 +99,7 @@ class Connecting(IsolatedAsyncioTestCase):
             tls.set_alpn_protocols(["h2"])
             quic = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
             quic.load_cert_chain(chain, private)
-            over_tcp = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=tls)
-            port = over_tcp.sockets[0].getsockname()[1]
-            over_udp = await serve("127.0.0.1", port, configuration=quic)
+            over_tcp, over_udp, port = await serve_both(tls, quic)
             try:
                 for transport in ("http2", "http3", "auto"):
                     with self.subTest(transport):

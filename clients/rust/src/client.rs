@@ -59,7 +59,8 @@ impl Client {
     /// Cancel safe.
     ///
     /// # Errors
-    /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached.
+    /// [`Error::Profile`] if the profile cannot be used, [`Error::Connect`] if the server cannot be reached,
+    /// [`Error::Certificate`] if its certificate is not accepted.
     pub async fn connect(profile: Profile) -> Result<Self, Error> {
         let client = Self::connect_lazily(&profile)?;
         client.wire.connect().await?;
@@ -119,9 +120,16 @@ impl Client {
     ///
     /// Cancel safe: dropped early, it may have closed nothing.
     pub async fn close(&self) {
+        self.close_within(CLOSE_PUBLISHERS, CLOSE_SETTLERS).await;
+    }
+
+    /// Closes the client as [`Client::close`] does, but waits so long at most for what publishers took, and for settlements.
+    ///
+    /// Cancel safe: dropped early, it may have closed nothing.
+    pub async fn close_within(&self, publishers: Duration, settlements: Duration) {
         let _: (Result<(), _>, Result<(), _>) = tokio::join!(
-            tokio::time::timeout(CLOSE_PUBLISHERS, empty(&self.messages)),
-            tokio::time::timeout(CLOSE_SETTLERS, empty(&self.settlers.on_their_way)),
+            tokio::time::timeout(publishers, empty(&self.messages)),
+            tokio::time::timeout(settlements, empty(&self.settlers.on_their_way)),
         );
         self.wire.close().await;
     }

@@ -5,7 +5,7 @@
 //!
 //! Always true:
 //! - at most one attempt to connect runs; all callers wait for the same one, and it goes on if they leave;
-//! - what worked last is tried first;
+//! - HTTP/3 is tried first each time, where the profile leaves the choice;
 //! - once it is closed no connection is made and no call goes on, whichever HTTP it speaks.
 
 use std::{
@@ -31,7 +31,7 @@ use crate::{
     target::{Place, Target},
 };
 
-/// How long the first choice may take before the second starts as well.
+/// How long HTTP/3 may take before HTTP/2 is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(300);
 /// How long HTTP/3 may still take once HTTP/2 was refused: a server that listens answers well within it.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -52,13 +52,7 @@ struct State {
 }
 
 /// The one connection.
-struct Slot {
-    link: Slotted,
-    /// What worked last.
-    preferred: Protocol,
-}
-
-enum Slotted {
+enum Slot {
     Empty,
     Connecting(Attempt),
     Linked(Link),
@@ -111,11 +105,7 @@ impl Wire {
     /// A wire to where the profile points; connects when it is first used.
     pub(crate) fn new(profile: &Profile) -> Result<Self, Error> {
         let target = Target::new(profile)?;
-        let preferred = match (&target.place, target.transport) {
-            (Place::Plain { .. }, _) | (_, Transport::Http2) => Protocol::Http2,
-            (Place::Secure { .. }, Transport::Auto | Transport::Http3) => Protocol::Http3,
-        };
-        let slot = Mutex::new(Slot { link: Slotted::Empty, preferred });
+        let slot = Mutex::new(Slot::Empty);
         Ok(Self { shared: Arc::new(State { target, slot, closed: CancellationToken::new() }) })
     }
 
@@ -126,9 +116,9 @@ impl Wire {
 
     /// What the connection speaks; none if there is none.
     pub(crate) fn protocol(&self) -> Option<Protocol> {
-        match &self.slot().link {
-            Slotted::Linked(link) if link.is_alive() => Some(link.protocol()),
-            Slotted::Linked(_) | Slotted::Empty | Slotted::Connecting(_) => None,
+        match &*self.slot() {
+            Slot::Linked(link) if link.is_alive() => Some(link.protocol()),
+            Slot::Linked(_) | Slot::Empty | Slot::Connecting(_) => None,
         }
     }
 
@@ -142,8 +132,8 @@ impl Wire {
     /// Cancel safe: it is closed at the first poll.
     pub(crate) async fn close(&self) {
         self.shared.closed.cancel();
-        let link = std::mem::replace(&mut self.slot().link, Slotted::Empty);
-        if let Slotted::Linked(Link::Http3(link)) = link {
+        let slot = std::mem::replace(&mut *self.slot(), Slot::Empty);
+        if let Slot::Linked(Link::Http3(link)) = slot {
             link.close().await;
         }
     }
@@ -171,12 +161,12 @@ impl Wire {
             if self.shared.closed.is_cancelled() {
                 return Err(Error::closed());
             }
-            match &slot.link {
-                Slotted::Linked(link) if link.is_alive() => return Ok(link.clone()),
-                Slotted::Connecting(attempt) => attempt.clone(),
-                Slotted::Linked(_) | Slotted::Empty => {
-                    let attempt = start(Arc::clone(&self.shared), slot.preferred);
-                    slot.link = Slotted::Connecting(attempt.clone());
+            match &*slot {
+                Slot::Linked(link) if link.is_alive() => return Ok(link.clone()),
+                Slot::Connecting(attempt) => attempt.clone(),
+                Slot::Linked(_) | Slot::Empty => {
+                    let attempt = start(Arc::clone(&self.shared));
+                    *slot = Slot::Connecting(attempt.clone());
                     attempt
                 }
             }
@@ -185,14 +175,13 @@ impl Wire {
             return Err(Error::closed());
         };
         let mut slot = self.slot();
-        if matches!(&slot.link, Slotted::Connecting(current) if current.ptr_eq(&attempt)) {
-            slot.link = match &result {
+        if matches!(&*slot, Slot::Connecting(current) if current.ptr_eq(&attempt)) {
+            *slot = match &result {
                 Ok(link) => {
-                    slot.preferred = link.protocol();
                     tracing::debug!(url = self.url(), protocol = ?link.protocol(), "connected");
-                    Slotted::Linked(link.clone())
+                    Slot::Linked(link.clone())
                 }
-                Err(_) => Slotted::Empty,
+                Err(_) => Slot::Empty,
             };
         }
         result
@@ -237,13 +226,13 @@ impl tower_service::Service<Request<Body>> for Wire {
 }
 
 /// Starts one attempt on a task of its own, bounded by its timeouts.
-fn start(state: Arc<State>, preferred: Protocol) -> Attempt {
+fn start(state: Arc<State>) -> Attempt {
     let task = tokio::spawn(async move {
         let target = &state.target;
         match (&target.place, target.transport) {
             (Place::Plain { .. }, _) | (_, Transport::Http2) => http2(target).await,
             (Place::Secure { .. }, Transport::Http3) => http3(target).await,
-            (Place::Secure { .. }, Transport::Auto) => race(target, preferred).await,
+            (Place::Secure { .. }, Transport::Auto) => race(target).await,
         }
     });
     task.map(|end| end.unwrap_or_else(|panic| Err(Error::internal(panic.to_string())))).boxed().shared()
@@ -260,36 +249,32 @@ async fn http3(target: &Target) -> Result<Link, Error> {
     bounded(target, "UDP", h3::Link::connect(target, host, *port, Arc::clone(quic))).await.map(Link::Http3)
 }
 
-/// Both, one with a head start; the first to connect wins.
-async fn race(target: &Target, preferred: Protocol) -> Result<Link, Error> {
-    let (mut first, mut second, other) = match preferred {
-        Protocol::Http3 => (http3(target).boxed(), http2(target).boxed(), Protocol::Http2),
-        Protocol::Http2 => (http2(target).boxed(), http3(target).boxed(), Protocol::Http3),
+/// Both, HTTP/3 with a head start; the first to connect wins.
+///
+/// HTTP/3 has it each time: that HTTP/2 was quicker once, in a busy moment or on another network, says little about the next time.
+async fn race(target: &Target) -> Result<Link, Error> {
+    let (mut http3, mut http2) = (http3(target).boxed(), http2(target).boxed());
+    let first = tokio::select! {
+        result = &mut http3 => Some(result),
+        () = tokio::time::sleep(HEAD_START) => None,
     };
-    if let Ok(result) = tokio::time::timeout(HEAD_START, &mut first).await {
-        return or_else(result, second, other).await;
-    }
-    tokio::select! {
-        result = &mut first => or_else(result, second, other).await,
-        result = &mut second => or_else(result, first, preferred).await,
-    }
-}
-
-/// What one of the two attempts came to, or, if it failed, the other.
-async fn or_else(
-    result: Result<Link, Error>,
-    other: BoxFuture<'_, Result<Link, Error>>,
-    protocol: Protocol,
-) -> Result<Link, Error> {
-    match (result, protocol) {
-        (Ok(link), _) => Ok(link),
-        (Err(_), Protocol::Http2) => other.await,
+    let refused = match first {
+        Some(Ok(link)) => return Ok(link),
         // TCP knows why: a refusal comes at once, while UDP is silent where nobody listens.
-        (Err(error), Protocol::Http3) => {
-            let last = tokio::time::timeout(LAST_CHANCE, other).await;
-            last.ok().and_then(Result::ok).ok_or(error)
-        }
-    }
+        Some(Err(_)) => return http2.await,
+        None => tokio::select! {
+            result = &mut http3 => match result {
+                Ok(link) => return Ok(link),
+                Err(_) => return http2.await,
+            },
+            result = &mut http2 => match result {
+                Ok(link) => return Ok(link),
+                Err(error) => error,
+            },
+        },
+    };
+    let last = tokio::time::timeout(LAST_CHANCE, http3).await;
+    last.ok().and_then(Result::ok).ok_or(refused)
 }
 
 /// Gives an attempt its time, and its failure a way out.
@@ -305,9 +290,22 @@ async fn bounded<T>(
         })
     });
     result.map_err(|error| match error {
-        Error::Connect { url, reason } => Error::Connect { url, reason: with_hint(&reason, over) },
+        Error::Connect { url, reason } => {
+            let hinted = with_hint(&reason, over);
+            if is_certificate(&reason) {
+                Error::Certificate { url, reason: hinted }
+            } else {
+                Error::Connect { url, reason: hinted }
+            }
+        }
         error => error,
     })
+}
+
+/// Whether it is that the server's certificate was not accepted.
+fn is_certificate(reason: &str) -> bool {
+    let lower = reason.to_lowercase();
+    ["certificate", "unknownissuer", "unknown issuer"].iter().any(|word| lower.contains(word))
 }
 
 fn with_hint(reason: &str, over: &str) -> String {
@@ -315,10 +313,7 @@ fn with_hint(reason: &str, over: &str) -> String {
     if lower.contains("refused") || lower.contains("no such file") {
         let what = if lower.contains("refused") { "connection refused" } else { "there is no such socket" };
         format!("{what}; is the server running? start it with `bbq serve`")
-    } else if lower.contains("certificate")
-        || lower.contains("unknownissuer")
-        || lower.contains("unknown issuer")
-    {
+    } else if is_certificate(reason) {
         format!(
             "{reason}; the profile's `ca` is not what signed this server's certificate, or the host is not in it"
         )

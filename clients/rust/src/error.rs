@@ -101,6 +101,14 @@ pub enum Error {
         /// Why not, and what to do about it.
         reason: String,
     },
+    /// The server's certificate is not accepted: trying again comes to the same.
+    #[error("cannot reach {url}: {reason}")]
+    Certificate {
+        /// Where to.
+        url: String,
+        /// Why not, and what to do about it.
+        reason: String,
+    },
     /// The profile is missing or wrong.
     #[error("{0}")]
     Profile(String),
@@ -134,6 +142,7 @@ impl Error {
             | Self::Unimplemented(_)
             | Self::Internal(_)
             | Self::Closed(_)
+            | Self::Certificate { .. }
             | Self::Profile(_)
             | Self::Receipt { .. } => false,
         }
@@ -155,7 +164,7 @@ impl Error {
     #[must_use]
     pub fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Profile(_) => true,
+            Self::Connect { .. } | Self::Certificate { .. } | Self::Profile(_) => true,
             Self::ResourceExhausted(refusal) if refusal.retry_after.is_some() => true,
             _ => self.refusal().is_some_and(|refusal| refusal.unprocessed),
         }
@@ -179,7 +188,7 @@ impl Error {
             | Self::Unimplemented(refusal)
             | Self::Internal(refusal)
             | Self::Closed(refusal) => Some(refusal),
-            Self::Connect { .. } | Self::Profile(_) | Self::Receipt { .. } => None,
+            Self::Connect { .. } | Self::Certificate { .. } | Self::Profile(_) | Self::Receipt { .. } => None,
         }
     }
 
@@ -230,7 +239,7 @@ impl Error {
     /// The status that carries this error through tonic's generated clients.
     pub(crate) fn into_status(self) -> Status {
         let code = match &self {
-            Self::Connect { .. } | Self::Unavailable(_) => Code::Unavailable,
+            Self::Connect { .. } | Self::Certificate { .. } | Self::Unavailable(_) => Code::Unavailable,
             Self::Cancelled(_) | Self::Closed(_) => Code::Cancelled,
             Self::ResourceExhausted(_) => Code::ResourceExhausted,
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
@@ -282,6 +291,12 @@ fn own_error(status: &Status) -> Option<Error> {
     while let Some(error) = source {
         if let Some(own) = error.downcast_ref::<Error>() {
             return Some(own.clone());
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>()
+            && error.is_remote()
+            && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        {
+            return Some(Error::unprocessed("the server did not take the call (REFUSED_STREAM)"));
         }
         if error.is::<tonic::TimeoutExpired>() {
             return Some(Error::DeadlineExceeded(Refusal::local("no answer before the deadline")));

@@ -21,6 +21,7 @@ use crate::{
     Error,
     error::root,
     target::{Place, Target, bracketed},
+    tcp,
 };
 
 /// A silent connection is checked so often, and lost if the answer takes longer than the second figure.
@@ -37,7 +38,7 @@ const RESET_STREAMS: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Link {
     channel: Channel,
-    /// Set when the connection was found to be gone.
+    /// Set when the connection is gone.
     lost: Arc<AtomicBool>,
 }
 
@@ -46,27 +47,20 @@ impl Link {
     pub(crate) async fn connect(target: &Target) -> Result<Self, Error> {
         let failed =
             |error: tonic::transport::Error| Error::Connect { url: target.url.clone(), reason: root(&error) };
-        let endpoint = match &target.place {
+        let lost = Arc::<AtomicBool>::default();
+        let channel = match &target.place {
             Place::Secure { host, port, tls, .. } => {
                 let endpoint = Endpoint::from_shared(format!("https://{}:{port}", bracketed(host)));
-                endpoint.and_then(|endpoint| endpoint.tls_config((**tls).clone())).map_err(failed)?
+                let endpoint =
+                    endpoint.and_then(|endpoint| endpoint.tls_config((**tls).clone())).map_err(failed)?;
+                // The next connection may be of HTTP/3, so it is not for the channel to make.
+                settings(endpoint).connect_with_connector(tcp::once(host, *port, &lost)).await
             }
-            Place::Plain { endpoint } => Endpoint::from_shared(endpoint.clone()).map_err(failed)?,
+            Place::Plain { endpoint } => {
+                settings(Endpoint::from_shared(endpoint.clone()).map_err(failed)?).connect().await
+            }
         };
-        let channel = endpoint
-            .http2_keep_alive_interval(PING.0)
-            .keep_alive_timeout(PING.1)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            // What the server had sent on a stream before it saw that it was cancelled is no fault of its own; by default
-            // the 1024th such frame closes the connection, with all its subscriptions.
-            .http2_max_concurrent_reset_streams(RESET_STREAMS)
-            .http2_max_local_error_reset_streams(None)
-            .connect()
-            .await
-            .map_err(failed)?;
-        Ok(Self { channel, lost: Arc::default() })
+        Ok(Self { channel: channel.map_err(failed)?, lost })
     }
 
     /// Whether another call may be made here.
@@ -84,4 +78,17 @@ impl Link {
             Error::from(tonic::Status::from_error(error.into()))
         })
     }
+}
+
+fn settings(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .http2_keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        // What the server had sent on a stream before it saw that it was cancelled is no fault of its own; by default
+        // the 1024th such frame closes the connection, with all its subscriptions.
+        .http2_max_concurrent_reset_streams(RESET_STREAMS)
+        .http2_max_local_error_reset_streams(None)
 }

@@ -44,6 +44,7 @@ mod retry;
 mod settle;
 mod subscription;
 mod target;
+mod tcp;
 
 pub use admin::{Page, PageRequest, Responses};
 pub use client::{Client, DEADLINE};

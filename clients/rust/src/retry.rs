@@ -18,7 +18,7 @@ pub(crate) enum Repeat {
 impl Repeat {
     /// Whether a call that failed so may be made again.
     pub(crate) fn allows(self, error: &Error) -> bool {
-        if matches!(error, Error::Closed(_)) {
+        if matches!(error, Error::Closed(_) | Error::Certificate { .. }) {
             return false;
         }
         match self {

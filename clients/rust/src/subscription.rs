@@ -52,8 +52,8 @@ pub struct SubscribeBuilder {
 /// Messages as they come, each leased to this subscription.
 ///
 /// A [`Stream`] that goes on until it is dropped or an error ends it. It opens its call again, with backoff and jitter,
-/// when the connection is lost or the server is unavailable; any other error is its last item, [`Error::Closed`] when the
-/// client is closed.
+/// when the connection is lost or the server is unavailable, also if it is so at the start; any other error is its last
+/// item, [`Error::Closed`] when the client is closed, [`Error::Certificate`] when it meets a server that it does not trust.
 ///
 /// Dropping it cancels the call at once, and the server gives back all that is still held. [`Subscription::close`] sends
 /// what is on its way to be settled first.
@@ -125,8 +125,9 @@ impl SubscribeBuilder {
     /// Cancel safe. Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without such a queue, and those of any call. Over HTTP/3 a refusal comes after the headers, so it
-    /// is the first item of the subscription instead.
+    /// [`Error::NotFound`] without such a queue, [`Error::Connect`] if no connection can be made, and those of any call. Over
+    /// HTTP/3 a refusal comes after the headers, so it is the first item of the subscription instead. A server that is there
+    /// and unavailable is no error: the subscription waits until it is not.
     pub async fn start(self) -> Result<Subscription, Error> {
         let request = proto::SubscribeRequest {
             queue: self.queue.clone(),
@@ -150,7 +151,11 @@ impl SubscribeBuilder {
             generation: Arc::clone(&generation),
             items,
         };
-        let stream = reader.open().await?;
+        let stream = match reader.open().await {
+            Err(error @ Error::Connect { .. }) => return Err(error),
+            Err(error) if !reopens(&error) => return Err(error),
+            opened => opened,
+        };
         let keeper = leases.map(|leases| {
             AbortOnDropHandle::new(tokio::spawn(leases.keep(self.client, self.queue, self.lease_duration)))
         });
@@ -231,11 +236,17 @@ impl Reader {
         self.client.open(calls.subscribe(self.request.clone())).await
     }
 
-    async fn run(self, mut stream: Responses) {
+    async fn run(self, mut stream: Result<Responses, Error>) {
         let mut backoff = Backoff::new();
         loop {
             let opened = Instant::now();
-            let Some(mut error) = self.read(stream).await else { return };
+            let error = match stream {
+                Ok(stream) => match self.read(stream).await {
+                    Some(error) => error,
+                    None => return,
+                },
+                Err(error) => error,
+            };
             self.generation.fetch_add(1, Ordering::AcqRel);
             if let Some(leases) = &self.leases {
                 leases.clear();
@@ -243,19 +254,14 @@ impl Reader {
             if opened.elapsed() >= STEADY {
                 backoff.reset();
             }
-            stream = loop {
-                if !reopens(&error) {
-                    let _ = self.items.send(Item::End(error)).await;
-                    return;
-                }
-                let delay = backoff.delay(&error);
-                tracing::warn!(queue = self.request.queue, %error, ?delay, "subscription lost, opening it again");
-                self.client.pause(delay).await;
-                match self.open().await {
-                    Ok(stream) => break stream,
-                    Err(failed) => error = failed,
-                }
-            };
+            if !reopens(&error) {
+                let _ = self.items.send(Item::End(error)).await;
+                return;
+            }
+            let delay = backoff.delay(&error);
+            tracing::warn!(queue = self.request.queue, %error, ?delay, "no subscription, opening it again");
+            self.client.pause(delay).await;
+            stream = self.open().await;
         }
     }
 

@@ -51,12 +51,12 @@ async function cancel({ client, queue }: Task): Promise<void> {
   }
   const other = await Client.connect({ ...findProfile(), transport: "http2" });
   const second = await other.subscribe(queue, options);
-  const rest = await take(second, 7, 5_000);
+  const rest = await take(second, 7);
   assert.deepEqual(rest.map(({ sequence, attempt }) => [sequence, attempt]), [4, 5, 6, 7, 8, 9, 10].map((n) => [BigInt(n), 2]));
   await Promise.all(rest.slice(0, 6).map((delivery) => delivery.ack()));
   await other.close();
   const third = await client.subscribe(queue, options);
-  const [last] = await take(third, 1, 5_000);
+  const [last] = await take(third, 1);
   assert.deepEqual([last!.sequence, last!.attempt], [10n, 3]);
   await last!.ack();
   await untilCounts(client, queue, 0, 0);
@@ -113,12 +113,12 @@ async function leaseExpiry({ client, queue }: Task): Promise<void> {
 }
 
 async function leaseExtension({ client, queue }: Task): Promise<void> {
-  await client.admin.createQueue({ name: queue, settings: { leaseDuration: seconds(3) } });
+  await client.admin.createQueue({ name: queue, settings: { leaseDuration: seconds(20) } });
   await client.publish(queue, "one");
   const subscription = await client.subscribe(queue);
   const [held] = await take(subscription, 1);
   const next = subscription.next();
-  const early = await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 7_000, "held"))]);
+  const early = await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 35_000, "held"))]);
   assert.equal(early, "held", "it was delivered again");
   await untilCounts(client, queue, 0, 1);
   await held!.ack();
@@ -196,7 +196,7 @@ async function refusals({ client, queue }: Task): Promise<void> {
 async function errors(): Promise<void> {
   const answer = await ask("errors");
   const cases = answer["cases"] as { queue: string; code: ErrorCode; reason: string | null; retry_ms: number | null }[];
-  const client = (await Client.connect(loadProfile(answer["profile"] as string))).withDeadline(1_000);
+  const client = (await Client.connect(loadProfile(answer["profile"] as string))).withDeadline(20_000);
   for (const { queue, code, reason, retry_ms } of cases) {
     const error = await fails(client.publish(queue, "x"), code, reason);
     assert.equal(error.retryAfterMs ?? null, retry_ms, queue);
@@ -268,7 +268,7 @@ async function deadline({ client, queue }: Task): Promise<void> {
   const since = performance.now();
   await fails(client.withDeadline(1_000).publish(queue, "late"), "DEADLINE_EXCEEDED");
   const took = performance.now() - since;
-  assert(took >= 900 && took <= 10_000, `it took ${took} ms`);
+  assert(took >= 900 && took <= 25_000, `it took ${took} ms`);
   await ask("resume");
   await client.admin.getQueue({ name: queue });
 }

@@ -28,7 +28,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::root;
 
 /// What a row with RetryInfo asks to wait: longer than the deadline of the calls, so that none is tried again.
-const RETRY: Duration = Duration::from_millis(1500);
+const RETRY: Duration = Duration::from_secs(30);
 
 /// The server. Dropping it ends it.
 pub struct Refusing {

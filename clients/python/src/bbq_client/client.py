@@ -183,10 +183,12 @@ class Client:
         *,
         call_messages_max: int = 1_000,
         call_bytes_max: int = 1024 * 1024,
+        calls_in_flight: int = 1,
         unconfirmed_max: int = 10_000,
     ) -> Publisher:
-        """A publisher that batches by itself; `call_bytes_max` counts encoded messages, and a larger one goes alone."""
-        publisher = Publisher(self, queue, call_messages_max, call_bytes_max, unconfirmed_max)
+        """A publisher that batches by itself; `call_bytes_max` counts encoded messages, and a larger one goes alone. More than one of
+        `calls_in_flight` hides the round trip, and gives up the order between calls."""
+        publisher = Publisher(self, queue, call_messages_max, call_bytes_max, calls_in_flight, unconfirmed_max)
         self._publishers.add(publisher)
         return publisher
 

@@ -99,6 +99,7 @@ class Delivery:
     receipt: str
     ordering_key: str
     priority: int
+    deduplication_id: str
     published_at: datetime | None
     lease_expires_at: datetime | None
     _client: Client = field(repr=False)
@@ -156,6 +157,7 @@ class Delivery:
             receipt=wire.receipt,
             ordering_key=message.ordering_key,
             priority=message.priority,
+            deduplication_id=message.deduplication_id,
             published_at=wire.published_at.to_datetime() if wire.published_at else None,
             lease_expires_at=wire.lease_expires_at.to_datetime() if wire.lease_expires_at else None,
             _client=client,

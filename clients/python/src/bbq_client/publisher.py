@@ -32,19 +32,29 @@ _ABOUT_ONE = frozenset(
 class Publisher:
     """Publishes many messages to one queue; made by `Client.publisher`.
 
-    Messages are stored in the order of `publish`. No more than `unconfirmed_max` are between `publish` and their
+    Messages are stored in the order of `publish`, unless several calls may be in flight. No more than `unconfirmed_max` are between `publish` and their
     confirmation. A call that is refused because of one message is split until that one is alone.
     """
 
     def __init__(
-        self, client: Client, queue: str, call_messages_max: int, call_bytes_max: int, unconfirmed_max: int
+        self,
+        client: Client,
+        queue: str,
+        call_messages_max: int,
+        call_bytes_max: int,
+        calls_in_flight: int,
+        unconfirmed_max: int,
     ) -> None:
         self._client, self._queue = client, queue
         self._window = asyncio.Semaphore(max(unconfirmed_max, 1))
         self._failed: BaseException | None = None
         self._closed = False
         self._batcher: Batcher[message_pb.Message, Published] = Batcher(
-            self._call, items_max=max(call_messages_max, 1), bytes_max=call_bytes_max, size=encoded_size
+            self._call,
+            items_max=max(call_messages_max, 1),
+            bytes_max=call_bytes_max,
+            calls_max=max(calls_in_flight, 1),
+            size=encoded_size,
         )
 
     async def publish(self, message: Message | bytes | str) -> asyncio.Future[Published]:

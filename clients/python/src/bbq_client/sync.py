@@ -88,6 +88,7 @@ class SyncClient:
         *,
         call_messages_max: int = 1_000,
         call_bytes_max: int = 1024 * 1024,
+        calls_in_flight: int = 1,
         unconfirmed_max: int = 10_000,
     ) -> SyncPublisher:
         """Like `Client.publisher`."""
@@ -97,6 +98,7 @@ class SyncClient:
                 queue,
                 call_messages_max=call_messages_max,
                 call_bytes_max=call_bytes_max,
+                calls_in_flight=calls_in_flight,
                 unconfirmed_max=unconfirmed_max,
             )
 
@@ -256,6 +258,11 @@ class SyncDelivery:
     def priority(self) -> int:
         """0 to 9, higher first."""
         return self.delivery.priority
+
+    @property
+    def deduplication_id(self) -> str:
+        """What its publisher gave it, so that it is stored once."""
+        return self.delivery.deduplication_id
 
     @property
     def published_at(self) -> datetime | None:

@@ -79,7 +79,7 @@ pub async fn table(world: &World) -> Outcome {
     let answer = Host::ask("errors").await?;
     let profile = answer["profile"].as_str().ok_or("no profile")?;
     let profile = Profile { transport: world.profile.transport, ..Profile::load(profile)? };
-    let client = Client::connect(profile).await?.with_deadline(Duration::from_secs(1));
+    let client = Client::connect(profile).await?.with_deadline(Duration::from_secs(20));
     let cases = answer["cases"].as_array().ok_or("no cases")?;
     same("whether there are cases", cases.len() >= 12, true)?;
     for case in cases {
@@ -105,7 +105,7 @@ pub async fn deadline(world: &World) -> Outcome {
     Host::ask("resume").await?;
     let error = published.err().ok_or("a server that stands still confirmed")?;
     same("the code", code(&error), "DEADLINE_EXCEEDED")?;
-    let bounds = Duration::from_millis(900)..=Duration::from_secs(10);
+    let bounds = Duration::from_millis(900)..=Duration::from_secs(25);
     same(&format!("whether {took:?} is about the deadline"), bounds.contains(&took), true)?;
     world.client.get_queue(&world.queue).await?;
     Ok(())

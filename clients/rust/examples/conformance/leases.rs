@@ -55,11 +55,11 @@ pub async fn expiry(world: &World) -> Outcome {
 }
 
 pub async fn extension(world: &World) -> Outcome {
-    world.create(lasting(Duration::from_secs(3))).await?;
+    world.create(lasting(Duration::from_secs(20))).await?;
     world.client.publish(&world.queue, "slow").await?;
     let mut subscription = world.client.subscribe(&world.queue).start().await?;
     let delivery = next(&mut subscription).await?;
-    let again = tokio::time::timeout(Duration::from_secs(7), subscription.next()).await;
+    let again = tokio::time::timeout(Duration::from_secs(35), subscription.next()).await;
     same("whether it came again", again.is_ok(), false)?;
     world.counts(0, 1).await?;
     Ok(delivery.ack().await?)

@@ -9,6 +9,8 @@ use crate::{Failure, Outcome};
 
 /// How long to wait for what must happen.
 pub const BOUND: Duration = Duration::from_secs(60);
+/// What takes less did not wait for an idle timeout, or for another transport.
+pub const AT_ONCE: Duration = Duration::from_secs(5);
 /// A lease that ends in no scenario.
 pub const LONG_LEASE: Duration = Duration::from_secs(600);
 
@@ -96,13 +98,8 @@ impl World {
 
 /// The next delivery of a subscription.
 pub async fn next(subscription: &mut Subscription) -> Result<Delivery, Failure> {
-    next_within(subscription, BOUND).await
-}
-
-/// The next delivery, within a bound that is under test.
-pub async fn next_within(subscription: &mut Subscription, bound: Duration) -> Result<Delivery, Failure> {
-    let next = tokio::time::timeout(bound, subscription.next()).await;
-    let next = next.map_err(|_| format!("no delivery within {bound:?}"))?;
+    let next = tokio::time::timeout(BOUND, subscription.next()).await;
+    let next = next.map_err(|_| format!("no delivery within {BOUND:?}"))?;
     Ok(next.ok_or("the subscription has ended")??)
 }
 

@@ -33,12 +33,14 @@ fn server_may_ask_for_more_patience() {
 #[test]
 fn publishing_is_repeated_only_if_nothing_was_done() {
     let refused = Error::Connect { url: "https://h".into(), reason: "connection refused".into() };
+    let untrusted = Error::Certificate { url: "https://h".into(), reason: "UnknownIssuer".into() };
     let rejected = Error::unprocessed("REQUEST_REJECTED");
     let lost = Error::unavailable("the connection was lost");
     let late = Error::deadline(Duration::from_secs(1));
     let full = Error::ResourceExhausted(Refusal::local("the queue is full"));
     let allowed = |error| (Repeat::Anytime.allows(error), Repeat::Unprocessed.allows(error));
     assert_eq!(allowed(&refused), (true, true));
+    assert_eq!(allowed(&untrusted), (false, false), "trying again comes to the same");
     assert_eq!(allowed(&rejected), (true, true));
     assert_eq!(allowed(&lost), (true, false));
     assert_eq!(allowed(&late), (false, false));

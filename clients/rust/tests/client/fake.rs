@@ -5,7 +5,10 @@
 use std::{
     net::{SocketAddr, UdpSocket},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,7 +35,7 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig},
 };
 
-use crate::{http3, within};
+use crate::{http3, ports::lasting_address, within};
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unused, reason = "generated code")]
 mod stubs {
@@ -100,6 +103,8 @@ pub struct Fake {
     pub nacks: mpsc::UnboundedReceiver<Call<NackRequest, NackResponse>>,
     pub extends: mpsc::UnboundedReceiver<Call<ExtendRequest, ExtendResponse>>,
     pub feeds: mpsc::UnboundedReceiver<Feed>,
+    /// How many of the next subscriptions are turned away, as by a server that drains.
+    pub turned_away: Arc<AtomicU32>,
     certificate: Certificate,
     endpoint: Option<quinn::Endpoint>,
     routes: Routes,
@@ -153,13 +158,19 @@ impl Certificate {
 
 impl Fake {
     pub async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), Certificate::new()).await
+        Self::start_at(None, Certificate::new()).await
     }
 
     /// Takes the server down and brings a new one up in its place. Calls in flight break off.
     pub async fn restart(mut self) -> Self {
         self.stop().await;
-        Self::start_at(self.address, self.certificate.clone()).await
+        Self::start_at(Some(self.address), self.certificate.clone()).await
+    }
+
+    /// The same with another certificate, which none of the clients knows.
+    pub async fn restart_as_somebody_else(mut self) -> Self {
+        self.stop().await;
+        Self::start_at(Some(self.address), Certificate::new()).await
     }
 
     /// Breaks all connections off and frees the port.
@@ -169,22 +180,25 @@ impl Fake {
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
     }
 
-    /// Frees the UDP port alone.
+    /// Frees the UDP port alone, unless it is free.
     pub async fn close_udp(&mut self) {
-        let endpoint = self.endpoint.take().unwrap();
+        let Some(endpoint) = self.endpoint.take() else { return };
         endpoint.close(0x100_u32.into(), b"");
         within(endpoint.wait_idle()).await;
         drop(endpoint);
         // The port is free when the last task that knows the endpoint is gone.
         within(async {
             while UdpSocket::bind(self.address).is_err() {
+                // A subscription that nobody has taken from here holds its connection, and that the endpoint.
+                let _untaken = self.feeds.try_recv();
                 tokio::task::yield_now().await;
             }
         })
         .await;
     }
 
-    async fn start_at(address: SocketAddr, certificate: Certificate) -> Self {
+    /// On a port that nobody else gets while this one is down, unless it must be a certain one.
+    async fn start_at(address: Option<SocketAddr>, certificate: Certificate) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let started = runtime.spawn(Self::start_here(address, certificate));
@@ -193,14 +207,13 @@ impl Fake {
         fake
     }
 
-    async fn start_here(address: SocketAddr, certificate: Certificate) -> Self {
+    async fn start_here(address: Option<SocketAddr>, certificate: Certificate) -> Self {
         let (endpoint, listener) = loop {
-            let endpoint = quinn::Endpoint::server(certificate.quic(), address).unwrap();
-            match TcpListener::bind(endpoint.local_addr().unwrap()).await {
-                Ok(listener) => break (endpoint, listener),
-                // Somebody has this port on TCP: another one, unless it must be this one.
-                Err(_) if address.port() == 0 => {}
-                Err(error) => panic!("{error}"),
+            let chosen = address.unwrap_or_else(lasting_address);
+            match (quinn::Endpoint::server(certificate.quic(), chosen), TcpListener::bind(chosen).await) {
+                (Ok(endpoint), Ok(listener)) => break (endpoint, listener),
+                // Somebody was quicker: another one, unless it must be this one.
+                (Err(error), _) | (_, Err(error)) => assert!(address.is_none(), "{chosen}: {error}"),
             }
         };
         let address = listener.local_addr().unwrap();
@@ -210,7 +223,9 @@ impl Fake {
         let (nack, nacks) = mpsc::unbounded_channel();
         let (extend, extends) = mpsc::unbounded_channel();
         let (subscribe, feeds) = mpsc::unbounded_channel();
-        let service = Service { publish, receive, ack, nack, extend, subscribe };
+        let turned_away = Arc::<AtomicU32>::default();
+        let service =
+            Service { publish, receive, ack, nack, extend, subscribe, turned_away: Arc::clone(&turned_away) };
         let routes = Routes::new(QueueServiceServer::new(service)).prepare();
         tokio::spawn(http3::serve(endpoint.clone(), routes.clone()));
         let identity = Identity::from_pem(&certificate.pem, &certificate.key);
@@ -228,6 +243,7 @@ impl Fake {
             nacks,
             extends,
             feeds,
+            turned_away,
             certificate,
             endpoint: Some(endpoint),
             routes,
@@ -306,6 +322,7 @@ struct Service {
     nack: Inbox<NackRequest, NackResponse>,
     extend: Inbox<ExtendRequest, ExtendResponse>,
     subscribe: mpsc::UnboundedSender<Feed>,
+    turned_away: Arc<AtomicU32>,
 }
 
 async fn ask<Q, A>(inbox: &Inbox<Q, A>, request: Request<Q>) -> Result<Response<A>, Status> {
@@ -330,6 +347,10 @@ impl QueueService for Service {
         let request = request.into_inner();
         if request.queue == "missing" {
             return Err(Status::not_found("there is no queue \"missing\""));
+        }
+        let turn_away = |left: u32| left.checked_sub(1);
+        if self.turned_away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, turn_away).is_ok() {
+            return Err(Status::unavailable("draining"));
         }
         let (responses, stream) = mpsc::channel(16);
         let _ = self.subscribe.send(Feed { request, responses });

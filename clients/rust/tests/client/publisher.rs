@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    BOUND,
     fake::{Fake, published},
     within,
 };
@@ -186,7 +187,7 @@ async fn close_waits_for_what_was_taken() {
     drop(publisher);
     let close = tokio::spawn({
         let client = client.clone();
-        async move { client.close().await }
+        async move { client.close_within(BOUND, BOUND).await }
     });
     for (first, body) in (1..).zip(["a", "b"]) {
         let call = fake.publish().await;

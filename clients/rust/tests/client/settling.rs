@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tonic::Status;
 
 use crate::{
+    BOUND,
     fake::{Fake, Feed, published},
     within,
 };
@@ -163,9 +164,16 @@ async fn closing_the_client_flushes_settlements_first() {
     drop(subscription);
     let close = tokio::spawn({
         let client = client.clone();
-        async move { client.close().await }
+        async move { client.close_within(BOUND, BOUND).await }
     });
     let call = fake.ack().await;
+    // A whole call goes by, which is more than closing takes if it waits for nothing.
+    let publish = tokio::spawn({
+        let client = client.clone();
+        async move { client.publish("other", "a").await }
+    });
+    fake.publish().await.answer(published(1, 1));
+    assert_eq!(within(publish).await.unwrap(), Ok(1));
     assert!(!close.is_finished(), "closed before the ack was answered");
     call.answer(Ok(AckResponse::default()));
     within(close).await.unwrap();

@@ -51,7 +51,6 @@ import java.util.stream.IntStream;
 /** The scenarios of clients/conformance/scenarios.md, in its order and words. */
 record Scenarios(Host host, Client client, String queue, int messages, int subscriptions) {
   private static final SubscribeOptions TEN_MINUTES = SubscribeOptions.defaults().lease(Duration.ofMinutes(10));
-  private static final Duration FIVE_SECONDS = Duration.ofSeconds(5);
   private static final Duration LONG = Duration.ofSeconds(30);
 
   void run(String scenario) throws Exception {
@@ -113,13 +112,13 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
     take(first, 10).subList(0, 3).forEach(Delivery::ack);
     first.cancel();
     try (Client other = Client.connect(Profile.find())) {
-      List<Delivery> rest = take(other.subscribe(queue, TEN_MINUTES), 7, FIVE_SECONDS);
+      List<Delivery> rest = take(other.subscribe(queue, TEN_MINUTES), 7);
       same(List.of(4L, 5L, 6L, 7L, 8L, 9L, 10L), rest.stream().map(Delivery::sequence).toList(), "what came back");
       rest.forEach(delivery -> same(2, delivery.attempt(), "the attempt"));
       rest.subList(0, 6).forEach(Delivery::ack);
     }
     try (Subscription third = client.subscribe(queue, TEN_MINUTES)) {
-      Delivery last = take(third, 1, FIVE_SECONDS).get(0);
+      Delivery last = take(third);
       same(List.of(10L, 3), List.of(last.sequence(), last.attempt()), "the last one");
       last.ack();
       untilCounts(client, queue, 0, 0);
@@ -184,11 +183,11 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
   }
 
   private void leaseExtension() {
-    create(queue, QueueSettings.newBuilder().setLeaseDuration(seconds(3)));
+    create(queue, QueueSettings.newBuilder().setLeaseDuration(seconds(20)));
     client.publish(queue, "one");
     Subscription subscription = client.subscribe(queue);
     Delivery held = take(subscription);
-    same(Optional.empty(), subscription.next(Duration.ofSeconds(7)), "what was delivered again");
+    same(Optional.empty(), subscription.next(Duration.ofSeconds(35)), "what was delivered again");
     untilCounts(client, queue, 0, 1);
     held.ack();
     subscription.close();
@@ -274,7 +273,7 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
     try (Client whole = Client.connect(profile)) {
       // It connects with the first call, which is none of the cases.
       fails("INTERNAL", "any", () -> whole.publish("none", "x"));
-      Client client = whole.withDeadline(Duration.ofSeconds(1));
+      Client client = whole.withDeadline(Duration.ofSeconds(20));
       for (JsonNode row : answer.get("cases")) {
         String name = row.get("queue").textValue();
         CallException error =
@@ -349,7 +348,7 @@ record Scenarios(Host host, Client client, String queue, int messages, int subsc
     long since = System.nanoTime();
     fails("DEADLINE_EXCEEDED", "any", () -> client.withDeadline(Duration.ofSeconds(1)).publish(queue, "late"));
     long took = (System.nanoTime() - since) / 1_000_000;
-    holds(took >= 900 && took <= 10_000, "it took " + took + " ms");
+    holds(took >= 900 && took <= 25_000, "it took " + took + " ms");
     host.ask("resume");
     client.admin(calls -> calls.getQueue(GetQueueRequest.newBuilder().setName(queue).build()));
   }
