@@ -273,7 +273,7 @@ async fn a_hangup_brings_in_the_new_certificate() {
     server.process.stderr.contains("certificate reloaded").await;
     for transport in transports {
         connects(&new, transport).await.unwrap();
-        assert!(matches!(connects(&old, transport).await, Err(bbq_client::Error::Connect { .. })));
+        assert!(matches!(connects(&old, transport).await, Err(bbq_client::Error::Certificate { .. })));
     }
     // A connection that stands is none the worse.
     standing.all_queues("").await.unwrap();
