@@ -67,9 +67,11 @@ impl Caller {
 
     /// The same for what is called `name`: a `queue` or a `topic`.
     pub(super) fn may_at(&self, any_of: &[Permission], what: &str, name: &str) -> Result<(), Status> {
-        let allowed = any_of.iter().any(|&permission| self.authority.allows(permission, Some(name)));
+        if any_of.iter().any(|&permission| self.authority.allows(permission, Some(name))) {
+            return Ok(());
+        }
         let wanted: Vec<_> = any_of.iter().map(|permission| permission.as_str()).collect();
-        if allowed { Ok(()) } else { Err(status::denied(self.authority.name(), &wanted, Some((what, name)))) }
+        Err(status::denied(self.authority.name(), &wanted, Some((what, name))))
     }
 
     /// Whether it may know that a queue is there.
